@@ -1,0 +1,161 @@
+//! The thread that keeps the system clock's time.
+//!
+//! Exactly one thread at a time is the keeper: it sleeps until the next
+//! deadline and looks at the wheel. Whoever runs foreign code is not the one
+//! that keeps time: when deadlines have come, the keeper first hands its duty
+//! to another thread (a spare one, or a new one) and then fires them, one after
+//! the other. If a callback blocks for longer than [`PATIENCE`], the new keeper
+//! finds the rest of the due deadlines untouched, hands over in its turn and
+//! fires them itself.
+//!
+//! | role   | how many       | what it does                                    |
+//! |--------|----------------|-------------------------------------------------|
+//! | keeper | at most one    | sleeps until the next deadline, looks           |
+//! | firer  | any            | runs wakers and callbacks of what has come      |
+//! | spare  | at most one    | sleeps until a keeper is needed                 |
+//!
+//! Blocked callbacks so cost a thread each. There are never more than
+//! [`MAX_THREADS`]: the last one keeps time and leaves what is due to the
+//! firers, which take it up as they return. A thread that has had nothing to do
+//! for [`IDLE`] ends, so a process without deadlines has no such thread.
+
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::node::ClockCore;
+
+/// How long a callback may run before the others do not wait for it.
+const PATIENCE: Duration = Duration::from_millis(1);
+/// How many threads there may be at once.
+const MAX_THREADS: usize = 64;
+/// How long a thread without anything to do stays.
+const IDLE: Duration = Duration::from_secs(10);
+
+struct Roles {
+    threads: usize,
+    firers: usize,
+    keeper: bool,
+    spare: bool,
+    /// Somebody armed an earlier deadline than the keeper knows of.
+    alarm: bool,
+}
+
+static ROLES: Mutex<Roles> =
+    Mutex::new(Roles { threads: 0, firers: 0, keeper: false, spare: false, alarm: false });
+static FOR_KEEPER: Condvar = Condvar::new();
+static FOR_SPARE: Condvar = Condvar::new();
+
+type Held = MutexGuard<'static, Roles>;
+
+fn roles() -> Held {
+    ROLES.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A deadline was armed that is earlier than what the keeper sleeps for.
+pub(crate) fn alarm() {
+    let mut roles = roles();
+    roles.alarm = true;
+    if roles.keeper {
+        drop(roles);
+        FOR_KEEPER.notify_one();
+    } else {
+        call_keeper(&mut roles);
+    }
+}
+
+/// Sees to it that somebody becomes the keeper; false if nobody can.
+fn call_keeper(roles: &mut Held) -> bool {
+    if roles.spare {
+        FOR_SPARE.notify_one();
+        return true;
+    }
+    if roles.threads >= MAX_THREADS {
+        return false;
+    }
+    let started = thread::Builder::new().name("desist-time".into()).spawn(work).is_ok();
+    if started {
+        roles.threads += 1;
+    }
+    started
+}
+
+/// The life of one of the threads.
+fn work() {
+    let mut held = roles();
+    loop {
+        let Some(handed_over) = wait_for_duty(held).and_then(keep) else {
+            return;
+        };
+        held = handed_over;
+        held.firers += 1;
+        drop(held);
+        while ClockCore::system().fire_one() {}
+        held = roles();
+        held.firers -= 1;
+    }
+}
+
+/// Becomes the keeper, at once or as the spare thread. `None`: not needed any
+/// more.
+fn wait_for_duty(mut held: Held) -> Option<Held> {
+    let since = Instant::now();
+    while held.keeper {
+        let left = IDLE.saturating_sub(since.elapsed());
+        if held.spare || left.is_zero() {
+            held.threads -= 1;
+            return None;
+        }
+        held.spare = true;
+        held = FOR_SPARE.wait_timeout(held, left).unwrap_or_else(PoisonError::into_inner).0;
+        held.spare = false;
+    }
+    held.keeper = true;
+    Some(held)
+}
+
+/// Keeps time until there is something to fire and another thread keeps time
+/// meanwhile. `None`: nothing was armed for long.
+fn keep(mut held: Held) -> Option<Held> {
+    let mut last = None;
+    let mut idle_until = None;
+    loop {
+        held.alarm = false;
+        drop(held);
+        let look = ClockCore::system().look();
+        held = roles();
+        if look.due {
+            let untouched = last == Some(look.taken);
+            if held.firers == 0 || untouched {
+                held.keeper = false;
+                // If no thread can be had, what is due must wait for a firer;
+                // if there is none, time waits for us.
+                if call_keeper(&mut held) || held.firers == 0 {
+                    return Some(held);
+                }
+                held.keeper = true;
+            }
+            last = Some(look.taken);
+        } else {
+            last = None;
+        }
+        if held.alarm {
+            continue;
+        }
+        let now = Instant::now();
+        let until = match look.next {
+            _ if look.due => now + PATIENCE,
+            Some(next) => next,
+            None => *idle_until.get_or_insert(now + IDLE),
+        };
+        if look.due || look.next.is_some() {
+            idle_until = None;
+        } else if now >= until {
+            held.keeper = false;
+            held.threads -= 1;
+            return None;
+        }
+        let wait = until.saturating_duration_since(now);
+        held = FOR_KEEPER.wait_timeout(held, wait).unwrap_or_else(PoisonError::into_inner).0;
+    }
+}

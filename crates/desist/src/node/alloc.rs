@@ -1,0 +1,187 @@
+//! Making and freeing nodes, and the rarer parts of one: [`Ext`].
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr::{self, NonNull};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+
+use super::clock::Clock;
+use super::list::{Entry, Kind, pop_front};
+use super::lock::Lock;
+use super::probe::Probe;
+use super::sync::{AtomicPtr, AtomicU32, AtomicU64, Guarded};
+use super::timer::Timer;
+use super::{EXT_INSIDE, Node, PROBED, Record, RecordRef, callback};
+use crate::unwind::Panic;
+
+/// What only some nodes need. Made with the node, or once later when a deadline
+/// is armed; then it stays.
+pub(crate) struct Ext {
+    /// The links to the second and further parents.
+    pub(super) links: Vec<Link>,
+    pub(super) clock: Clock,
+    pub(super) timer: Timer,
+    pub(super) probe: Option<Probe>,
+}
+
+/// The link to a second or further parent. The entry comes first: a walk finds
+/// the link from it.
+#[repr(C)]
+pub(super) struct Link {
+    pub(super) entry: Entry,
+    pub(super) parent: Guarded<*const Node>,
+    pub(super) child: Guarded<*const Node>,
+}
+
+/// A node with its `Ext` in one allocation: what a fresh timeout is.
+#[repr(C)]
+struct Extended {
+    node: Node,
+    ext: Ext,
+}
+
+impl Node {
+    fn blank(state: *mut Record, unit: u64, flags: u8) -> Self {
+        Self {
+            state: AtomicPtr::new(state),
+            parent: Guarded::new(ptr::null()),
+            entry: Entry::new(Kind::Child),
+            ext: AtomicPtr::new(ptr::null_mut()),
+            walk: Guarded::new(ptr::null()),
+            aside: Guarded::new(ptr::null()),
+            refs: AtomicU64::new(unit),
+            lock: Lock::new(),
+            flags: Guarded::new(flags),
+            life: AtomicU32::new(1),
+            list: Guarded::new(ptr::null()),
+        }
+    }
+
+    /// A live node with one handle.
+    #[inline]
+    pub(super) fn new(unit: u64) -> NonNull<Self> {
+        NonNull::from(Box::leak(Box::new(Self::blank(ptr::null_mut(), unit, 0))))
+    }
+
+    /// A node that was never live.
+    pub(super) fn new_cancelled(unit: u64, record: RecordRef) -> NonNull<Self> {
+        NonNull::from(Box::leak(Box::new(Self::blank(record.into_raw(), unit, 0))))
+    }
+
+    /// A live node with its `Ext`.
+    pub(super) fn new_extended(unit: u64, ext: Ext) -> NonNull<Self> {
+        let state = if ext.probe.is_some() { PROBED } else { ptr::null_mut() };
+        let whole = Box::new(Extended { node: Self::blank(state, unit, EXT_INSIDE), ext });
+        let whole = Box::into_raw(whole);
+        // SAFETY: I2: nobody else can reach the node yet. `node` is the first
+        // field of a `repr(C)` struct, so its address is that of the whole.
+        unsafe {
+            let ext = &raw mut (*whole).ext;
+            (*ext).timer.belongs_to(whole.cast());
+            // Ordering: Relaxed: not shared yet.
+            (*whole).node.ext.store(ext, Relaxed);
+            NonNull::new_unchecked(whole.cast())
+        }
+    }
+
+    /// The `Ext`, if there is one.
+    #[inline]
+    pub(super) fn ext(&self) -> Option<&Ext> {
+        // Ordering: Acquire pairs with the Release in `ext_or_new`.
+        let ext = self.ext.load(Acquire);
+        // SAFETY: I1: an `Ext` is made once and freed with its node.
+        unsafe { ext.as_ref() }
+    }
+
+    /// The `Ext`, made now where there is none: on the system's clock.
+    ///
+    /// # Safety
+    ///
+    /// The caller holds the node's lock.
+    pub(super) unsafe fn ext_or_new<'a>(this: NonNull<Self>) -> &'a Ext {
+        // SAFETY: I1: the caller keeps the node. I2: nobody else has the new
+        // `Ext` yet, and the lock keeps anybody else from making one.
+        unsafe {
+            if let Some(ext) = this.as_ref().ext() {
+                return ext;
+            }
+            let ext = Box::into_raw(Box::new(Ext::new(Clock::system())));
+            (*ext).timer.belongs_to(this.as_ptr());
+            // Ordering: Release pairs with the Acquire in `ext`.
+            this.as_ref().ext.store(ext, Release);
+            &*ext
+        }
+    }
+
+    /// The clock that deadlines of this node and its children run on.
+    pub(crate) fn clock(&self) -> Clock {
+        self.ext().map_or_else(Clock::system, |ext| ext.clock.clone())
+    }
+}
+
+impl Ext {
+    pub(super) fn new(clock: Clock) -> Self {
+        Self { links: Vec::new(), clock, timer: Timer::new(), probe: None }
+    }
+}
+
+/// Frees a node that nobody can reach any more. Foreign code may run (the drop
+/// of a detached callback, of a detail): what it panics with is in `panic`.
+///
+/// # Safety
+///
+/// I1 and I6: the caller set `DEAD` or is the sole party; the node is on no
+/// list, its timer is off its clock, and its parents were let go.
+#[inline]
+pub(super) unsafe fn free(node: NonNull<Node>, panic: &mut Panic) {
+    // SAFETY: I1, I2: the caller has the node to himself.
+    unsafe {
+        let this = node.as_ref();
+        // Ordering: Relaxed: the caller has the node to himself.
+        let (state, ext) = (this.state.load(Relaxed), this.ext.load(Relaxed));
+        if ext.is_null()
+            && state.is_null()
+            && this.list.get().is_null()
+            && this.aside.get().is_null()
+        {
+            drop(Box::from_raw(node.as_ptr()));
+        } else {
+            free_slow(node, panic);
+        }
+    }
+}
+
+/// # Safety
+///
+/// As for `free`.
+#[cold]
+unsafe fn free_slow(node: NonNull<Node>, panic: &mut Panic) {
+    // SAFETY: I1, I2: the caller has the node to himself. Entries left on the
+    // lists are detached callbacks: children and held registrations would have
+    // kept `life` up, waiters a handle.
+    unsafe {
+        let this = node.as_ref();
+        for head in [&this.list, &this.aside] {
+            while let Some(entry) = pop_front(head) {
+                callback::discard(entry, panic);
+            }
+        }
+        let record = this.record().map(|record| RecordRef::from_raw(record));
+        // Ordering: Relaxed: the caller has the node to himself.
+        let ext = this.ext.load(Relaxed);
+        let ext = if ext.is_null() {
+            drop(Box::from_raw(node.as_ptr()));
+            None
+        } else if this.has_flag(EXT_INSIDE) {
+            let whole = *Box::from_raw(node.as_ptr().cast::<Extended>());
+            Some(whole.ext)
+        } else {
+            drop(Box::from_raw(node.as_ptr()));
+            Some(*Box::from_raw(ext))
+        };
+        // Foreign code: the detail's drop, a clock's drop.
+        panic.keep(catch_unwind(AssertUnwindSafe(|| {
+            drop(record);
+            drop(ext);
+        })));
+    }
+}

@@ -1,0 +1,125 @@
+//! Looking up: what a node inherits is asked of its ancestors when somebody
+//! wants to know, so that arming a deadline high up costs nothing below.
+//!
+//! The way up is the wrong way for the lock order, so no two locks are held: a
+//! handle of the node at hand keeps its links stable (I4), a link keeps the
+//! parent, and under the parent's own lock a handle of the parent is made. A
+//! chain is climbed in a loop; where a node has several parents the visited are
+//! remembered, so each is asked once.
+
+use std::collections::HashSet;
+use std::ops::ControlFlow;
+use std::ptr::NonNull;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use super::Node;
+use super::handle::{Handle, TokenRef, handles, has_source};
+use super::lock::Lock;
+
+/// A deadline that a signal is under.
+#[derive(Clone, Copy)]
+pub(crate) struct Outlook {
+    pub(crate) deadline: Instant,
+    pub(crate) remaining: Duration,
+}
+
+impl<const UNIT: u64> Handle<UNIT> {
+    /// True if it is cancelled, or somebody or something still can cancel it.
+    pub(crate) fn can_be_cancelled(&self) -> bool {
+        climb(&self.to_token(), |node| {
+            // Ordering: Relaxed: an answer about this moment, no more.
+            let source = has_source(node.refs.load(Relaxed));
+            if source || node.record().is_some() || node.own_due().is_some() {
+                return ControlFlow::Break(());
+            }
+            ControlFlow::Continue(())
+        })
+        .is_break()
+    }
+
+    /// The earliest deadline, own or inherited. Once cancelled: the one that
+    /// did it, or else the own one.
+    pub(crate) fn outlook(&self) -> Option<Outlook> {
+        let own = self.node().own_outlook();
+        if let Some(cancelled) = self.recorded() {
+            let due = cancelled.into_record().due;
+            let past = due.map(|deadline| Outlook { deadline, remaining: Duration::ZERO });
+            return past.or(own);
+        }
+        let mut earliest = None::<Outlook>;
+        let _ = climb(&self.to_token(), |node| {
+            if let Some(own) = node.own_outlook() {
+                if earliest.is_none_or(|known| own.deadline < known.deadline) {
+                    earliest = Some(own);
+                }
+            }
+            ControlFlow::<()>::Continue(())
+        });
+        earliest
+    }
+}
+
+impl Node {
+    fn own_due(&self) -> Option<Instant> {
+        let ext = self.ext()?;
+        ext.timer.shown(&ext.clock)
+    }
+
+    fn own_outlook(&self) -> Option<Outlook> {
+        let deadline = self.own_due()?;
+        let remaining = deadline.saturating_duration_since(self.clock().now());
+        Some(Outlook { deadline, remaining })
+    }
+
+    /// A handle of a node that may have none.
+    ///
+    /// # Safety
+    ///
+    /// The caller holds the lock of this node, which is `node` and not dead.
+    pub(super) unsafe fn handle_under_lock(&self, node: NonNull<Self>) -> TokenRef {
+        // Ordering: Relaxed: the lock keeps the node, and orders `life`.
+        if handles(self.refs.fetch_add(TokenRef::UNIT, Relaxed)) == 0 {
+            // SAFETY: I2: the handles' unit of `life` was given back, or is
+            // about to be: this is a new one.
+            unsafe { self.keep() };
+        }
+        // SAFETY: it was counted just now.
+        unsafe { TokenRef::adopt(node) }
+    }
+}
+
+/// Asks `start` and all its live ancestors, each once.
+fn climb<B>(start: &TokenRef, mut ask: impl FnMut(&Node) -> ControlFlow<B>) -> ControlFlow<B> {
+    let mut next = vec![start.clone()];
+    // Only where ways can meet again.
+    let mut visited = HashSet::new();
+    while let Some(handle) = next.pop() {
+        ask(handle.node())?;
+        if handle.node().record().is_some() {
+            // What is above a cancelled node concerns it no more.
+            continue;
+        }
+        let links = handle.node().links().count();
+        let shared = links > 1 || !visited.is_empty();
+        for (up, _) in handle.node().links() {
+            // SAFETY: I4: we hold a handle of a node that was not released
+            // when we made it, and will not be while we hold it.
+            let Some(parent) = NonNull::new(unsafe { up.get() }.cast_mut()) else {
+                continue;
+            };
+            if shared && !visited.insert(parent) {
+                continue;
+            }
+            // SAFETY: I1: the link's unit keeps the parent. I5: no other lock
+            // is held.
+            unsafe {
+                parent.as_ref().lock.acquire();
+                let above = parent.as_ref().handle_under_lock(parent);
+                Lock::release(&raw const (*parent.as_ptr()).lock);
+                next.push(above);
+            }
+        }
+    }
+    ControlFlow::Continue(())
+}

@@ -1,0 +1,500 @@
+//! Callbacks: one closure on one node's list.
+//!
+//! | phase     | on the list | closure | next                                  |
+//! |-----------|-------------|---------|---------------------------------------|
+//! | `Waiting` | yes         | there   | `Running` by a walk, `Over` by taking it back |
+//! | `Running` | no          | taken   | `Over` when it returned or panicked   |
+//! | `Over`    | no          | gone    | –                                     |
+//!
+//! `phase`, `held` and `waiter` are guarded by the node's lock (I2, I11).
+//! `held` is true while a registration, or a scope on a stack, may still look
+//! at the callback: then that side disposes of it. Otherwise whoever ends it
+//! does: the walk that ran it, or the freeing of the node. A held callback
+//! counts one unit of the node's `life`.
+//!
+//! Which callbacks run on this thread right now is kept in a thread-local list
+//! of stack frames: that list, not the thread's identity, decides whether
+//! waiting for a callback would be waiting for oneself.
+
+use std::cell::Cell;
+use std::mem::ManuallyDrop;
+use std::ptr::{self, NonNull};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use super::handle::TokenRef;
+use super::life::reap;
+use super::list::{Entry, Kind, pop_front, push_front, unlink};
+use super::lock::Lock;
+use super::record::{RecordRef, wait_settled};
+use super::sync::{Guarded, RawCell};
+use super::{HAD_CALLBACK, Node};
+use crate::Cancelled;
+use crate::park::Parker;
+use crate::unwind::Panic;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Waiting,
+    Running,
+    Over,
+}
+
+/// What all callbacks have in common, whatever their closure. The entry comes
+/// first: a walk finds the callback from it.
+#[repr(C)]
+pub(super) struct Callback {
+    entry: Entry,
+    node: NonNull<Node>,
+    phase: Guarded<Phase>,
+    held: Guarded<bool>,
+    waiter: RawCell<Option<Waker>>,
+    /// Takes the closure out and calls it.
+    call: unsafe fn(NonNull<Callback>, &Cancelled),
+    /// Drops the closure if `bool`, and the memory if it is the heap's.
+    dispose: unsafe fn(NonNull<Callback>, bool),
+}
+
+#[repr(C)]
+pub(super) struct WithClosure<F> {
+    common: Callback,
+    closure: RawCell<ManuallyDrop<F>>,
+}
+
+impl<F: FnOnce(&Cancelled)> WithClosure<F> {
+    fn new(node: NonNull<Node>, closure: F, dispose: unsafe fn(NonNull<Callback>, bool)) -> Self {
+        Self {
+            common: Callback {
+                entry: Entry::new(Kind::Callback),
+                node,
+                phase: Guarded::new(Phase::Waiting),
+                held: Guarded::new(true),
+                waiter: RawCell::new(None),
+                call: Self::call,
+                dispose,
+            },
+            closure: RawCell::new(ManuallyDrop::new(closure)),
+        }
+    }
+
+    /// A callback whose memory belongs to a stack frame.
+    pub(super) fn scoped(node: NonNull<Node>, closure: F) -> Self {
+        Self::new(node, closure, Self::dispose_scoped)
+    }
+
+    /// # Safety
+    ///
+    /// I11: the closure is there, and the caller is the one to take it.
+    unsafe fn call(this: NonNull<Callback>, cancelled: &Cancelled) {
+        // SAFETY: I11 by the caller; `this` was made from a `Self`.
+        let closure = unsafe {
+            let this = this.cast::<Self>();
+            this.as_ref().closure.with_mut(|closure| ManuallyDrop::take(&mut *closure))
+        };
+        closure(cancelled);
+    }
+
+    /// # Safety
+    ///
+    /// Nobody else can reach the callback. The flag tells whether the closure
+    /// is still there (I11).
+    unsafe fn dispose_boxed(this: NonNull<Callback>, with_closure: bool) {
+        // SAFETY: by the caller; the memory came from a box of `Self`.
+        unsafe {
+            let this = *Box::from_raw(this.cast::<Self>().as_ptr());
+            if with_closure {
+                this.closure.with_mut(|closure| ManuallyDrop::drop(&mut *closure));
+            }
+        }
+    }
+
+    /// # Safety
+    ///
+    /// As for `dispose_boxed`, but the memory is not ours.
+    unsafe fn dispose_scoped(this: NonNull<Callback>, with_closure: bool) {
+        // SAFETY: by the caller.
+        unsafe {
+            if with_closure {
+                let this = this.cast::<Self>();
+                this.as_ref().closure.with_mut(|closure| ManuallyDrop::drop(&mut *closure));
+            }
+        }
+    }
+}
+
+impl Callback {
+    /// Calls a closure that could not be registered.
+    ///
+    /// # Safety
+    ///
+    /// I11: the callback was never put on a list, and is called once.
+    pub(super) unsafe fn call_unregistered(this: NonNull<Self>, cancelled: &Cancelled) {
+        // SAFETY: I11 by the caller.
+        unsafe { (this.as_ref().call)(this, cancelled) };
+    }
+}
+
+/// One callback that runs on this thread.
+struct Frame {
+    callback: *const Callback,
+    outer: *const Frame,
+}
+
+thread_local! {
+    static RUNNING: Cell<*const Frame> = const { Cell::new(ptr::null()) };
+}
+
+/// True if `callback` is one of those that run on this thread right now.
+fn runs_here(callback: NonNull<Callback>) -> bool {
+    let mut frame = RUNNING.get();
+    // SAFETY: frames live on this thread's stack, below the current one.
+    // I11: only their addresses are compared.
+    while let Some(running) = unsafe { frame.as_ref() } {
+        if ptr::eq(running.callback, callback.as_ptr()) {
+            return true;
+        }
+        frame = running.outer;
+    }
+    false
+}
+
+/// The holder's side of a callback: owns a unit of the node's `life`.
+pub(crate) struct CallbackHandle(NonNull<Callback>);
+
+// SAFETY: I2, I11: what is behind it is guarded by the node's lock; the closure
+// is Send.
+unsafe impl Send for CallbackHandle {}
+// SAFETY: as above; `&CallbackHandle` gives access to nothing.
+unsafe impl Sync for CallbackHandle {}
+
+impl TokenRef {
+    /// Registers `closure`, or runs it here and now if the signal is cancelled
+    /// and all below it is marked.
+    pub(crate) fn on_cancel<F>(&self, closure: F) -> Option<CallbackHandle>
+    where
+        F: FnOnce(&Cancelled) + Send + 'static,
+    {
+        if let Some(cancelled) = self.settled() {
+            closure(&cancelled);
+            return None;
+        }
+        let callback = WithClosure::new(self.ptr(), closure, WithClosure::<F>::dispose_boxed);
+        let callback = NonNull::from(Box::leak(Box::new(callback))).cast::<Callback>();
+        // SAFETY: the callback stays on the heap until one side disposes of it.
+        if unsafe { register(callback) } {
+            return Some(CallbackHandle(callback));
+        }
+        // SAFETY: I11: it is on no list, so the closure is ours to call; no
+        // other can reach it. It is called before its memory goes, and the
+        // memory goes also when it panics.
+        unsafe {
+            let _memory = Memory(callback);
+            let cancelled = self.settled();
+            (callback.as_ref().call)(callback, &cancelled.expect("it was found cancelled"));
+        }
+        None
+    }
+
+    /// The cause, once nothing below is live: what an inline call waits for.
+    pub(super) fn settled(&self) -> Option<Cancelled> {
+        let record = self.node().record()?;
+        // SAFETY: I3: our handle keeps the node, the node its record.
+        let record = unsafe { RecordRef::clone_raw(record) };
+        wait_settled(&record);
+        Some(Cancelled::new(record))
+    }
+}
+
+/// Frees the memory of a callback whose closure is gone.
+struct Memory(NonNull<Callback>);
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        // SAFETY: I11: made only where nobody else can reach the callback and
+        // its closure was taken.
+        unsafe { (self.0.as_ref().dispose)(self.0, false) };
+    }
+}
+
+/// Puts a callback on its node's list; false if the node is cancelled.
+///
+/// # Safety
+///
+/// I9: the callback stays in its place while it is on the list. I1: the caller
+/// keeps the node.
+pub(super) unsafe fn register(callback: NonNull<Callback>) -> bool {
+    // SAFETY: I2: under the lock.
+    unsafe {
+        let node = callback.as_ref().node;
+        let this = node.as_ref();
+        this.lock.acquire();
+        let live = this.record().is_none();
+        if live {
+            push_front(&this.list, callback.as_ptr().cast());
+            this.set_flag(HAD_CALLBACK);
+            this.keep();
+        }
+        Lock::release(&raw const (*node.as_ptr()).lock);
+        live
+    }
+}
+
+/// Runs all callbacks of a node, newest first.
+///
+/// # Safety
+///
+/// I7: this walk marked and pinned the node; its `list` holds callbacks only.
+pub(super) unsafe fn call_all(node: NonNull<Node>, cancelled: &Cancelled, panic: &mut Panic) {
+    // SAFETY: I1: the pin keeps the node. I2: guarded words under its lock.
+    unsafe {
+        loop {
+            node.as_ref().lock.acquire();
+            let entry = pop_front(&node.as_ref().list);
+            let callback = entry.map(|entry| {
+                let callback = NonNull::new_unchecked(entry.cast_mut()).cast::<Callback>();
+                callback.as_ref().phase.set(Phase::Running);
+                callback
+            });
+            Lock::release(&raw const (*node.as_ptr()).lock);
+            let Some(callback) = callback else { return };
+            call_one(node, callback, cancelled, panic);
+        }
+    }
+}
+
+/// # Safety
+///
+/// I11: the caller has set `Running`. I1: it keeps the node.
+unsafe fn call_one(
+    node: NonNull<Node>,
+    callback: NonNull<Callback>,
+    cancelled: &Cancelled,
+    panic: &mut Panic,
+) {
+    let outer = RUNNING.get();
+    let frame = Frame { callback: callback.as_ptr(), outer };
+    RUNNING.set(&raw const frame);
+    // SAFETY: I11: `Running`: the closure is ours. I2: under the lock. After
+    // `release` a held callback may be gone; one that is not held is ours.
+    unsafe {
+        panic.catch(|| (callback.as_ref().call)(callback, cancelled));
+        RUNNING.set(outer);
+        node.as_ref().lock.acquire();
+        callback.as_ref().phase.set(Phase::Over);
+        let held = callback.as_ref().held.get();
+        let waiter = callback.as_ref().waiter.with_mut(|waiter| (*waiter).take());
+        Lock::release(&raw const (*node.as_ptr()).lock);
+        if !held {
+            (callback.as_ref().dispose)(callback, false);
+        }
+        if let Some(waiter) = waiter {
+            panic.catch(move || waiter.wake());
+        }
+    }
+}
+
+/// Drops a detached callback that will never run, because its node is freed.
+///
+/// # Safety
+///
+/// The entry is a callback's, off its list, and the caller has the node to
+/// himself.
+pub(super) unsafe fn discard(entry: *const Entry, panic: &mut Panic) {
+    // SAFETY: I11: the freeing of the node takes the closure.
+    unsafe {
+        debug_assert_eq!((*entry).kind, Kind::Callback, "nothing else outlives all units of life");
+        let callback = NonNull::new_unchecked(entry.cast_mut()).cast::<Callback>();
+        panic.catch(|| (callback.as_ref().dispose)(callback, true));
+    }
+}
+
+/// How an attempt to take a callback back ended.
+pub(super) enum Taken {
+    /// It was waiting: it will never run, its closure is the caller's.
+    Prevented,
+    /// It runs right now, on some thread.
+    Running,
+    /// It has run.
+    Over,
+}
+
+/// Takes a callback off its list if it has not begun. Unless it is running, the
+/// holder leaves with that: its unit is given back and the callback disposed
+/// of. While it is running, the holder leaves only if `leave_running`; then
+/// whoever runs it disposes of it.
+///
+/// # Safety
+///
+/// The caller is the callback's holder, and does not come back once it left.
+pub(super) unsafe fn take_back(callback: NonNull<Callback>, leave_running: bool) -> Taken {
+    let mut panic = Panic::none();
+    // SAFETY: I1: the holder's unit keeps the node. I2: under its lock. I11:
+    // the closure is there exactly if the phase was `Waiting`.
+    let taken = unsafe {
+        let node = callback.as_ref().node;
+        node.as_ref().lock.acquire();
+        let taken = match callback.as_ref().phase.get() {
+            Phase::Waiting => {
+                unlink(node.as_ref(), callback.as_ptr().cast());
+                Taken::Prevented
+            }
+            Phase::Running => Taken::Running,
+            Phase::Over => Taken::Over,
+        };
+        let running = matches!(taken, Taken::Running);
+        let mut dead = false;
+        let mut waiter = None;
+        if !running || leave_running {
+            callback.as_ref().held.set(false);
+            waiter = callback.as_ref().waiter.with_mut(|waiter| (*waiter).take());
+            dead = node.as_ref().let_go();
+        }
+        Lock::release(&raw const (*node.as_ptr()).lock);
+        if !running {
+            let with_closure = matches!(taken, Taken::Prevented);
+            panic.catch(|| (callback.as_ref().dispose)(callback, with_closure));
+        }
+        if waiter.is_some() {
+            panic.catch(move || drop(waiter));
+        }
+        if dead {
+            reap(node, &mut panic);
+        }
+        taken
+    };
+    panic.resume();
+    taken
+}
+
+/// Ready once the callback is over; until then `waker` is woken when
+/// it is. Not to be called for a callback that still waits to run.
+///
+/// # Safety
+///
+/// The caller is the callback's holder.
+unsafe fn poll_over(callback: NonNull<Callback>, waker: &Waker) -> Poll<()> {
+    // Foreign code, so before the lock.
+    let own = waker.clone();
+    let mut spare = None;
+    // SAFETY: I1: the holder's unit keeps the node. I2: under its lock.
+    let over = unsafe {
+        let node = callback.as_ref().node;
+        node.as_ref().lock.acquire();
+        let over = callback.as_ref().phase.get() == Phase::Over;
+        if !over {
+            spare = callback.as_ref().waiter.with_mut(|waiter| (*waiter).replace(own));
+        }
+        Lock::release(&raw const (*node.as_ptr()).lock);
+        over
+    };
+    drop(spare);
+    if over { Poll::Ready(()) } else { Poll::Pending }
+}
+
+/// Blocks until the callback is over.
+///
+/// # Safety
+///
+/// The caller is the callback's holder, and the callback does not run on this
+/// thread.
+pub(super) unsafe fn wait_over(callback: NonNull<Callback>) {
+    let parker = Arc::new(Parker::new());
+    let waker = Waker::from(Arc::clone(&parker));
+    // SAFETY: by the caller.
+    while unsafe { poll_over(callback, &waker) }.is_pending() {
+        parker.park();
+    }
+}
+
+/// Takes a callback back, and if it is running elsewhere waits until it is
+/// over. True if the call was prevented.
+///
+/// # Safety
+///
+/// The caller is the callback's holder, and does not come back.
+pub(super) unsafe fn take_back_blocking(callback: NonNull<Callback>) -> bool {
+    let here = runs_here(callback);
+    // SAFETY: by the caller.
+    unsafe {
+        match take_back(callback, here) {
+            Taken::Prevented => true,
+            Taken::Running if !here => {
+                wait_over(callback);
+                take_back(callback, true);
+                false
+            }
+            Taken::Running | Taken::Over => false,
+        }
+    }
+}
+
+impl CallbackHandle {
+    /// Takes the callback back; true if that prevented the call.
+    pub(crate) fn unregister(self) -> bool {
+        let this = ManuallyDrop::new(self);
+        // SAFETY: we are the holder and leave.
+        matches!(unsafe { take_back(this.0, true) }, Taken::Prevented)
+    }
+
+    /// The same, and waits for a running one, but not for oneself.
+    pub(crate) fn blocking_unregister(self) -> bool {
+        let this = ManuallyDrop::new(self);
+        // SAFETY: we are the holder and leave.
+        unsafe { take_back_blocking(this.0) }
+    }
+
+    /// The same, without blocking; the handle is used up when it is ready.
+    pub(crate) fn poll_unregister(handle: &mut Option<Self>, cx: &mut Context<'_>) -> Poll<bool> {
+        let Some(this) = handle.take() else {
+            return Poll::Ready(false);
+        };
+        let this = ManuallyDrop::new(this);
+        let here = runs_here(this.0);
+        // SAFETY: we are the holder; we leave, or become the holder again.
+        unsafe {
+            match take_back(this.0, here) {
+                Taken::Prevented => Poll::Ready(true),
+                Taken::Running if !here => {
+                    // The clone of the waker is foreign code and may panic.
+                    let this = handle.insert(ManuallyDrop::into_inner(this));
+                    if poll_over(this.0, cx.waker()).is_pending() {
+                        return Poll::Pending;
+                    }
+                    drop(handle.take());
+                    Poll::Ready(false)
+                }
+                Taken::Running | Taken::Over => Poll::Ready(false),
+            }
+        }
+    }
+
+    /// Leaves the callback in its place without a holder.
+    pub(crate) fn detach(self) {
+        let this = ManuallyDrop::new(self);
+        let mut panic = Panic::none();
+        // SAFETY: I1: our unit keeps the node. I2: under its lock.
+        unsafe {
+            let callback = this.0;
+            let node = callback.as_ref().node;
+            node.as_ref().lock.acquire();
+            callback.as_ref().held.set(false);
+            let over = callback.as_ref().phase.get() == Phase::Over;
+            let dead = node.as_ref().let_go();
+            Lock::release(&raw const (*node.as_ptr()).lock);
+            if over {
+                (callback.as_ref().dispose)(callback, false);
+            }
+            if dead {
+                reap(node, &mut panic);
+            }
+        }
+        panic.resume();
+    }
+}
+
+impl Drop for CallbackHandle {
+    fn drop(&mut self) {
+        // SAFETY: we are the holder and leave.
+        unsafe { take_back(self.0, true) };
+    }
+}

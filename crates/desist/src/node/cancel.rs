@@ -1,0 +1,118 @@
+//! One cancel, from the request to the last callback.
+
+use std::panic::Location;
+use std::ptr::NonNull;
+use std::time::Instant;
+
+use super::handle::SourceRef;
+use super::life::{give_back, unlink_from_parents};
+use super::lock::Lock;
+use super::mark::{Queue, mark_below};
+use super::record::{Record, RecordRef, wait_settled};
+use super::{Node, RELEASED, notify};
+use crate::Cause;
+use crate::unwind::Panic;
+
+impl SourceRef {
+    /// Cancels. True for the one call that did it; its callbacks have run.
+    pub(crate) fn cancel(&self, cause: Cause, origin: &'static Location<'static>) -> bool {
+        self.cancel_due(cause, origin, None)
+    }
+
+    /// The same, with the deadline that is the cause.
+    pub(crate) fn cancel_due(
+        &self,
+        cause: Cause,
+        origin: &'static Location<'static>,
+        due: Option<Instant>,
+    ) -> bool {
+        if let Some(record) = self.node().record() {
+            // SAFETY: I3: our handle keeps the node, the node its record.
+            wait_settled(&unsafe { RecordRef::clone_raw(record) });
+            return false;
+        }
+        let at = match due {
+            Some(_) => self.clock().now(),
+            None => Instant::now(),
+        };
+        let record = RecordRef::new(cause, origin, at, due);
+        let mut panic = Panic::none();
+        // SAFETY: I1: our handle keeps the node.
+        let won = unsafe {
+            self.node().lock.acquire();
+            cancel_locked(self.ptr(), record, &mut panic)
+        };
+        panic.resume();
+        won
+    }
+}
+
+/// Cancels `node`, unless it was already.
+///
+/// # Safety
+///
+/// I1: the caller keeps the node, which is not dead, and holds its lock, which
+/// is released.
+pub(super) unsafe fn cancel_locked(
+    node: NonNull<Node>,
+    record: RecordRef,
+    panic: &mut Panic,
+) -> bool {
+    // SAFETY: I2, I3: the lock is held up to `release`; I1: from then on the
+    // pin keeps the node. I7: it was marked and pinned here.
+    unsafe {
+        let this = node.as_ref();
+        if let Some(first) = this.record() {
+            let first = RecordRef::clone_raw(first);
+            Lock::release(&raw const (*node.as_ptr()).lock);
+            wait_settled(&first);
+            return false;
+        }
+        let alone = this.list.get().is_null();
+        if alone {
+            record.settle_unpublished();
+        }
+        this.set_record(record.clone().into_raw());
+        if let Some(ext) = this.ext() {
+            ext.disarm();
+        }
+        this.keep();
+        Lock::release(&raw const (*node.as_ptr()).lock);
+
+        if !alone {
+            let mut queue = Queue::new();
+            let met = mark_below(node, &record, &mut queue);
+            panic.catch(|| Record::settle(&record, met));
+            notify::wake_and_call(queue, &record, panic);
+        } else {
+            finish(node, panic);
+        }
+        true
+    }
+}
+
+/// Ends the walk's business with a node: takes it off the lists of parents that
+/// are still live, and gives back the pin.
+///
+/// # Safety
+///
+/// I7: this walk marked and pinned the node; it is on no chain any more.
+pub(super) unsafe fn finish(node: NonNull<Node>, panic: &mut Panic) {
+    // SAFETY: I1: the pin keeps the node. I2: under its lock. I4: with a handle
+    // of ours the links are stable.
+    unsafe {
+        let this = node.as_ref();
+        this.lock.acquire();
+        if this.has_flag(RELEASED) {
+            return give_back(node, panic);
+        }
+        let has_parents = this.links().any(|(up, _)| !up.get().is_null());
+        if !has_parents || this.is_orphaned() {
+            return give_back(node, panic);
+        }
+        let handle = this.handle_under_lock(node);
+        give_back(node, panic);
+        unlink_from_parents(node);
+        drop(handle);
+    }
+}

@@ -1,0 +1,210 @@
+//! Making children: of one parent, which is nearly all, and of several.
+
+use std::ptr::{self, NonNull};
+use std::sync::atomic::Ordering::{Relaxed, Release};
+
+use super::alloc::{Ext, Link};
+use super::handle::{Handle, SourceRef, TokenRef, handles};
+use super::life;
+use super::list::{Entry, Kind, push_front};
+use super::lock::Lock;
+use super::sync::Guarded;
+use super::{HAD_CHILD, Node, Record, RecordRef, SEVERAL_PARENTS};
+
+impl<const UNIT: u64> Handle<UNIT> {
+    /// A child of this signal.
+    #[inline]
+    pub(crate) fn child(&self) -> SourceRef {
+        self.child_extended(None)
+    }
+
+    /// A child with the given `Ext`, or with none of its own: what it inherits
+    /// from this signal (a clock, a probe) is added.
+    pub(super) fn child_extended(&self, own: Option<Ext>) -> SourceRef {
+        if let Some(record) = self.node().record() {
+            // SAFETY: I3: our handle keeps the node, the node its record.
+            return SourceRef::new_cancelled(unsafe { RecordRef::clone_raw(record) });
+        }
+        let child = match inherited(self.node(), own) {
+            None => SourceRef::new(),
+            // SAFETY: the node is made with one source counted.
+            Some(ext) => unsafe { SourceRef::adopt(Node::new_extended(SourceRef::UNIT, ext)) },
+        };
+        // SAFETY: I4: the child is not shared yet.
+        unsafe { attach_or_mark(self.ptr(), child.ptr()) };
+        child
+    }
+}
+
+/// What a child of `parent` needs beyond a plain node.
+fn inherited(parent: &Node, own: Option<Ext>) -> Option<Ext> {
+    let Some(above) = parent.ext() else {
+        return own;
+    };
+    if own.is_none() && above.clock.is_system() && above.probe.is_none() {
+        return None;
+    }
+    let mut ext = own.unwrap_or_else(|| Ext::new(above.clock.clone()));
+    ext.probe.clone_from(&above.probe);
+    Some(ext)
+}
+
+/// A node below all of `parents`, which are distinct, can be cancelled, and are
+/// at least one. It inherits from the first.
+pub(crate) fn linked<const UNIT: u64>(parents: &[&TokenRef]) -> Handle<UNIT> {
+    let cancelled = parents.iter().find_map(|parent| parent.node().record());
+    if let Some(record) = cancelled {
+        // SAFETY: I3: the caller's handle keeps the node, the node its record.
+        return Handle::new_cancelled(unsafe { RecordRef::clone_raw(record) });
+    }
+    let first = parents[0].node();
+    let mut ext = inherited(first, None).unwrap_or_else(|| Ext::new(first.clock()));
+    ext.links = parents[1..].iter().map(|_| Link::new()).collect();
+    // A probe of any parent counts the looks at this one.
+    ext.probe = parents.iter().find_map(|parent| parent.node().ext()?.probe.clone());
+    let node = Node::new_extended(UNIT, ext);
+    // SAFETY: I4: all links are written before the first `attach` shares the
+    // node; the callers' handles keep the parents until each link has its own
+    // unit. Our handle, counted when the node was made, keeps the node (I1), so
+    // it is not released meanwhile.
+    unsafe {
+        let this = node.as_ref();
+        this.set_flag(SEVERAL_PARENTS);
+        for (parent, (up, _)) in parents.iter().zip(this.links()) {
+            up.set(parent.ptr().as_ptr());
+        }
+        for link in this.ext().map_or(&[][..], |ext| &ext.links[..]) {
+            link.child.set(node.as_ptr());
+        }
+        for (parent, entry) in parents.iter().zip(entries(node)) {
+            if let Err(record) = attach(parent.ptr(), entry, true) {
+                mark_unattached(node, record);
+            }
+        }
+        // Cancelled meanwhile: the walk that did it may have looked for our
+        // entries before the last of them was attached.
+        if this.record().is_some() {
+            life::unlink_from_parents(node);
+        }
+        Handle::adopt(node)
+    }
+}
+
+/// The node's places on its parents' lists.
+///
+/// # Safety
+///
+/// I1: the caller keeps the node.
+unsafe fn entries(node: NonNull<Node>) -> impl Iterator<Item = *const Entry> {
+    // SAFETY: I1 by the caller. The first entry's pointer comes from the whole
+    // node's, because a walk finds the node from it.
+    unsafe {
+        let further = node.as_ref().ext().map_or(&[][..], |ext| &ext.links[..]);
+        let first = &raw const (*node.as_ptr()).entry;
+        std::iter::once(first).chain(further.iter().map(|link| ptr::from_ref(link).cast()))
+    }
+}
+
+impl Link {
+    fn new() -> Self {
+        Self {
+            entry: Entry::new(Kind::FurtherChild),
+            parent: Guarded::new(ptr::null()),
+            child: Guarded::new(ptr::null()),
+        }
+    }
+}
+
+/// Puts a new node on its only parent's list; if the parent was cancelled
+/// meanwhile, the node is cancelled with the same cause instead.
+///
+/// # Safety
+///
+/// I4: nobody else can reach `child` yet. I1: the caller keeps both.
+#[inline]
+unsafe fn attach_or_mark(parent: NonNull<Node>, child: NonNull<Node>) {
+    // SAFETY: I1: the caller keeps both. I4: `parent` is written before anybody
+    // can see the child, and cleared while still nobody can.
+    unsafe {
+        let up = &child.as_ref().parent;
+        up.set(parent.as_ptr());
+        if let Err(record) = attach(parent, &raw const (*child.as_ptr()).entry, false) {
+            up.set(ptr::null());
+            mark_unattached(child, record);
+        }
+    }
+}
+
+/// Puts `entry` on the parent's list and takes a unit of its `life`, unless it
+/// was cancelled: then gives its cause, and takes the unit only if `kept`.
+///
+/// # Safety
+///
+/// I1: the caller keeps `parent`. I9: whoever owns `entry` takes it off before
+/// it goes.
+#[inline]
+unsafe fn attach(
+    parent: NonNull<Node>,
+    entry: *const Entry,
+    kept: bool,
+) -> Result<(), *mut Record> {
+    // SAFETY: I2: under the parent's lock.
+    unsafe {
+        let above = parent.as_ref();
+        above.lock.acquire();
+        let cancelled = above.record().map(|record| RecordRef::clone_raw(record).into_raw());
+        if cancelled.is_none() {
+            push_front(&above.list, entry);
+            above.set_flag(HAD_CHILD);
+        }
+        if kept || cancelled.is_none() {
+            above.keep();
+        }
+        Lock::release(&raw const (*parent.as_ptr()).lock);
+        cancelled.map_or(Ok(()), Err)
+    }
+}
+
+/// Cancels a node that was born too late to be met by the walk of `record`.
+///
+/// # Safety
+///
+/// I1: the caller keeps the node, and hands over one count of `record`.
+#[cold]
+unsafe fn mark_unattached(node: NonNull<Node>, record: *mut Record) {
+    // SAFETY: I3: under the lock, once. With several parents, one that was
+    // attached before may have marked the node already.
+    unsafe {
+        let this = node.as_ref();
+        this.lock.acquire();
+        let late = this.record().is_some();
+        if !late {
+            this.set_record(record);
+        }
+        Lock::release(&this.lock);
+        if late {
+            drop(RecordRef::from_raw(record));
+        }
+    }
+}
+
+impl Node {
+    /// Publishes the cause.
+    ///
+    /// # Safety
+    ///
+    /// The caller holds the node's lock, the node is live, and one count of
+    /// `record` is handed over.
+    #[inline(always)]
+    pub(super) unsafe fn set_record(&self, record: *mut Record) {
+        // Ordering: Release pairs with the Acquire of every look at `state`.
+        self.state.store(record, Release);
+    }
+
+    /// True if no handle is left.
+    pub(super) fn is_orphaned(&self) -> bool {
+        // Ordering: Relaxed: a handle is made from a handle, or under the lock
+        // that the caller holds.
+        handles(self.refs.load(Relaxed)) == 0
+    }
+}

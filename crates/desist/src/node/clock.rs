@@ -1,0 +1,369 @@
+//! Where time comes from: a clock has a wheel of timers, and somebody who
+//! looks at it in time.
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use super::coarse;
+use super::lock::Lock;
+use super::sync::{Guarded, RawCell};
+use super::timer::Expired;
+use super::wheel::{Next, Wheel, look_for};
+use crate::keeper;
+use crate::unwind::Panic;
+
+/// How many timers are moved under one hold of the system clock's lock.
+const BUDGET: usize = 256;
+
+/// `told` when the source was told that nothing is armed, or nothing at all.
+const NOTHING: u64 = u64::MAX;
+
+/// A source of time for a [`Clock`]: a runtime's timer, a simulation.
+///
+/// The source is asked for the time, and told when to call
+/// [`Clock::fire_due`]. It is `'static`, and `arm` must not call `fire_due`
+/// itself: it notes the instant, and something else calls when it has come.
+///
+/// ```
+/// use desist::{Clock, Reason, Source, TimeSource};
+/// use std::sync::{Arc, Mutex};
+/// use std::time::{Duration, Instant};
+///
+/// struct Simulated { now: Mutex<Instant>, next: Mutex<Option<Instant>> }
+///
+/// impl TimeSource for &'static Simulated {
+///     fn now(&self) -> Instant { *self.now.lock().unwrap() }
+///     fn arm(&self, next: Option<Instant>) { *self.next.lock().unwrap() = next; }
+/// }
+///
+/// let time: &'static Simulated = Box::leak(Box::new(Simulated {
+///     now: Mutex::new(Instant::now()),
+///     next: Mutex::new(None),
+/// }));
+/// let clock = Clock::new(time);
+/// let source = Source::with_clock(clock.clone());
+/// source.cancel_after(Duration::from_secs(3600));
+///
+/// let next = time.next.lock().unwrap().expect("it was told");
+/// *time.now.lock().unwrap() = next;
+/// clock.fire_due();
+/// assert_eq!(source.token().reason(), Some(Reason::Deadline));
+/// ```
+pub trait TimeSource: Send + Sync {
+    /// What time it is. Never goes back.
+    fn now(&self) -> Instant;
+
+    /// When [`Clock::fire_due`] is to be called next; `None`: nothing is armed.
+    ///
+    /// Called from any thread, without a lock held, by one teller at a time,
+    /// who looks again before it leaves. It may be told too early (then the
+    /// next telling follows from `fire_due`), never too late.
+    fn arm(&self, next: Option<Instant>);
+}
+
+/// Where a signal's deadlines get their time from.
+///
+/// A child inherits the clock of its (first) parent; a deadline stays on the
+/// clock that it was armed on, and reaches signals of other clocks by the link
+/// between parent and child.
+///
+/// ```
+/// use desist::{Clock, Source};
+///
+/// let source = Source::with_clock(Clock::system());
+/// assert!(source.token().deadline().is_none());
+/// ```
+#[derive(Clone)]
+pub struct Clock(Option<Arc<ClockCore>>);
+
+pub(crate) struct ClockCore {
+    base: Instant,
+    lock: Lock,
+    wheel: RawCell<Wheel>,
+    /// When the source, or the keeper, will look again.
+    told: Guarded<u64>,
+    /// The source must be told, even if that is later than it thinks.
+    stale: Guarded<bool>,
+    telling: Guarded<bool>,
+    /// How many timers were taken to be fired, ever.
+    taken: Guarded<u64>,
+    source: Option<Box<dyn TimeSource>>,
+}
+
+// SAFETY: I2, I8: the wheel and the guarded words are under the clock's lock;
+// the timers in the wheel are alive; the source is Send + Sync.
+unsafe impl Send for ClockCore {}
+// SAFETY: as above.
+unsafe impl Sync for ClockCore {}
+
+static SYSTEM: OnceLock<ClockCore> = OnceLock::new();
+
+impl Clock {
+    /// The system's monotonic clock. One thread at a time keeps it, started
+    /// when the first deadline is armed.
+    ///
+    /// ```
+    /// use desist::Clock;
+    /// use std::time::Instant;
+    ///
+    /// let before = Instant::now();
+    /// assert!(Clock::system().now() >= before);
+    /// ```
+    #[must_use]
+    pub const fn system() -> Self {
+        Self(None)
+    }
+
+    /// A clock that gets its time from `source`.
+    ///
+    /// ```
+    /// use desist::{Clock, TimeSource};
+    /// use std::time::Instant;
+    ///
+    /// struct Still(Instant);
+    /// impl TimeSource for Still {
+    ///     fn now(&self) -> Instant { self.0 }
+    ///     fn arm(&self, _next: Option<Instant>) {}
+    /// }
+    /// let noon = Instant::now();
+    /// assert_eq!(Clock::new(Still(noon)).now(), noon);
+    /// ```
+    #[must_use]
+    pub fn new(source: impl TimeSource + 'static) -> Self {
+        Self(Some(Arc::new(ClockCore::new(source.now(), Some(Box::new(source))))))
+    }
+
+    /// What time it is on this clock.
+    ///
+    /// ```
+    /// use desist::Clock;
+    ///
+    /// let clock = Clock::system();
+    /// assert!(clock.now() <= clock.now());
+    /// ```
+    #[must_use]
+    pub fn now(&self) -> Instant {
+        self.core().now()
+    }
+
+    /// Fires every deadline that has come, on this thread, in the order of the
+    /// deadlines: a callback that blocks delays the next. Then tells the source
+    /// when to call again.
+    ///
+    /// A callback's panic goes to the panic hook, and the next one follows. On
+    /// the system's clock, which fires by itself, this does nothing.
+    ///
+    /// ```
+    /// desist::Clock::system().fire_due();
+    /// ```
+    pub fn fire_due(&self) {
+        let Some(core) = &self.0 else { return };
+        while let Some(expired) = core.take_due(core.nanos(core.now()).unwrap_or(NOTHING)) {
+            expired.fire(core);
+        }
+        // SAFETY: I2: under the clock's lock.
+        core.with_wheel(|_| unsafe { core.stale.set(true) });
+        core.tell();
+    }
+
+    pub(crate) fn is_system(&self) -> bool {
+        self.0.is_none()
+    }
+
+    pub(super) fn core(&self) -> &ClockCore {
+        match &self.0 {
+            Some(core) => core,
+            None => ClockCore::system(),
+        }
+    }
+
+    /// The time as precisely as a timeout of this length needs it.
+    pub(super) fn now_for(&self, timeout: Duration) -> Instant {
+        match &self.0 {
+            Some(core) => core.now(),
+            None => coarse::now_for(timeout),
+        }
+    }
+
+    /// The next instant at which something may be due, for a clock that is
+    /// moved by hand.
+    #[cfg(feature = "testing")]
+    pub(crate) fn next_due(&self) -> Option<Instant> {
+        let core = self.core();
+        // SAFETY: I2: under the clock's lock.
+        match core.with_wheel(|wheel| unsafe { wheel.next(true) }) {
+            Next::Never => None,
+            Next::Now => Some(core.now()),
+            Next::At(due_ns) => Some(core.instant(due_ns)),
+        }
+    }
+}
+
+impl ClockCore {
+    fn new(base: Instant, source: Option<Box<dyn TimeSource>>) -> Self {
+        Self {
+            base,
+            lock: Lock::new(),
+            wheel: RawCell::new(Wheel::new()),
+            told: Guarded::new(NOTHING),
+            stale: Guarded::new(false),
+            telling: Guarded::new(false),
+            taken: Guarded::new(0),
+            source,
+        }
+    }
+
+    pub(crate) fn system() -> &'static Self {
+        SYSTEM.get_or_init(|| Self::new(Instant::now(), None))
+    }
+
+    pub(crate) fn now(&self) -> Instant {
+        self.source.as_ref().map_or_else(Instant::now, |source| source.now())
+    }
+
+    /// The instant on this clock's own scale; `None` out of its range.
+    pub(super) fn nanos(&self, instant: Instant) -> Option<u64> {
+        let nanos = instant.saturating_duration_since(self.base).as_nanos();
+        u64::try_from(nanos).ok().filter(|&nanos| nanos < NOTHING - 1)
+    }
+
+    pub(super) fn instant(&self, nanos: u64) -> Instant {
+        self.base + Duration::from_nanos(nanos)
+    }
+
+    fn exact(&self) -> bool {
+        self.source.is_some()
+    }
+
+    pub(super) fn with_wheel<R>(&self, f: impl FnOnce(&mut Wheel) -> R) -> R {
+        self.lock.acquire();
+        // SAFETY: I2: the lock is held; I5: `f` runs no foreign code.
+        unsafe {
+            let result = self.wheel.with_mut(|wheel| f(&mut *wheel));
+            Lock::release(&self.lock);
+            result
+        }
+    }
+
+    /// True if somebody must be told of a timer that was armed for `due_ns`.
+    ///
+    /// # Safety
+    ///
+    /// The caller holds the clock's lock.
+    pub(super) unsafe fn wants_telling(&self, due_ns: u64) -> bool {
+        let look = look_for(due_ns, self.exact());
+        // SAFETY: I2: by the caller.
+        unsafe {
+            let earlier = look < self.told.get();
+            if earlier && !self.exact() {
+                self.told.set(look);
+            }
+            earlier
+        }
+    }
+
+    /// Tells whoever keeps this clock when to look again.
+    pub(super) fn tell(&self) {
+        let Some(source) = &self.source else {
+            return keeper::alarm();
+        };
+        let mut panic = Panic::none();
+        let mut first = true;
+        loop {
+            // SAFETY: I2: under the clock's lock.
+            let next = self.with_wheel(|wheel| unsafe {
+                if first && self.telling.get() {
+                    // Whoever tells looks again before it leaves.
+                    return None;
+                }
+                let next = match wheel.next(true) {
+                    Next::Now => 0,
+                    Next::At(due_ns) => due_ns,
+                    Next::Never => NOTHING,
+                };
+                let news = next < self.told.get() || self.stale.get();
+                self.telling.set(news);
+                self.stale.set(false);
+                if news {
+                    self.told.set(next);
+                }
+                news.then_some(next)
+            });
+            first = false;
+            let Some(next) = next else { break };
+            let next = (next != NOTHING).then(|| self.instant(next));
+            panic.catch(|| source.arm(next));
+        }
+        panic.resume();
+    }
+
+    /// Takes one deadline that has come by `now_ns`.
+    fn take_due(&self, now_ns: u64) -> Option<Expired> {
+        // SAFETY: I2: under the clock's lock.
+        self.with_wheel(|wheel| unsafe {
+            wheel.advance(now_ns, true, usize::MAX);
+            wheel.sort_due();
+            self.take_one(wheel)
+        })
+    }
+
+    /// # Safety
+    ///
+    /// The caller holds the clock's lock.
+    unsafe fn take_one(&self, wheel: &mut Wheel) -> Option<Expired> {
+        // SAFETY: I2: by the caller. I8: the spoke is now marked as firing.
+        unsafe {
+            let (spoke, due_ns) = wheel.take_due()?;
+            self.taken.set(self.taken.get() + 1);
+            Expired::new(spoke, due_ns)
+        }
+    }
+
+    // What the keeper of the system's clock does.
+
+    /// Moves what has come to the due timers. Tells whether there are any, how
+    /// many were taken so far, and when to look again.
+    pub(crate) fn look(&self) -> Look {
+        let now_ns = self.nanos(self.now()).unwrap_or(NOTHING);
+        // SAFETY: I2: under the clock's lock.
+        while self.with_wheel(|wheel| unsafe { wheel.advance(now_ns, false, BUDGET) }) {}
+        // SAFETY: I2: under the clock's lock.
+        self.with_wheel(|wheel| unsafe {
+            let next = wheel.next(false);
+            let (due, next) = match next {
+                Next::Now => (true, None),
+                Next::At(due_ns) => (false, Some(due_ns)),
+                Next::Never => (false, None),
+            };
+            if !due {
+                self.told.set(next.unwrap_or(NOTHING));
+            }
+            Look { due, taken: self.taken.get(), next: next.map(|next| self.instant(next)) }
+        })
+    }
+
+    /// Fires one deadline that has come; false if there is none left.
+    pub(crate) fn fire_one(&self) -> bool {
+        // SAFETY: I2: under the clock's lock.
+        let expired = self.with_wheel(|wheel| unsafe { self.take_one(wheel) });
+        let any = expired.is_some();
+        if let Some(expired) = expired {
+            expired.fire(self);
+        }
+        any
+    }
+}
+
+/// What the keeper sees.
+pub(crate) struct Look {
+    pub(crate) due: bool,
+    pub(crate) taken: u64,
+    pub(crate) next: Option<Instant>,
+}
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.is_system() { "Clock::system" } else { "Clock::new" })
+    }
+}

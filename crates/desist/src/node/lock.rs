@@ -1,0 +1,156 @@
+//! The lock of one node: a byte.
+//!
+//! Taking it is one compare-exchange and giving it back is one plain store,
+//! half of what a mutex costs. The price is paid by whoever has to wait: it
+//! spins for a bounded time, announces itself and parks. A holder that gives
+//! the lock back in the very moment of the announcement may miss it; the parked
+//! thread therefore looks again by itself after [`PARK_LIMIT`]. No promise
+//! depends on that time: it only bounds how late the loser of that race is.
+//!
+//! | word        | meaning                                          |
+//! |-------------|--------------------------------------------------|
+//! | `FREE`      | nobody holds it                                  |
+//! | `HELD`      | held, nobody has announced a wait                |
+//! | `CONTENDED` | held, and somebody parks or is about to          |
+//!
+//! The holder never runs foreign code and never waits for anything but a lock
+//! further down in the lock order, so a wait is short unless the holder was
+//! descheduled; then parking gives it the processor back.
+
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+
+use super::sync::AtomicU8;
+
+const FREE: u8 = 0;
+const HELD: u8 = 1;
+const CONTENDED: u8 = 2;
+
+#[derive(Debug)]
+pub(crate) struct Lock(AtomicU8);
+
+impl Lock {
+    pub(crate) fn new() -> Self {
+        Self(AtomicU8::new(FREE))
+    }
+
+    #[inline(always)]
+    pub(crate) fn acquire(&self) {
+        // Ordering: Acquire pairs with the Release in `release`: what the last
+        // holder wrote is seen. Relaxed on failure: nothing is read then.
+        if self.0.compare_exchange(FREE, HELD, Acquire, Relaxed).is_err() {
+            self.acquire_slow();
+        }
+    }
+
+    /// True if the lock is free at this moment; for somebody who knows that no
+    /// one who could take it is left.
+    #[inline(always)]
+    pub(crate) fn is_free(&self) -> bool {
+        // Ordering: Acquire pairs with the Release in `release`: the last
+        // holder is done with the node when this says so.
+        self.0.load(Acquire) == FREE
+    }
+
+    /// Gives the lock back and tells whether somebody was waiting. The node
+    /// may be gone when this returns, so it takes a pointer (and touches
+    /// nothing behind it after the store).
+    ///
+    /// # Safety
+    ///
+    /// The caller holds the lock.
+    #[inline(always)]
+    pub(crate) unsafe fn release(this: *const Self) -> bool {
+        // SAFETY: I1: the lock's holder has the node alive until the store.
+        let word = unsafe { &(*this).0 };
+        // Ordering: Relaxed: only chooses between two ways to release; an
+        // announcement missed here is made good by PARK_LIMIT.
+        if word.load(Relaxed) == HELD {
+            // Ordering: Release pairs with the Acquire in `acquire`.
+            word.store(FREE, Release);
+            false
+        } else {
+            // Ordering: Release pairs with the Acquire in `acquire`.
+            word.swap(FREE, Release);
+            park::wake_all(this.addr());
+            true
+        }
+    }
+
+    #[cfg(not(all(test, loom)))]
+    #[cold]
+    fn acquire_slow(&self) {
+        const SPINS: u32 = 100;
+        loop {
+            for _ in 0..SPINS {
+                // Ordering: Relaxed: a hint; the exchange below decides.
+                if self.0.load(Relaxed) == FREE
+                    // Ordering: as in `acquire`.
+                    && self.0.compare_exchange(FREE, HELD, Acquire, Relaxed).is_ok()
+                {
+                    return;
+                }
+                super::sync::spin_loop();
+            }
+            // Ordering: Acquire as in `acquire`: FREE means that it is ours,
+            // marked contended because others may be parked as well.
+            if self.0.swap(CONTENDED, Acquire) == FREE {
+                return;
+            }
+            // Ordering: Relaxed: only decides whether parking makes sense.
+            park::park(std::ptr::from_ref(self).addr(), || self.0.load(Relaxed) == CONTENDED);
+        }
+    }
+
+    #[cfg(all(test, loom))]
+    fn acquire_slow(&self) {
+        // Ordering: Acquire/Relaxed as in `acquire`.
+        while self.0.compare_exchange(FREE, HELD, Acquire, Relaxed).is_err() {
+            loom::thread::yield_now();
+        }
+    }
+}
+
+/// Lets whoever waits for a lock that was just released have it first. For a
+/// walk that takes the same lock again and again.
+pub(crate) fn yield_to_waiter() {
+    for _ in 0..60 {
+        super::sync::spin_loop();
+    }
+}
+
+/// Where the waiters of contended locks sleep, by the lock's address.
+mod park {
+    use std::sync::{Condvar, Mutex, PoisonError};
+    use std::time::Duration;
+
+    /// How late the loser of the announcement race looks again.
+    const PARK_LIMIT: Duration = Duration::from_millis(1);
+
+    struct Bed {
+        sleepers: Mutex<()>,
+        bell: Condvar,
+    }
+
+    static BEDS: [Bed; 32] = [const { Bed { sleepers: Mutex::new(()), bell: Condvar::new() } }; 32];
+
+    fn bed(addr: usize) -> &'static Bed {
+        &BEDS[(addr >> 4) % BEDS.len()]
+    }
+
+    #[cfg_attr(all(test, loom), allow(dead_code))]
+    pub(super) fn park(addr: usize, still_contended: impl FnOnce() -> bool) {
+        let bed = bed(addr);
+        let guard = bed.sleepers.lock().unwrap_or_else(PoisonError::into_inner);
+        if still_contended() {
+            // Woken, timed out or spurious: the caller looks again anyway.
+            drop(bed.bell.wait_timeout(guard, PARK_LIMIT));
+        }
+    }
+
+    #[cold]
+    pub(super) fn wake_all(addr: usize) {
+        let bed = bed(addr);
+        drop(bed.sleepers.lock().unwrap_or_else(PoisonError::into_inner));
+        bed.bell.notify_all();
+    }
+}

@@ -1,0 +1,129 @@
+//! After the marking: waking, then calling. Foreign code runs here, and only
+//! here, and never under a lock.
+//!
+//! Where a node's entries are, and in which order, newest first (`>`) or oldest
+//! first (`<`):
+//!
+//! | after         | had children            | had none                      |
+//! |---------------|-------------------------|-------------------------------|
+//! | marking       | `aside <`: both kinds   | `list >`: both kinds          |
+//! | waking        | `list >`: callbacks     | `aside <`, turned to `list >` |
+
+use std::ptr::NonNull;
+use std::task::Waker;
+
+use super::cancel::finish;
+use super::list::{Entry, Kind, pop_front, push_front};
+use super::lock::{Lock, yield_to_waiter};
+use super::mark::{CHUNK, Queue};
+use super::record::RecordRef;
+use super::sync::Guarded;
+use super::{HAD_CALLBACK, HAD_CHILD, HAD_WAITER, Node, callback, wait};
+use crate::Cancelled;
+use crate::unwind::Panic;
+
+/// How many wakers are taken out under one hold of a lock.
+const BATCH: usize = 32;
+
+/// Wakes everybody who waits on a node of the queue, then runs all callbacks,
+/// then finishes the nodes.
+///
+/// # Safety
+///
+/// I7: the queue is this walk's; the marking is settled.
+pub(super) unsafe fn wake_and_call(mut queue: Queue, record: &RecordRef, panic: &mut Panic) {
+    let mut with_callbacks = Queue::new();
+    // SAFETY: I7: each node is on one chain at a time.
+    unsafe {
+        while let Some(node) = queue.pop() {
+            if wake(node, panic) {
+                with_callbacks.push(node);
+            } else {
+                finish(node, panic);
+            }
+        }
+        if with_callbacks.is_empty() {
+            return;
+        }
+        let cancelled = Cancelled::new(record.clone());
+        while let Some(node) = with_callbacks.pop() {
+            callback::call_all(node, &cancelled, panic);
+            finish(node, panic);
+        }
+        panic.catch(move || drop(cancelled));
+    }
+}
+
+/// Wakes all who wait on the node. True if there are callbacks to run.
+///
+/// # Safety
+///
+/// I7: this walk marked and pinned the node.
+unsafe fn wake(node: NonNull<Node>, panic: &mut Panic) -> bool {
+    // SAFETY: I1: the pin keeps the node. I2: under its lock.
+    unsafe {
+        let this = node.as_ref();
+        this.lock.acquire();
+        let had = this.flags.get();
+        Lock::release(&raw const (*node.as_ptr()).lock);
+        if had & (HAD_CHILD | HAD_WAITER) == 0 {
+            return had & HAD_CALLBACK != 0;
+        }
+        let (from, to) = if had & HAD_CHILD != 0 {
+            (&this.aside, &this.list)
+        } else {
+            (&this.list, &this.aside)
+        };
+        while take_batch(node, from, to, panic) {}
+        if had & HAD_CHILD == 0 && had & HAD_CALLBACK != 0 {
+            // The second turn, so that the newest comes first again.
+            while take_batch(node, &this.aside, &this.list, panic) {}
+        }
+        had & HAD_CALLBACK != 0
+    }
+}
+
+/// Takes up to a batch of wakers off `from` and wakes them; moves callbacks to
+/// `to`. False when `from` is empty.
+///
+/// # Safety
+///
+/// I7: this walk marked and pinned the node, whose lists these are.
+unsafe fn take_batch(
+    node: NonNull<Node>,
+    from: &Guarded<*const Entry>,
+    to: &Guarded<*const Entry>,
+    panic: &mut Panic,
+) -> bool {
+    let mut wakers = [const { None::<Waker> }; BATCH];
+    let mut taken = 0;
+    let mut more = true;
+    // SAFETY: I2: under the lock. I9: entries on the list are alive.
+    unsafe {
+        node.as_ref().lock.acquire();
+        for _ in 0..CHUNK {
+            if taken == BATCH {
+                break;
+            }
+            let Some(entry) = pop_front(from) else {
+                more = false;
+                break;
+            };
+            if (*entry).kind == Kind::Waiter {
+                wakers[taken] = wait::take_waker(entry);
+                taken += 1;
+            } else {
+                push_front(to, entry);
+            }
+        }
+        if Lock::release(&raw const (*node.as_ptr()).lock) {
+            yield_to_waiter();
+        }
+    }
+    for waker in wakers.iter_mut().take(taken) {
+        if let Some(waker) = waker.take() {
+            panic.catch(move || waker.wake());
+        }
+    }
+    more
+}

@@ -1,0 +1,242 @@
+//! Waiting for the cancel: an entry inside the future itself, no allocation.
+
+use std::cell::Cell;
+use std::fmt;
+use std::future::Future;
+use std::marker::PhantomPinned;
+use std::mem::{self, MaybeUninit};
+use std::pin::Pin;
+use std::ptr;
+use std::task::{Context, Poll, Waker};
+
+use super::list::{Entry, Kind, push_front, unlink};
+use super::lock::Lock;
+use super::sync::RawCell;
+use super::{HAD_WAITER, TokenRef};
+use crate::{Cancelled, Token};
+
+/// The future of [`Token::cancelled`]: ready once the token is cancelled.
+///
+/// It allocates nothing, is cancel safe, and may be polled again after it was
+/// ready. A token that can never be cancelled makes it pend for ever.
+///
+/// ```
+/// use desist::{Source, Token};
+/// use std::pin::pin;
+/// use std::task::{Context, Poll, Waker};
+///
+/// let source = Source::new();
+/// let token: Token = source.token();
+/// let mut stopped = pin!(token.cancelled());
+/// let mut cx = Context::from_waker(Waker::noop());
+/// assert!(stopped.as_mut().poll(&mut cx).is_pending());
+/// source.cancel();
+/// assert!(stopped.as_mut().poll(&mut cx).is_ready());
+/// # use std::future::Future;
+/// ```
+#[must_use = "futures do nothing unless polled or awaited"]
+pub struct WhenCancelled<'a> {
+    waiter: Waiter,
+    token: Observed<'a>,
+}
+
+enum Observed<'a> {
+    Borrowed(&'a Token),
+    Owned(Token),
+}
+
+/// What stands on the node's list. The entry comes first: a walk finds the
+/// waiter from it. `waker` is initialised while the entry is linked; it is
+/// written under the node's lock only, and read without it only by its owner,
+/// who compares it.
+#[repr(C)]
+struct Waiter {
+    entry: Entry,
+    waker: RawCell<MaybeUninit<Waker>>,
+    /// The owner's own note: the entry was put on the list and may still be.
+    registered: Cell<bool>,
+    _pinned: PhantomPinned,
+}
+
+// SAFETY: I2, I9: what other threads reach of it is guarded by the node's lock;
+// a waker is Send.
+unsafe impl Send for Waiter {}
+// SAFETY: as above; `&Waiter` gives access to nothing.
+unsafe impl Sync for Waiter {}
+
+impl<'a> WhenCancelled<'a> {
+    pub(crate) fn borrowed(token: &'a Token) -> Self {
+        Self::new(Observed::Borrowed(token))
+    }
+
+    fn new(token: Observed<'a>) -> Self {
+        let waiter = Waiter {
+            entry: Entry::new(Kind::Waiter),
+            waker: RawCell::new(MaybeUninit::uninit()),
+            registered: Cell::new(false),
+            _pinned: PhantomPinned,
+        };
+        Self { waiter, token }
+    }
+
+    pub(super) fn token(&self) -> &Token {
+        match &self.token {
+            Observed::Borrowed(token) => token,
+            Observed::Owned(token) => token,
+        }
+    }
+
+    /// What has been recorded, without a look that a probe would count.
+    pub(super) fn cancellation(&self) -> Option<Cancelled> {
+        self.token().handle()?.recorded()
+    }
+}
+
+impl WhenCancelled<'static> {
+    pub(crate) fn owned(token: Token) -> Self {
+        Self::new(Observed::Owned(token))
+    }
+}
+
+impl Future for WhenCancelled<'_> {
+    type Output = Cancelled;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Cancelled> {
+        let this = self.into_ref().get_ref();
+        let Some(handle) = this.token().handle() else {
+            return Poll::Pending;
+        };
+        if !handle.is_cancelled() {
+            // SAFETY: I9: the future is pinned, and its drop takes the entry
+            // off. I1: its token keeps the node. Only the owner polls.
+            if unsafe { this.waiter.wait(handle, cx.waker()) } {
+                return Poll::Pending;
+            }
+        }
+        // SAFETY: I1: as above.
+        unsafe { this.waiter.leave(handle) };
+        handle.recorded().map_or(Poll::Pending, Poll::Ready)
+    }
+}
+
+impl Waiter {
+    /// Sees to it that `waker` is woken by the cancel; false if it came first.
+    ///
+    /// # Safety
+    ///
+    /// I9: the waiter stays in its place until `leave`. I1: `handle` keeps the
+    /// node, the same one at every call.
+    #[inline]
+    unsafe fn wait(&self, handle: &TokenRef, waker: &Waker) -> bool {
+        if self.registered.get() {
+            // SAFETY: the waker was initialised when we registered, and since
+            // then only we write it. A walk may have taken it meanwhile, but
+            // its words are still there, and comparing them follows none. The
+            // node was live a moment ago with this waker on its list, so it is
+            // either still there or has been woken since: nothing is missed.
+            let same = self.waker.with(|own| unsafe { (*own).assume_init_ref().will_wake(waker) });
+            if same {
+                return true;
+            }
+        }
+        // SAFETY: by the caller.
+        unsafe { self.register(handle, waker) }
+    }
+
+    /// # Safety
+    ///
+    /// As for `wait`.
+    unsafe fn register(&self, handle: &TokenRef, waker: &Waker) -> bool {
+        // Foreign code, so before the lock.
+        let own = waker.clone();
+        let node = handle.node();
+        let mut displaced = None;
+        // SAFETY: I2: under the lock. I9: by the caller.
+        let live = unsafe {
+            node.lock.acquire();
+            let live = node.record().is_none();
+            if self.entry.is_linked() {
+                displaced = Some(self.replace(own));
+            } else if live {
+                self.waker.with_mut(|place| (*place).write(own));
+                push_front(&node.list, ptr::from_ref(self).cast());
+                node.set_flag(HAD_WAITER);
+                self.registered.set(true);
+            } else {
+                displaced = Some(own);
+            }
+            Lock::release(&node.lock);
+            live
+        };
+        if let Some(probe) = handle.probe() {
+            probe.waits(waker, true);
+            displaced.iter().for_each(|displaced| probe.waits(displaced, false));
+        }
+        drop(displaced);
+        live
+    }
+
+    /// # Safety
+    ///
+    /// The waker is there, and the node's lock is held.
+    unsafe fn replace(&self, waker: Waker) -> Waker {
+        // SAFETY: I2 by the caller.
+        self.waker.with_mut(|own| unsafe { mem::replace((*own).assume_init_mut(), waker) })
+    }
+
+    /// Takes the entry off the list if it is still there.
+    ///
+    /// # Safety
+    ///
+    /// I1: `handle` keeps the node that was given to `wait`.
+    #[inline]
+    unsafe fn leave(&self, handle: &TokenRef) {
+        if !self.registered.get() {
+            return;
+        }
+        self.registered.set(false);
+        let node = handle.node();
+        let mut waker = None;
+        // SAFETY: I2: under the lock. The waker is there while linked.
+        unsafe {
+            node.lock.acquire();
+            if self.entry.is_linked() {
+                unlink(node, &self.entry);
+                waker = Some(self.waker.with(|own| (*own).assume_init_read()));
+            }
+            Lock::release(&node.lock);
+        }
+        if let (Some(waker), Some(probe)) = (&waker, handle.probe()) {
+            probe.waits(waker, false);
+        }
+        drop(waker);
+    }
+}
+
+/// Moves the waker out of a waiter that was just taken off its list.
+///
+/// # Safety
+///
+/// The entry is a waiter's, and the node's lock is held.
+pub(super) unsafe fn take_waker(entry: *const Entry) -> Option<Waker> {
+    // SAFETY: I9: the waiter is alive while the lock is held; its waker is
+    // there, and nobody else will take it, because the entry is off the list.
+    unsafe { Some((*entry.cast::<Waiter>()).waker.with(|waker| (*waker).assume_init_read())) }
+}
+
+impl Drop for WhenCancelled<'_> {
+    fn drop(&mut self) {
+        let this = &*self;
+        if let Some(handle) = this.token().handle() {
+            // SAFETY: I1: it is the handle that was given to `wait`.
+            unsafe { this.waiter.leave(handle) };
+        }
+    }
+}
+
+impl fmt::Debug for WhenCancelled<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WhenCancelled").field("token", self.token()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,598 @@
+use std::borrow::Borrow;
+use std::collections::HashSet;
+use std::fmt;
+use std::future::{Future, IntoFuture};
+use std::panic::{Location, RefUnwindSafe, UnwindSafe};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use crate::node::{self, RecordRef, TokenRef};
+use crate::park::Parker;
+use crate::{Cancelled, Cause, Reason, Registration, Run, Source, WhenCancelled};
+
+/// The right to know that a stop was asked for.
+///
+/// This is what work takes as a parameter: `&Token`. It looks now and then
+/// ([`check`](Self::check)), waits ([`cancelled`](Self::cancelled)), bounds what
+/// it awaits ([`run`](Self::run)), or is called back
+/// ([`on_cancel`](Self::on_cancel)), and stops where it is safe. Nobody who
+/// holds a token can cancel it; a [`child`](Self::child) is a signal of one's
+/// own below it.
+///
+/// Two tokens are equal if they observe the same signal. The default is
+/// [`never`](Self::never).
+///
+/// ```
+/// use desist::{Cancelled, Source, Token};
+///
+/// fn count(token: &Token) -> Result<u32, Cancelled> {
+///     let mut n = 0;
+///     while n < 1000 {
+///         token.check()?;
+///         n += 1;
+///     }
+///     Ok(n)
+/// }
+///
+/// let source = Source::new();
+/// assert_eq!(count(&source.token()).unwrap(), 1000);
+/// source.cancel();
+/// assert!(count(&source.token()).is_err());
+/// assert_eq!(count(&Token::never()).unwrap(), 1000);
+/// ```
+#[derive(Clone, Default, PartialEq, Eq, Hash)]
+pub struct Token(Option<TokenRef>);
+
+impl Token {
+    /// A token that is never cancelled. It costs nothing.
+    ///
+    /// ```
+    /// use desist::Token;
+    ///
+    /// assert!(!Token::never().can_be_cancelled());
+    /// assert_eq!(Token::never(), Token::default());
+    /// ```
+    #[inline]
+    #[must_use]
+    pub const fn never() -> Self {
+        Self(None)
+    }
+
+    /// A token that is cancelled from the start.
+    ///
+    /// ```
+    /// use desist::{Reason, Token};
+    ///
+    /// let token = Token::cancelled_with(Reason::Overload);
+    /// assert_eq!(token.reason(), Some(Reason::Overload));
+    /// ```
+    #[must_use]
+    #[track_caller]
+    pub fn cancelled_with(cause: impl Into<Cause>) -> Self {
+        let record = RecordRef::new(cause.into(), Location::caller(), Instant::now(), None);
+        record.settle_unpublished();
+        Self(Some(TokenRef::new_cancelled(record)))
+    }
+
+    /// A token that is cancelled when any of `tokens` is.
+    ///
+    /// Those that cannot be cancelled any more are left out. If none is left it
+    /// is [`never`](Self::never); if one distinct token is left it is that one.
+    ///
+    /// ```
+    /// use desist::{Source, Token};
+    ///
+    /// let (one, other) = (Source::new(), Source::new());
+    /// let either = Token::any([one.token(), other.token()]);
+    /// other.cancel();
+    /// assert!(either.is_cancelled());
+    ///
+    /// assert_eq!(Token::any([one.token(), Token::never()]), one.token());
+    /// assert_eq!(Token::any::<Token>([]), Token::never());
+    /// ```
+    #[must_use]
+    pub fn any<T: Borrow<Self>>(tokens: impl IntoIterator<Item = T>) -> Self {
+        let mut first = None::<T>;
+        let mut rest = Vec::new();
+        for token in tokens {
+            let this = token.borrow();
+            match &first {
+                _ if !this.can_be_cancelled() => {}
+                None => first = Some(token),
+                Some(known) if known.borrow() == this => {}
+                Some(_) => rest.push(token),
+            }
+        }
+        let Some(first) = first else {
+            return Self::never();
+        };
+        if rest.is_empty() {
+            return first.borrow().clone();
+        }
+        rest.insert(0, first);
+        let distinct = distinct(&rest);
+        Self(Some(node::linked(&distinct)))
+    }
+
+    pub(crate) fn from_ref(token: TokenRef) -> Self {
+        Self(Some(token))
+    }
+
+    pub(crate) fn handle(&self) -> Option<&TokenRef> {
+        self.0.as_ref()
+    }
+
+    /// True once a stop was asked for. One load.
+    ///
+    /// ```
+    /// let source = desist::Source::new();
+    /// assert!(!source.token().is_cancelled());
+    /// ```
+    #[inline]
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.0.as_ref().is_some_and(TokenRef::is_cancelled)
+    }
+
+    /// An error once a stop was asked for: for loops, with `?`.
+    ///
+    /// ```
+    /// use desist::{Reason, Token};
+    ///
+    /// assert!(Token::never().check().is_ok());
+    /// let cancelled = Token::cancelled_with(Reason::Shutdown).check().unwrap_err();
+    /// assert_eq!(cancelled.reason(), Reason::Shutdown);
+    /// ```
+    #[inline]
+    pub fn check(&self) -> Result<(), Cancelled> {
+        match self.cancellation() {
+            None => Ok(()),
+            Some(cancelled) => Err(cancelled),
+        }
+    }
+
+    /// The cancellation, if there was one.
+    ///
+    /// ```
+    /// use desist::Source;
+    ///
+    /// let source = Source::new();
+    /// assert!(source.token().cancellation().is_none());
+    /// source.cancel();
+    /// assert!(source.token().cancellation().is_some());
+    /// ```
+    #[inline]
+    #[must_use]
+    pub fn cancellation(&self) -> Option<Cancelled> {
+        self.0.as_ref()?.cancellation()
+    }
+
+    /// Why, if it was cancelled.
+    ///
+    /// ```
+    /// use desist::{Reason, Source};
+    ///
+    /// let source = Source::new();
+    /// assert_eq!(source.token().reason(), None);
+    /// source.cancel();
+    /// assert_eq!(source.token().reason(), Some(Reason::Requested));
+    /// ```
+    #[must_use]
+    pub fn reason(&self) -> Option<Reason> {
+        self.cancellation().map(|cancelled| cancelled.reason())
+    }
+
+    /// True if it is cancelled, or if a source, an armed deadline or a parent
+    /// still can cancel it. False is for ever: nobody need wait for it.
+    ///
+    /// ```
+    /// use desist::Source;
+    ///
+    /// let source = Source::new();
+    /// let token = source.token();
+    /// assert!(token.can_be_cancelled());
+    /// drop(source);
+    /// assert!(!token.can_be_cancelled());
+    /// ```
+    #[must_use]
+    pub fn can_be_cancelled(&self) -> bool {
+        self.0.as_ref().is_some_and(TokenRef::can_be_cancelled)
+    }
+
+    /// The earliest deadline that this signal is under, its own or an
+    /// ancestor's. Once cancelled: the one that did it, or else its own.
+    ///
+    /// ```
+    /// use desist::Source;
+    /// use std::time::{Duration, Instant};
+    ///
+    /// let due = Instant::now() + Duration::from_secs(5);
+    /// let request = Source::with_deadline(due);
+    /// let query = request.token().child_with_timeout(Duration::from_secs(30));
+    /// assert_eq!(query.token().deadline(), Some(due));
+    /// ```
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        Some(self.0.as_ref()?.outlook()?.deadline)
+    }
+
+    /// How long there is until the [`deadline`](Self::deadline); zero if it has
+    /// passed.
+    ///
+    /// ```
+    /// use desist::{Source, Token};
+    /// use std::time::Duration;
+    ///
+    /// let source = Source::with_timeout(Duration::from_secs(5));
+    /// assert!(source.token().remaining().unwrap() <= Duration::from_secs(6));
+    /// assert_eq!(Token::never().remaining(), None);
+    /// ```
+    #[must_use]
+    pub fn remaining(&self) -> Option<Duration> {
+        Some(self.0.as_ref()?.outlook()?.remaining)
+    }
+
+    /// A signal below this one: cancelled with it, or alone.
+    ///
+    /// ```
+    /// use desist::Source;
+    ///
+    /// let server = Source::new();
+    /// let request = server.token().child();
+    /// server.cancel();
+    /// assert!(request.is_cancelled());
+    /// ```
+    #[inline]
+    #[must_use]
+    pub fn child(&self) -> Source {
+        match &self.0 {
+            Some(token) => Source::from_ref(token.child()),
+            None => Source::new(),
+        }
+    }
+
+    /// A child with a deadline of its own, `timeout` from now.
+    ///
+    /// ```
+    /// use desist::{Reason, Token};
+    /// use std::time::Duration;
+    ///
+    /// let child = Token::never().child_with_timeout(Duration::ZERO);
+    /// assert_eq!(child.token().reason(), Some(Reason::Deadline));
+    /// ```
+    #[must_use]
+    #[track_caller]
+    pub fn child_with_timeout(&self, timeout: Duration) -> Source {
+        match &self.0 {
+            Some(token) => Source::from_ref(token.child_with_timeout(timeout, Location::caller())),
+            None => Source::with_timeout(timeout),
+        }
+    }
+
+    /// A child with a deadline of its own.
+    ///
+    /// ```
+    /// use desist::Token;
+    /// use std::time::{Duration, Instant};
+    ///
+    /// let due = Instant::now() + Duration::from_secs(1);
+    /// let child = Token::never().child_with_deadline(due);
+    /// assert_eq!(child.token().deadline(), Some(due));
+    /// ```
+    #[must_use]
+    #[track_caller]
+    pub fn child_with_deadline(&self, deadline: Instant) -> Source {
+        match &self.0 {
+            Some(token) => {
+                Source::from_ref(token.child_with_deadline(deadline, Location::caller()))
+            }
+            None => Source::with_deadline(deadline),
+        }
+    }
+
+    /// For work that must not be stopped: [`never`](Self::never), said out loud
+    /// and easy to search for. Prefer a bound: [`shielded_for`](Self::shielded_for).
+    ///
+    /// ```
+    /// use desist::Source;
+    ///
+    /// let source = Source::new();
+    /// let audit = source.token().shielded();
+    /// source.cancel();
+    /// assert!(!audit.is_cancelled());
+    /// ```
+    #[must_use]
+    pub fn shielded(&self) -> Self {
+        Self::never()
+    }
+
+    /// For cleanup: a signal that this one does not reach, with a bound of its
+    /// own from now on, on the same clock.
+    ///
+    /// ```
+    /// use desist::Source;
+    /// use std::time::Duration;
+    ///
+    /// let source = Source::new();
+    /// source.cancel();
+    /// let rollback = source.token().shielded_for(Duration::from_secs(5));
+    /// assert!(!rollback.is_cancelled());
+    /// assert!(rollback.token().remaining().is_some());
+    /// ```
+    #[must_use]
+    #[track_caller]
+    pub fn shielded_for(&self, bound: Duration) -> Source {
+        let source = match &self.0 {
+            Some(token) => Source::with_clock(token.clock()),
+            None => Source::new(),
+        };
+        source.cancel_after(bound);
+        source
+    }
+
+    /// Calls `f` when the stop is asked for, on the thread that asks, after the
+    /// whole tree was marked and everybody who waits was woken. Of several
+    /// callbacks of one signal the newest is called first.
+    ///
+    /// If the signal is cancelled already, `f` runs here before this returns.
+    /// On a token that is [`never`](Self::never) cancelled it is dropped.
+    ///
+    /// Dropping the [`Registration`] takes the callback back. Keep callbacks
+    /// short: whoever cancels waits for them.
+    ///
+    /// ```
+    /// use desist::Source;
+    /// use std::sync::mpsc;
+    ///
+    /// let source = Source::new();
+    /// let (tell, told) = mpsc::channel();
+    /// let registration = source.token().on_cancel(move |cancelled| {
+    ///     tell.send(cancelled.reason()).unwrap();
+    /// });
+    /// source.cancel();
+    /// assert_eq!(told.recv().unwrap(), desist::Reason::Requested);
+    /// assert!(!registration.unregister(), "it was called");
+    /// ```
+    pub fn on_cancel<F>(&self, f: F) -> Registration
+    where
+        F: FnOnce(&Cancelled) + Send + 'static,
+    {
+        Registration::new(self.0.as_ref().and_then(|token| token.on_cancel(f)))
+    }
+
+    /// Runs `body` with `f` registered, which may borrow: when this returns,
+    /// `f` is not running and will not be called.
+    ///
+    /// ```
+    /// use desist::Source;
+    /// use std::sync::atomic::{AtomicBool, Ordering};
+    ///
+    /// let source = Source::new();
+    /// let stopped = AtomicBool::new(false);
+    /// let seen = source.token().while_registered(
+    ///     |_| stopped.store(true, Ordering::Relaxed),
+    ///     || {
+    ///         source.cancel();
+    ///         stopped.load(Ordering::Relaxed)
+    ///     },
+    /// );
+    /// assert!(seen);
+    /// ```
+    pub fn while_registered<R>(
+        &self,
+        f: impl FnOnce(&Cancelled) + Send,
+        body: impl FnOnce() -> R,
+    ) -> R {
+        match &self.0 {
+            Some(token) => token.while_registered(f, body),
+            None => body(),
+        }
+    }
+
+    /// A future that is ready once the stop is asked for. No allocation.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: dropping it takes it off the token.
+    ///
+    /// ```
+    /// use desist::{Reason, Token};
+    /// use std::future::Future;
+    /// use std::pin::pin;
+    /// use std::task::{Context, Poll, Waker};
+    ///
+    /// let token = Token::cancelled_with(Reason::Superseded);
+    /// let ready = pin!(token.cancelled()).poll(&mut Context::from_waker(Waker::noop()));
+    /// assert!(matches!(ready, Poll::Ready(c) if c.reason() == Reason::Superseded));
+    /// ```
+    #[inline]
+    pub fn cancelled(&self) -> WhenCancelled<'_> {
+        WhenCancelled::borrowed(self)
+    }
+
+    /// The same, owning the token.
+    ///
+    /// ```
+    /// use desist::{Source, WhenCancelled};
+    ///
+    /// let stopped: WhenCancelled<'static> = Source::new().token().cancelled_owned();
+    /// # drop(stopped);
+    /// ```
+    #[inline]
+    pub fn cancelled_owned(self) -> WhenCancelled<'static> {
+        WhenCancelled::owned(self)
+    }
+
+    /// `future`, or [`Cancelled`] if the stop is asked for first.
+    ///
+    /// Fails at once if it already was; after that the future's value wins when
+    /// both are ready: a value is never thrown away.
+    ///
+    /// # Cancel safety
+    ///
+    /// When the stop comes first `future` is dropped where it stands, so it
+    /// should be cancel safe; or look at the token itself.
+    ///
+    /// ```
+    /// use desist::Token;
+    /// use std::future::{Future, ready};
+    /// use std::pin::pin;
+    /// use std::task::{Context, Poll, Waker};
+    ///
+    /// let token = Token::never();
+    /// let done = pin!(token.run(ready(42))).poll(&mut Context::from_waker(Waker::noop()));
+    /// assert!(matches!(done, Poll::Ready(Ok(42))));
+    /// ```
+    #[inline]
+    pub fn run<F: IntoFuture>(&self, future: F) -> Run<'_, F::IntoFuture> {
+        Run::new(self.cancelled(), future.into_future())
+    }
+
+    /// The same, owning the token.
+    ///
+    /// ```
+    /// use desist::{Run, Source};
+    /// use std::future::{Ready, ready};
+    ///
+    /// let run: Run<'static, Ready<u8>> = Source::new().token().run_owned(ready(1));
+    /// # drop(run);
+    /// ```
+    #[inline]
+    pub fn run_owned<F: IntoFuture>(self, future: F) -> Run<'static, F::IntoFuture> {
+        Run::new(self.cancelled_owned(), future.into_future())
+    }
+
+    /// Blocks the thread until the stop is asked for. For ever, if it never is.
+    ///
+    /// ```
+    /// use desist::Source;
+    /// use std::thread;
+    ///
+    /// let source = Source::new();
+    /// let token = source.token();
+    /// let worker = thread::spawn(move || token.blocking_wait().reason());
+    /// source.cancel();
+    /// assert_eq!(worker.join().unwrap(), desist::Reason::Requested);
+    /// ```
+    pub fn blocking_wait(&self) -> Cancelled {
+        let Some(cancelled) = self.block(None) else { unreachable!("without a limit it waits") };
+        cancelled
+    }
+
+    /// Blocks until the stop is asked for, or for `timeout`.
+    ///
+    /// ```
+    /// use desist::Token;
+    /// use std::time::Duration;
+    ///
+    /// assert!(Token::never().blocking_wait_timeout(Duration::from_millis(1)).is_none());
+    /// ```
+    pub fn blocking_wait_timeout(&self, timeout: Duration) -> Option<Cancelled> {
+        let clock = self.0.as_ref().map(TokenRef::clock);
+        if clock.is_some_and(|clock| !clock.is_system()) {
+            // Time that is moved from elsewhere: a deadline on that clock.
+            self.child_with_timeout(timeout).token().blocking_wait();
+            return self.0.as_ref()?.recorded();
+        }
+        self.block(Some(Instant::now().checked_add(timeout)?))
+            .or_else(|| self.0.as_ref()?.recorded())
+    }
+
+    /// Sleeps, unless the stop is asked for first.
+    ///
+    /// ```
+    /// use desist::{Reason, Token};
+    /// use std::time::Duration;
+    ///
+    /// let token = Token::cancelled_with(Reason::Shutdown);
+    /// assert!(token.blocking_sleep(Duration::from_secs(3600)).is_err());
+    /// assert!(Token::never().blocking_sleep(Duration::from_millis(1)).is_ok());
+    /// ```
+    pub fn blocking_sleep(&self, duration: Duration) -> Result<(), Cancelled> {
+        match self.blocking_wait_timeout(duration) {
+            None => Ok(()),
+            Some(cancelled) => Err(cancelled),
+        }
+    }
+
+    /// Blocks until it is cancelled, or `until`.
+    fn block(&self, until: Option<Instant>) -> Option<Cancelled> {
+        let parker = Arc::new(Parker::new());
+        let waker = Waker::from(Arc::clone(&parker));
+        let mut cx = Context::from_waker(&waker);
+        let mut cancelled = pin!(self.cancelled());
+        loop {
+            if let Poll::Ready(cancelled) = cancelled.as_mut().poll(&mut cx) {
+                return Some(cancelled);
+            }
+            match until {
+                Some(until) if !parker.park_until(until) => return None,
+                Some(_) => {}
+                None => self.park_unless_alone(&parker),
+            }
+        }
+    }
+
+    /// Parks; a test's token that nobody else can cancel is cancelled instead.
+    fn park_unless_alone(&self, parker: &Parker) {
+        const PATIENCE: Duration = Duration::from_secs(1);
+        let Some((token, probe)) = self.0.as_ref().and_then(|t| Some((t, t.probe()?))) else {
+            return parker.park();
+        };
+        if token.is_root() || !parker.park_until(Instant::now() + PATIENCE) {
+            probe.waits_alone();
+        }
+    }
+}
+
+/// The tokens that are not `never`, each once, in their order.
+pub(crate) fn distinct<T: Borrow<Token>>(tokens: &[T]) -> Vec<&TokenRef> {
+    let mut seen = HashSet::new();
+    let some = tokens.iter().filter_map(|token| token.borrow().handle());
+    some.filter(|token| seen.insert(*token)).collect()
+}
+
+/// What `Debug` of a source or token prints: never blocks, no addresses.
+pub(crate) fn debug(
+    f: &mut fmt::Formatter<'_>,
+    name: &str,
+    recorded: Option<Option<Cancelled>>,
+) -> fmt::Result {
+    let mut out = f.debug_struct(name);
+    match recorded {
+        None => out.field("state", &format_args!("never")),
+        Some(None) => out.field("state", &format_args!("live")),
+        Some(Some(cancelled)) => out.field("cancelled", &cancelled),
+    };
+    out.finish_non_exhaustive()
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        debug(f, "Token", self.0.as_ref().map(TokenRef::recorded))
+    }
+}
+
+impl IntoFuture for Token {
+    type Output = Cancelled;
+    type IntoFuture = WhenCancelled<'static>;
+
+    fn into_future(self) -> WhenCancelled<'static> {
+        self.cancelled_owned()
+    }
+}
+
+impl<'a> IntoFuture for &'a Token {
+    type Output = Cancelled;
+    type IntoFuture = WhenCancelled<'a>;
+
+    fn into_future(self) -> WhenCancelled<'a> {
+        self.cancelled()
+    }
+}
+
+// Whatever a panic interrupts, a signal is live or cancelled.
+impl UnwindSafe for Token {}
+impl RefUnwindSafe for Token {}

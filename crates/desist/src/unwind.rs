@@ -1,0 +1,54 @@
+//! Panics of foreign code: the first one is kept until all is done.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::thread;
+
+/// The first panic of several pieces of foreign code.
+#[derive(Default)]
+pub(crate) struct Panic(Option<Box<dyn Any + Send>>);
+
+impl Panic {
+    pub(crate) const fn none() -> Self {
+        Self(None)
+    }
+
+    /// Runs foreign code; keeps its panic if it is the first.
+    pub(crate) fn catch(&mut self, f: impl FnOnce()) {
+        self.keep(catch_unwind(AssertUnwindSafe(f)));
+    }
+
+    pub(crate) fn keep(&mut self, result: Result<(), Box<dyn Any + Send>>) {
+        let Err(payload) = result else { return };
+        if self.0.is_none() {
+            self.0 = Some(payload);
+        } else {
+            discard(payload);
+        }
+    }
+
+    /// Panics on with what was kept. While the thread already unwinds that
+    /// would abort the process: the panic hook has reported it, that is all.
+    pub(crate) fn resume(self) {
+        let Some(payload) = self.0 else { return };
+        if thread::panicking() {
+            discard(payload);
+        } else {
+            resume_unwind(payload);
+        }
+    }
+
+    /// Forgets what was kept: the panic hook has reported it.
+    pub(crate) fn swallow(self) {
+        if let Some(payload) = self.0 {
+            discard(payload);
+        }
+    }
+}
+
+/// Drops a payload, whose own drop may panic in turn.
+fn discard(payload: Box<dyn Any + Send>) {
+    if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+        std::mem::forget(again);
+    }
+}
