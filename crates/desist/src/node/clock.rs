@@ -45,9 +45,11 @@ const NOTHING: u64 = u64::MAX;
 /// let source = Source::with_clock(clock.clone());
 /// source.cancel_after(Duration::from_secs(3600));
 ///
-/// let next = time.next.lock().unwrap().expect("it was told");
-/// *time.now.lock().unwrap() = next;
-/// clock.fire_due();
+/// while !source.is_cancelled() {
+///     let next = time.next.lock().unwrap().expect("it was told when to look");
+///     *time.now.lock().unwrap() = next;
+///     clock.fire_due();
+/// }
 /// assert_eq!(source.token().reason(), Some(Reason::Deadline));
 /// ```
 pub trait TimeSource: Send + Sync {

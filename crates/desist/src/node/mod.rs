@@ -149,6 +149,7 @@ mod record;
 mod run;
 mod scoped;
 mod sync;
+mod take_back;
 mod timer;
 mod wait;
 mod wheel;
@@ -156,7 +157,6 @@ mod wheel;
 use std::sync::atomic::Ordering::Acquire;
 
 use self::alloc::Ext;
-pub(crate) use self::callback::CallbackHandle;
 pub(crate) use self::children::linked;
 pub(crate) use self::clock::ClockCore;
 pub use self::clock::{Clock, TimeSource};
@@ -171,6 +171,7 @@ use self::record::Record;
 pub(crate) use self::record::RecordRef;
 pub use self::run::Run;
 use self::sync::{AtomicPtr, AtomicU32, AtomicU64, Guarded};
+pub(crate) use self::take_back::CallbackHandle;
 pub use self::wait::WhenCancelled;
 
 /// The `state` of a live node whose looks are counted.

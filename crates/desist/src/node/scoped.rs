@@ -2,8 +2,9 @@
 
 use std::ptr::NonNull;
 
-use super::callback::{Callback, WithClosure, register, take_back_blocking};
+use super::callback::{Callback, WithClosure, register};
 use super::handle::TokenRef;
+use super::take_back::take_back_blocking;
 use crate::Cancelled;
 
 impl TokenRef {

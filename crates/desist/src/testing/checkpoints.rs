@@ -72,15 +72,16 @@ pub fn every_checkpoint<R>(mut body: impl FnMut(Token) -> R) -> usize {
 ///
 /// ```
 /// use desist::testing::every_checkpoint_async;
-/// # let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
-/// # let block_on = |future| {
-/// #     let mut future = std::pin::pin!(future);
+/// # use std::{future::Future, pin::pin, task::{Context, Poll, Waker}};
+/// # fn block_on<F: Future>(future: F) -> F::Output {
+/// #     let mut future = pin!(future);
 /// #     loop {
-/// #         if let std::task::Poll::Ready(n) = std::future::Future::poll(future.as_mut(), &mut cx) {
-/// #             return n;
+/// #         let polled = future.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+/// #         if let Poll::Ready(output) = polled {
+/// #             return output;
 /// #         }
 /// #     }
-/// # };
+/// # }
 ///
 /// let checkpoints = block_on(every_checkpoint_async(|token| async move {
 ///     token.run(std::future::ready(())).await?;

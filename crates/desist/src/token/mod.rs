@@ -1,15 +1,14 @@
+mod blocking;
+mod deadline;
+
 use std::borrow::Borrow;
 use std::collections::HashSet;
 use std::fmt;
-use std::future::{Future, IntoFuture};
+use std::future::IntoFuture;
 use std::panic::{Location, RefUnwindSafe, UnwindSafe};
-use std::pin::pin;
-use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::node::{self, RecordRef, TokenRef};
-use crate::park::Parker;
 use crate::{Cancelled, Cause, Reason, Registration, Run, Source, WhenCancelled};
 
 /// The right to know that a stop was asked for.
@@ -201,39 +200,6 @@ impl Token {
         self.0.as_ref().is_some_and(TokenRef::can_be_cancelled)
     }
 
-    /// The earliest deadline that this signal is under, its own or an
-    /// ancestor's. Once cancelled: the one that did it, or else its own.
-    ///
-    /// ```
-    /// use desist::Source;
-    /// use std::time::{Duration, Instant};
-    ///
-    /// let due = Instant::now() + Duration::from_secs(5);
-    /// let request = Source::with_deadline(due);
-    /// let query = request.token().child_with_timeout(Duration::from_secs(30));
-    /// assert_eq!(query.token().deadline(), Some(due));
-    /// ```
-    #[must_use]
-    pub fn deadline(&self) -> Option<Instant> {
-        Some(self.0.as_ref()?.outlook()?.deadline)
-    }
-
-    /// How long there is until the [`deadline`](Self::deadline); zero if it has
-    /// passed.
-    ///
-    /// ```
-    /// use desist::{Source, Token};
-    /// use std::time::Duration;
-    ///
-    /// let source = Source::with_timeout(Duration::from_secs(5));
-    /// assert!(source.token().remaining().unwrap() <= Duration::from_secs(6));
-    /// assert_eq!(Token::never().remaining(), None);
-    /// ```
-    #[must_use]
-    pub fn remaining(&self) -> Option<Duration> {
-        Some(self.0.as_ref()?.outlook()?.remaining)
-    }
-
     /// A signal below this one: cancelled with it, or alone.
     ///
     /// ```
@@ -251,85 +217,6 @@ impl Token {
             Some(token) => Source::from_ref(token.child()),
             None => Source::new(),
         }
-    }
-
-    /// A child with a deadline of its own, `timeout` from now.
-    ///
-    /// ```
-    /// use desist::{Reason, Token};
-    /// use std::time::Duration;
-    ///
-    /// let child = Token::never().child_with_timeout(Duration::ZERO);
-    /// assert_eq!(child.token().reason(), Some(Reason::Deadline));
-    /// ```
-    #[must_use]
-    #[track_caller]
-    pub fn child_with_timeout(&self, timeout: Duration) -> Source {
-        match &self.0 {
-            Some(token) => Source::from_ref(token.child_with_timeout(timeout, Location::caller())),
-            None => Source::with_timeout(timeout),
-        }
-    }
-
-    /// A child with a deadline of its own.
-    ///
-    /// ```
-    /// use desist::Token;
-    /// use std::time::{Duration, Instant};
-    ///
-    /// let due = Instant::now() + Duration::from_secs(1);
-    /// let child = Token::never().child_with_deadline(due);
-    /// assert_eq!(child.token().deadline(), Some(due));
-    /// ```
-    #[must_use]
-    #[track_caller]
-    pub fn child_with_deadline(&self, deadline: Instant) -> Source {
-        match &self.0 {
-            Some(token) => {
-                Source::from_ref(token.child_with_deadline(deadline, Location::caller()))
-            }
-            None => Source::with_deadline(deadline),
-        }
-    }
-
-    /// For work that must not be stopped: [`never`](Self::never), said out loud
-    /// and easy to search for. Prefer a bound: [`shielded_for`](Self::shielded_for).
-    ///
-    /// ```
-    /// use desist::Source;
-    ///
-    /// let source = Source::new();
-    /// let audit = source.token().shielded();
-    /// source.cancel();
-    /// assert!(!audit.is_cancelled());
-    /// ```
-    #[must_use]
-    pub fn shielded(&self) -> Self {
-        Self::never()
-    }
-
-    /// For cleanup: a signal that this one does not reach, with a bound of its
-    /// own from now on, on the same clock.
-    ///
-    /// ```
-    /// use desist::Source;
-    /// use std::time::Duration;
-    ///
-    /// let source = Source::new();
-    /// source.cancel();
-    /// let rollback = source.token().shielded_for(Duration::from_secs(5));
-    /// assert!(!rollback.is_cancelled());
-    /// assert!(rollback.token().remaining().is_some());
-    /// ```
-    #[must_use]
-    #[track_caller]
-    pub fn shielded_for(&self, bound: Duration) -> Source {
-        let source = match &self.0 {
-            Some(token) => Source::with_clock(token.clock()),
-            None => Source::new(),
-        };
-        source.cancel_after(bound);
-        source
     }
 
     /// Calls `f` when the stop is asked for, on the thread that asks, after the
@@ -462,88 +349,6 @@ impl Token {
     #[inline]
     pub fn run_owned<F: IntoFuture>(self, future: F) -> Run<'static, F::IntoFuture> {
         Run::new(self.cancelled_owned(), future.into_future())
-    }
-
-    /// Blocks the thread until the stop is asked for. For ever, if it never is.
-    ///
-    /// ```
-    /// use desist::Source;
-    /// use std::thread;
-    ///
-    /// let source = Source::new();
-    /// let token = source.token();
-    /// let worker = thread::spawn(move || token.blocking_wait().reason());
-    /// source.cancel();
-    /// assert_eq!(worker.join().unwrap(), desist::Reason::Requested);
-    /// ```
-    pub fn blocking_wait(&self) -> Cancelled {
-        let Some(cancelled) = self.block(None) else { unreachable!("without a limit it waits") };
-        cancelled
-    }
-
-    /// Blocks until the stop is asked for, or for `timeout`.
-    ///
-    /// ```
-    /// use desist::Token;
-    /// use std::time::Duration;
-    ///
-    /// assert!(Token::never().blocking_wait_timeout(Duration::from_millis(1)).is_none());
-    /// ```
-    pub fn blocking_wait_timeout(&self, timeout: Duration) -> Option<Cancelled> {
-        let clock = self.0.as_ref().map(TokenRef::clock);
-        if clock.is_some_and(|clock| !clock.is_system()) {
-            // Time that is moved from elsewhere: a deadline on that clock.
-            self.child_with_timeout(timeout).token().blocking_wait();
-            return self.0.as_ref()?.recorded();
-        }
-        self.block(Some(Instant::now().checked_add(timeout)?))
-            .or_else(|| self.0.as_ref()?.recorded())
-    }
-
-    /// Sleeps, unless the stop is asked for first.
-    ///
-    /// ```
-    /// use desist::{Reason, Token};
-    /// use std::time::Duration;
-    ///
-    /// let token = Token::cancelled_with(Reason::Shutdown);
-    /// assert!(token.blocking_sleep(Duration::from_secs(3600)).is_err());
-    /// assert!(Token::never().blocking_sleep(Duration::from_millis(1)).is_ok());
-    /// ```
-    pub fn blocking_sleep(&self, duration: Duration) -> Result<(), Cancelled> {
-        match self.blocking_wait_timeout(duration) {
-            None => Ok(()),
-            Some(cancelled) => Err(cancelled),
-        }
-    }
-
-    /// Blocks until it is cancelled, or `until`.
-    fn block(&self, until: Option<Instant>) -> Option<Cancelled> {
-        let parker = Arc::new(Parker::new());
-        let waker = Waker::from(Arc::clone(&parker));
-        let mut cx = Context::from_waker(&waker);
-        let mut cancelled = pin!(self.cancelled());
-        loop {
-            if let Poll::Ready(cancelled) = cancelled.as_mut().poll(&mut cx) {
-                return Some(cancelled);
-            }
-            match until {
-                Some(until) if !parker.park_until(until) => return None,
-                Some(_) => {}
-                None => self.park_unless_alone(&parker),
-            }
-        }
-    }
-
-    /// Parks; a test's token that nobody else can cancel is cancelled instead.
-    fn park_unless_alone(&self, parker: &Parker) {
-        const PATIENCE: Duration = Duration::from_secs(1);
-        let Some((token, probe)) = self.0.as_ref().and_then(|t| Some((t, t.probe()?))) else {
-            return parker.park();
-        };
-        if token.is_root() || !parker.park_until(Instant::now() + PATIENCE) {
-            probe.waits_alone();
-        }
     }
 }
 
