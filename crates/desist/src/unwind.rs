@@ -29,12 +29,10 @@ impl Panic {
 
     /// Panics on with what was kept. While the thread already unwinds that
     /// would abort the process: the panic hook has reported it, that is all.
+    #[inline(always)]
     pub(crate) fn resume(self) {
-        let Some(payload) = self.0 else { return };
-        if thread::panicking() {
-            discard(payload);
-        } else {
-            resume_unwind(payload);
+        if let Some(payload) = self.0 {
+            resume(payload);
         }
     }
 
@@ -43,6 +41,15 @@ impl Panic {
         if let Some(payload) = self.0 {
             discard(payload);
         }
+    }
+}
+
+#[cold]
+fn resume(payload: Box<dyn Any + Send>) {
+    if thread::panicking() {
+        discard(payload);
+    } else {
+        resume_unwind(payload);
     }
 }
 

@@ -1,6 +1,5 @@
 //! Making and freeing nodes, and the rarer parts of one: [`Ext`].
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::{self, NonNull};
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
@@ -67,11 +66,19 @@ impl Node {
         NonNull::from(Box::leak(Box::new(Self::blank(record.into_raw(), unit, 0))))
     }
 
-    /// A live node with its `Ext`.
-    pub(super) fn new_extended(unit: u64, ext: Ext) -> NonNull<Self> {
-        let state = if ext.probe.is_some() { PROBED } else { ptr::null_mut() };
-        let whole = Box::new(Extended { node: Self::blank(state, unit, EXT_INSIDE), ext });
-        let whole = Box::into_raw(whole);
+    /// A live node with its `Ext`, in one allocation.
+    #[inline]
+    pub(super) fn new_extended(
+        unit: u64,
+        clock: Clock,
+        probe: Option<Probe>,
+        links: Vec<Link>,
+    ) -> NonNull<Self> {
+        let state = if probe.is_some() { PROBED } else { ptr::null_mut() };
+        let whole = Box::into_raw(Box::new(Extended {
+            node: Self::blank(state, unit, EXT_INSIDE),
+            ext: Ext { links, clock, timer: Timer::new(), probe },
+        }));
         // SAFETY: I2: nobody else can reach the node yet. `node` is the first
         // field of a `repr(C)` struct, so its address is that of the whole.
         unsafe {
@@ -104,7 +111,12 @@ impl Node {
             if let Some(ext) = this.as_ref().ext() {
                 return ext;
             }
-            let ext = Box::into_raw(Box::new(Ext::new(Clock::system())));
+            let ext = Box::into_raw(Box::new(Ext {
+                links: Vec::new(),
+                clock: Clock::system(),
+                timer: Timer::new(),
+                probe: None,
+            }));
             (*ext).timer.belongs_to(this.as_ptr());
             // Ordering: Release pairs with the Acquire in `ext`.
             this.as_ref().ext.store(ext, Release);
@@ -115,12 +127,6 @@ impl Node {
     /// The clock that deadlines of this node and its children run on.
     pub(crate) fn clock(&self) -> Clock {
         self.ext().map_or_else(Clock::system, |ext| ext.clock.clone())
-    }
-}
-
-impl Ext {
-    pub(super) fn new(clock: Clock) -> Self {
-        Self { links: Vec::new(), clock, timer: Timer::new(), probe: None }
     }
 }
 
@@ -168,20 +174,18 @@ unsafe fn free_slow(node: NonNull<Node>, panic: &mut Panic) {
         let record = this.record().map(|record| RecordRef::from_raw(record));
         // Ordering: Relaxed: the caller has the node to himself.
         let ext = this.ext.load(Relaxed);
-        let ext = if ext.is_null() {
-            drop(Box::from_raw(node.as_ptr()));
-            None
-        } else if this.has_flag(EXT_INSIDE) {
-            let whole = *Box::from_raw(node.as_ptr().cast::<Extended>());
-            Some(whole.ext)
-        } else {
-            drop(Box::from_raw(node.as_ptr()));
-            Some(*Box::from_raw(ext))
-        };
+        let inside = this.has_flag(EXT_INSIDE);
         // Foreign code: the detail's drop, a clock's drop.
-        panic.keep(catch_unwind(AssertUnwindSafe(|| {
+        panic.catch(|| {
+            if inside {
+                drop(Box::from_raw(node.as_ptr().cast::<Extended>()));
+            } else {
+                drop(Box::from_raw(node.as_ptr()));
+                if !ext.is_null() {
+                    drop(Box::from_raw(ext));
+                }
+            }
             drop(record);
-            drop(ext);
-        })));
+        });
     }
 }

@@ -3,11 +3,13 @@
 use std::ptr::{self, NonNull};
 use std::sync::atomic::Ordering::{Relaxed, Release};
 
-use super::alloc::{Ext, Link};
+use super::alloc::Link;
+use super::clock::Clock;
 use super::handle::{Handle, SourceRef, TokenRef, handles};
 use super::life;
 use super::list::{Entry, Kind, push_front};
 use super::lock::Lock;
+use super::probe::Probe;
 use super::sync::Guarded;
 use super::{HAD_CHILD, Node, Record, RecordRef, SEVERAL_PARENTS};
 
@@ -15,38 +17,45 @@ impl<const UNIT: u64> Handle<UNIT> {
     /// A child of this signal.
     #[inline]
     pub(crate) fn child(&self) -> SourceRef {
-        self.child_extended(None)
+        // Ordering: Relaxed: only tells whether this is the plain case: live,
+        // and nothing to inherit but the cancel.
+        let plain = self.node().state.load(Relaxed).is_null() && self.node().ext().is_none();
+        if !plain {
+            return self.child_extended(false);
+        }
+        let child = SourceRef::new();
+        // SAFETY: I4: the child is not shared yet. I1: our handles keep both.
+        unsafe { attach_or_mark(self.ptr(), child.ptr()) };
+        child
     }
 
-    /// A child with the given `Ext`, or with none of its own: what it inherits
-    /// from this signal (a clock, a probe) is added.
-    pub(super) fn child_extended(&self, own: Option<Ext>) -> SourceRef {
-        if let Some(record) = self.node().record() {
+    /// The same, with an `Ext` of its own if it is to be `timed`, or inherits a
+    /// clock or a probe.
+    pub(super) fn child_extended(&self, timed: bool) -> SourceRef {
+        let this = self.node();
+        if let Some(record) = this.record() {
             // SAFETY: I3: our handle keeps the node, the node its record.
             return SourceRef::new_cancelled(unsafe { RecordRef::clone_raw(record) });
         }
-        let child = match inherited(self.node(), own) {
-            None => SourceRef::new(),
+        let (clock, probe) = this.heritage();
+        let child = if timed || !clock.is_system() || probe.is_some() {
+            let node = Node::new_extended(SourceRef::UNIT, clock, probe, Vec::new());
             // SAFETY: the node is made with one source counted.
-            Some(ext) => unsafe { SourceRef::adopt(Node::new_extended(SourceRef::UNIT, ext)) },
+            unsafe { SourceRef::adopt(node) }
+        } else {
+            SourceRef::new()
         };
-        // SAFETY: I4: the child is not shared yet.
+        // SAFETY: I4: the child is not shared yet. I1: our handles keep both.
         unsafe { attach_or_mark(self.ptr(), child.ptr()) };
         child
     }
 }
 
-/// What a child of `parent` needs beyond a plain node.
-fn inherited(parent: &Node, own: Option<Ext>) -> Option<Ext> {
-    let Some(above) = parent.ext() else {
-        return own;
-    };
-    if own.is_none() && above.clock.is_system() && above.probe.is_none() {
-        return None;
+impl Node {
+    /// What a child takes over from this node.
+    fn heritage(&self) -> (Clock, Option<Probe>) {
+        self.ext().map_or((Clock::system(), None), |ext| (ext.clock.clone(), ext.probe.clone()))
     }
-    let mut ext = own.unwrap_or_else(|| Ext::new(above.clock.clone()));
-    ext.probe.clone_from(&above.probe);
-    Some(ext)
 }
 
 /// A node below all of `parents`, which are distinct, can be cancelled, and are
@@ -57,12 +66,11 @@ pub(crate) fn linked<const UNIT: u64>(parents: &[&TokenRef]) -> Handle<UNIT> {
         // SAFETY: I3: the caller's handle keeps the node, the node its record.
         return Handle::new_cancelled(unsafe { RecordRef::clone_raw(record) });
     }
-    let first = parents[0].node();
-    let mut ext = inherited(first, None).unwrap_or_else(|| Ext::new(first.clock()));
-    ext.links = parents[1..].iter().map(|_| Link::new()).collect();
+    let (clock, _) = parents[0].node().heritage();
     // A probe of any parent counts the looks at this one.
-    ext.probe = parents.iter().find_map(|parent| parent.node().ext()?.probe.clone());
-    let node = Node::new_extended(UNIT, ext);
+    let probe = parents.iter().find_map(|parent| parent.node().heritage().1);
+    let links = parents[1..].iter().map(|_| Link::new()).collect();
+    let node = Node::new_extended(UNIT, clock, probe, links);
     // SAFETY: I4: all links are written before the first `attach` shares the
     // node; the callers' handles keep the parents until each link has its own
     // unit. Our handle, counted when the node was made, keeps the node (I1), so

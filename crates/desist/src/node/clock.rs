@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use super::coarse;
+use super::coarse::{Coarse, WORTH_IT};
 use super::lock::Lock;
 use super::sync::{Guarded, RawCell};
 use super::timer::Expired;
@@ -18,6 +18,10 @@ const BUDGET: usize = 256;
 
 /// `told` when the source was told that nothing is armed, or nothing at all.
 const NOTHING: u64 = u64::MAX;
+
+/// Deadlines this many nanoseconds from the base, or more, are as if not armed:
+/// about 584 years.
+pub(super) const MAX_NANOS: u64 = u64::MAX - 1;
 
 /// A source of time for a [`Clock`]: a runtime's timer, a simulation.
 ///
@@ -91,6 +95,7 @@ pub(crate) struct ClockCore {
     /// How many timers were taken to be fired, ever.
     taken: Guarded<u64>,
     source: Option<Box<dyn TimeSource>>,
+    coarse: Option<Coarse>,
 }
 
 // SAFETY: I2, I8: the wheel and the guarded words are under the clock's lock;
@@ -133,7 +138,7 @@ impl Clock {
     /// ```
     #[must_use]
     pub fn new(source: impl TimeSource + 'static) -> Self {
-        Self(Some(Arc::new(ClockCore::new(source.now(), Some(Box::new(source))))))
+        Self(Some(Arc::new(ClockCore::new(source.now(), Some(Box::new(source)), None))))
     }
 
     /// What time it is on this clock.
@@ -180,14 +185,6 @@ impl Clock {
         }
     }
 
-    /// The time as precisely as a timeout of this length needs it.
-    pub(super) fn now_for(&self, timeout: Duration) -> Instant {
-        match &self.0 {
-            Some(core) => core.now(),
-            None => coarse::now_for(timeout),
-        }
-    }
-
     /// The next instant at which something may be due, for a clock that is
     /// moved by hand.
     #[cfg(feature = "testing")]
@@ -203,7 +200,7 @@ impl Clock {
 }
 
 impl ClockCore {
-    fn new(base: Instant, source: Option<Box<dyn TimeSource>>) -> Self {
+    fn new(base: Instant, source: Option<Box<dyn TimeSource>>, coarse: Option<Coarse>) -> Self {
         Self {
             base,
             lock: Lock::new(),
@@ -213,11 +210,26 @@ impl ClockCore {
             telling: Guarded::new(false),
             taken: Guarded::new(0),
             source,
+            coarse,
         }
     }
 
+    #[inline]
     pub(crate) fn system() -> &'static Self {
-        SYSTEM.get_or_init(|| Self::new(Instant::now(), None))
+        SYSTEM.get_or_init(|| {
+            let (base, coarse) = Coarse::calibrate();
+            Self::new(base, None, coarse)
+        })
+    }
+
+    /// The own nanoseconds, as precisely as a timeout of this length needs
+    /// them, and never too early. `None` out of the clock's range.
+    #[inline]
+    pub(super) fn nanos_for(&self, timeout: Duration) -> Option<u64> {
+        match &self.coarse {
+            Some(coarse) if timeout >= WORTH_IT => coarse.nanos(),
+            _ => self.nanos(self.now()),
+        }
     }
 
     pub(crate) fn now(&self) -> Instant {
@@ -227,7 +239,7 @@ impl ClockCore {
     /// The instant on this clock's own scale; `None` out of its range.
     pub(super) fn nanos(&self, instant: Instant) -> Option<u64> {
         let nanos = instant.saturating_duration_since(self.base).as_nanos();
-        u64::try_from(nanos).ok().filter(|&nanos| nanos < NOTHING - 1)
+        u64::try_from(nanos).ok().filter(|&nanos| nanos < MAX_NANOS)
     }
 
     pub(super) fn instant(&self, nanos: u64) -> Instant {
@@ -238,6 +250,7 @@ impl ClockCore {
         self.source.is_some()
     }
 
+    #[inline]
     pub(super) fn with_wheel<R>(&self, f: impl FnOnce(&mut Wheel) -> R) -> R {
         self.lock.acquire();
         // SAFETY: I2: the lock is held; I5: `f` runs no foreign code.

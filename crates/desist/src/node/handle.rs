@@ -115,7 +115,7 @@ impl SourceRef {
         if clock.is_system() {
             return Self::new();
         }
-        Self(Node::new_extended(SOURCE, super::alloc::Ext::new(clock)))
+        Self(Node::new_extended(SOURCE, clock, None, Vec::new()))
     }
 }
 

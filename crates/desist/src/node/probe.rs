@@ -54,9 +54,9 @@ impl TokenRef {
 impl super::SourceRef {
     /// A fresh signal whose looks, and its descendants', `probe` counts.
     pub(crate) fn probed(probe: Probe) -> Self {
-        let mut ext = super::alloc::Ext::new(super::Clock::system());
-        ext.probe = Some(probe);
+        let clock = super::Clock::system();
+        let node = Node::new_extended(Self::UNIT, clock, Some(probe), Vec::new());
         // SAFETY: the node is made with one source counted.
-        unsafe { Self::adopt(Node::new_extended(Self::UNIT, ext)) }
+        unsafe { Self::adopt(node) }
     }
 }

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use super::alloc::Ext;
 use super::cancel::cancel_locked;
-use super::clock::{Clock, ClockCore};
+use super::clock::{Clock, ClockCore, MAX_NANOS};
 use super::handle::{Handle, SourceRef};
 use super::life::reap;
 use super::lock::Lock;
@@ -165,52 +165,46 @@ impl Clock {
     }
 
     fn when_after(&self, timeout: Duration) -> When {
-        let now = self.now_for(timeout);
-        now.checked_add(timeout).map_or(When::Never, |due| self.when(due, now))
+        if timeout.is_zero() {
+            return When::Past(self.now());
+        }
+        let due_ns = self.core().nanos_for(timeout).and_then(|now_ns| {
+            let timeout_ns = u64::try_from(timeout.as_nanos()).ok()?;
+            now_ns.checked_add(timeout_ns).filter(|&due_ns| due_ns < MAX_NANOS)
+        });
+        due_ns.map_or(When::Never, When::Later)
     }
 }
 
 impl SourceRef {
     /// A fresh signal of the system's clock under a deadline.
     pub(crate) fn with_timeout(timeout: Duration, origin: &'static Location<'static>) -> Self {
-        let clock = Clock::system();
-        let when = clock.when_after(timeout);
-        Self::under(clock, when, origin, |ext| match ext {
-            // SAFETY: the node is made with one source counted.
-            Some(ext) => unsafe { Self::adopt(Node::new_extended(Self::UNIT, ext)) },
-            None => Self::new(),
-        })
+        Self::under(Clock::system().when_after(timeout), origin)
     }
 
     pub(crate) fn with_deadline(due: Instant, origin: &'static Location<'static>) -> Self {
         let clock = Clock::system();
-        let when = clock.when(due, clock.now());
-        Self::under(clock, when, origin, |ext| match ext {
-            // SAFETY: the node is made with one source counted.
-            Some(ext) => unsafe { Self::adopt(Node::new_extended(Self::UNIT, ext)) },
-            None => Self::new(),
-        })
+        Self::under(clock.when(due, clock.now()), origin)
     }
 
-    fn under(
-        clock: Clock,
-        when: When,
-        origin: &'static Location<'static>,
-        make: impl FnOnce(Option<Ext>) -> Self,
-    ) -> Self {
-        match when {
-            When::Never => make(None),
-            When::Past(_) => {
-                let source = make(None);
-                source.arm(when, origin);
-                source
-            }
-            When::Later(_) => {
-                let source = make(Some(Ext::new(clock)));
-                source.arm(when, origin);
-                source
-            }
+    fn under(when: When, origin: &'static Location<'static>) -> Self {
+        let When::Later(due_ns) = when else {
+            let source = Self::new();
+            source.arm(when, origin);
+            return source;
+        };
+        let node = Node::new_extended(Self::UNIT, Clock::system(), None, Vec::new());
+        // SAFETY: the node is made with one source counted; I2: nobody else can
+        // reach it yet.
+        let (source, tell) = unsafe {
+            let source = Self::adopt(node);
+            let tell = source.node().ext().is_some_and(|ext| ext.arm(due_ns, origin));
+            (source, tell)
+        };
+        if tell {
+            ClockCore::system().tell();
         }
+        source
     }
 
     pub(crate) fn cancel_after(&self, timeout: Duration, origin: &'static Location<'static>) {
@@ -269,9 +263,7 @@ impl<const UNIT: u64> Handle<UNIT> {
         timeout: Duration,
         origin: &'static Location<'static>,
     ) -> SourceRef {
-        let clock = self.clock();
-        let when = clock.when_after(timeout);
-        SourceRef::under(clock, when, origin, |ext| self.child_extended(ext))
+        self.child_under(self.clock().when_after(timeout), origin)
     }
 
     pub(crate) fn child_with_deadline(
@@ -280,8 +272,16 @@ impl<const UNIT: u64> Handle<UNIT> {
         origin: &'static Location<'static>,
     ) -> SourceRef {
         let clock = self.clock();
-        let when = clock.when(due, clock.now());
-        SourceRef::under(clock, when, origin, |ext| self.child_extended(ext))
+        self.child_under(clock.when(due, clock.now()), origin)
+    }
+
+    fn child_under(&self, when: When, origin: &'static Location<'static>) -> SourceRef {
+        let child = match when {
+            When::Later(_) => self.child_extended(true),
+            When::Past(_) | When::Never => self.child(),
+        };
+        child.arm(when, origin);
+        child
     }
 }
 
