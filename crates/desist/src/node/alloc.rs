@@ -75,14 +75,14 @@ impl Node {
         links: Vec<Link>,
     ) -> NonNull<Self> {
         let state = if probe.is_some() { PROBED } else { ptr::null_mut() };
-        let whole = Box::into_raw(Box::new(Extended {
-            node: Self::blank(state, unit, EXT_INSIDE),
-            ext: Ext { links, clock, timer: Timer::new(), probe },
-        }));
-        // SAFETY: I2: nobody else can reach the node yet. `node` is the first
-        // field of a `repr(C)` struct, so its address is that of the whole.
+        let whole = Box::leak(Box::<Extended>::new_uninit()).as_mut_ptr();
+        // SAFETY: I2: nobody else can reach the node yet; both parts are
+        // written in their place, whole. `node` is the first field of a
+        // `repr(C)` struct, so its address is that of the whole.
         unsafe {
+            (&raw mut (*whole).node).write(Self::blank(state, unit, EXT_INSIDE));
             let ext = &raw mut (*whole).ext;
+            ext.write(Ext { links, clock, timer: Timer::new(), probe });
             (*ext).timer.belongs_to(whole.cast());
             // Ordering: Relaxed: not shared yet.
             (*whole).node.ext.store(ext, Relaxed);
