@@ -1,5 +1,6 @@
 //! Making and freeing nodes, and the rarer parts of one: [`Ext`].
 
+use std::mem::MaybeUninit;
 use std::ptr::{self, NonNull};
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
@@ -135,35 +136,34 @@ impl Node {
 ///
 /// # Safety
 ///
-/// I1 and I6: the caller set `DEAD` or is the sole party; the node is on no
-/// list, its timer is off its clock, and its parents were let go.
+/// I6: the caller is the sole party; the node is on no list, its timer is off
+/// its clock, and its parents were let go.
 #[inline]
 pub(super) unsafe fn free(node: NonNull<Node>, panic: &mut Panic) {
-    // SAFETY: I1, I2: the caller has the node to himself.
+    // SAFETY: I6: the caller has the node to himself.
     unsafe {
         let this = node.as_ref();
         // Ordering: Relaxed: the caller has the node to himself.
         let (state, ext) = (this.state.load(Relaxed), this.ext.load(Relaxed));
-        if ext.is_null()
-            && state.is_null()
-            && this.list.get().is_null()
-            && this.aside.get().is_null()
-        {
-            drop(Box::from_raw(node.as_ptr()));
-        } else {
-            free_slow(node, panic);
+        let plain = ext.is_null() && state.is_null();
+        if !plain || !this.list.get().is_null() || !this.aside.get().is_null() {
+            empty(node, panic);
         }
+        dealloc(node);
     }
 }
 
+/// Drops all that a dead node has; its memory, lock, counts and flags stay.
+///
 /// # Safety
 ///
-/// As for `free`.
+/// I1: the caller set `DEAD`, or is the sole party. The node's timer is off its
+/// clock, and its parents were let go.
 #[cold]
-unsafe fn free_slow(node: NonNull<Node>, panic: &mut Panic) {
-    // SAFETY: I1, I2: the caller has the node to himself. Entries left on the
-    // lists are detached callbacks: children and held registrations would have
-    // kept `life` up, waiters a handle.
+pub(super) unsafe fn empty(node: NonNull<Node>, panic: &mut Panic) {
+    // SAFETY: I1, I2: the content is the caller's. Entries left on the lists
+    // are detached callbacks: children and held registrations would have kept
+    // `life` up, waiters a handle.
     unsafe {
         let this = node.as_ref();
         for head in [&this.list, &this.aside] {
@@ -171,21 +171,39 @@ unsafe fn free_slow(node: NonNull<Node>, panic: &mut Panic) {
                 callback::discard(entry, panic);
             }
         }
-        let record = this.record().map(|record| RecordRef::from_raw(record));
-        // Ordering: Relaxed: the caller has the node to himself.
-        let ext = this.ext.load(Relaxed);
+        // Ordering: Relaxed: the content is the caller's.
+        let state = this.state.swap(ptr::null_mut(), Relaxed);
+        // Ordering: Relaxed: as above.
+        let ext = this.ext.swap(ptr::null_mut(), Relaxed);
         let inside = this.has_flag(EXT_INSIDE);
         // Foreign code: the detail's drop, a clock's drop.
         panic.catch(|| {
-            if inside {
-                drop(Box::from_raw(node.as_ptr().cast::<Extended>()));
-            } else {
-                drop(Box::from_raw(node.as_ptr()));
-                if !ext.is_null() {
-                    drop(Box::from_raw(ext));
-                }
+            if !ext.is_null() && inside {
+                ptr::drop_in_place(ext);
+            } else if !ext.is_null() {
+                drop(Box::from_raw(ext));
             }
-            drop(record);
         });
+        if !state.is_null() && state != PROBED {
+            panic.catch(|| drop(RecordRef::from_raw(state)));
+        }
+    }
+}
+
+/// Frees the memory of an emptied node. Runs no foreign code.
+///
+/// # Safety
+///
+/// I1: nobody needs the memory any more, and the node is empty.
+#[inline]
+pub(super) unsafe fn dealloc(node: NonNull<Node>) {
+    // SAFETY: I1: the memory is the caller's. Nothing in a node has a drop of
+    // its own, and the `Ext` inside was dropped in its place.
+    unsafe {
+        if node.as_ref().has_flag(EXT_INSIDE) {
+            drop(Box::from_raw(node.as_ptr().cast::<MaybeUninit<Extended>>()));
+        } else {
+            drop(Box::from_raw(node.as_ptr()));
+        }
     }
 }

@@ -13,9 +13,9 @@ use std::ptr::NonNull;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use super::Node;
 use super::handle::{Handle, TokenRef, handles, has_source};
 use super::lock::Lock;
+use super::{DEAD, Node};
 
 /// A deadline that a signal is under.
 #[derive(Clone, Copy)]
@@ -115,9 +115,11 @@ fn climb<B>(start: &TokenRef, mut ask: impl FnMut(&Node) -> ControlFlow<B>) -> C
             // is held.
             unsafe {
                 parent.as_ref().lock.acquire();
-                let above = parent.as_ref().handle_under_lock(parent);
+                // Dead, if the node at hand was cancelled in this very moment.
+                let dead = parent.as_ref().has_flag(DEAD);
+                let above = (!dead).then(|| parent.as_ref().handle_under_lock(parent));
                 Lock::release(&raw const (*parent.as_ptr()).lock);
-                next.push(above);
+                next.extend(above);
             }
         }
     }

@@ -12,6 +12,7 @@ use super::lock::Lock;
 use super::probe::Probe;
 use super::sync::Guarded;
 use super::{HAD_CHILD, Node, Record, RecordRef, SEVERAL_PARENTS};
+use crate::unwind::Panic;
 
 impl<const UNIT: u64> Handle<UNIT> {
     /// A child of this signal.
@@ -91,10 +92,13 @@ pub(crate) fn linked<const UNIT: u64>(parents: &[&TokenRef]) -> Handle<UNIT> {
         }
         // Cancelled meanwhile: the walk that did it may have looked for our
         // entries before the last of them was attached.
+        let handle = Handle::adopt(node);
         if this.record().is_some() {
-            life::unlink_from_parents(node);
+            let mut panic = Panic::none();
+            life::unlink_from_parents(node, &mut panic);
+            panic.resume();
         }
-        Handle::adopt(node)
+        handle
     }
 }
 
@@ -165,8 +169,10 @@ unsafe fn attach(
             push_front(&above.list, entry);
             above.set_flag(HAD_CHILD);
         }
-        if kept || cancelled.is_none() {
+        if cancelled.is_none() {
             above.keep();
+        } else if kept {
+            above.keep_memory();
         }
         Lock::release(&raw const (*parent.as_ptr()).lock);
         cancelled.map_or(Ok(()), Err)

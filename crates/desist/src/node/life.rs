@@ -1,14 +1,27 @@
-//! The end of a node: who frees it, and how the end climbs to its parents.
+//! The end of a node: who empties it, who frees its memory, and how the end
+//! climbs to its parents.
+//!
+//! | `life` | `shells` | flags            | the node                             |
+//! |--------|----------|------------------|--------------------------------------|
+//! | > 0    | any      |                  | is of use to somebody                |
+//! | 0      | any      | `DEAD`           | is emptied by who brought it to zero |
+//! | 0      | > 0      | `DEAD`, `BURIED` | is bare memory                       |
+//! | 0      | 0        | `DEAD`, `BURIED` | is freed by who brought it to zero   |
+//!
+//! A child that stands on its parent's list counts in the parent's `life`. One
+//! that was taken off because it is cancelled, but is not yet freed, counts in
+//! `shells`: it needs the parent's memory to lock it when it goes, and nothing
+//! else of it.
 
 use std::ptr::{self, NonNull};
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
-use super::alloc::free;
+use super::alloc::{dealloc, empty, free};
 use super::handle::handles;
 use super::list::{Entry, unlink};
 use super::lock::Lock;
-use super::sync::Guarded;
-use super::{DEAD, Node, RELEASED};
+use super::sync::{AtomicU32, Guarded};
+use super::{BURIED, DEAD, Node, RELEASED};
 use crate::unwind::Panic;
 
 impl Node {
@@ -45,11 +58,118 @@ impl Node {
         life == 1
     }
 
+    fn shells(&self) -> &AtomicU32 {
+        &self.entry.room
+    }
+
+    /// Takes a child that is cancelled off the list, if it is on it: from now
+    /// on it needs the memory only. True as for `let_go`.
+    ///
+    /// # Safety
+    ///
+    /// The caller holds this node's lock; `entry` is a child's.
+    unsafe fn child_left(&self, entry: &Entry) -> bool {
+        // SAFETY: I2: the caller holds the lock.
+        unsafe {
+            if !entry.is_linked() {
+                return false;
+            }
+            unlink(self, entry);
+            self.count_shells(1);
+            self.let_go()
+        }
+    }
+
+    /// # Safety
+    ///
+    /// The caller holds this node's lock.
+    unsafe fn count_shells(&self, more: u32) {
+        // Ordering: Relaxed: only the lock's holder writes; the lock orders it.
+        let shells = self.shells().load(Relaxed);
+        // Ordering: Release pairs with the Acquire in `is_sole`.
+        self.shells().store(shells + more, Release);
+    }
+
+    /// Says that `count` children were just taken off the list by a walk.
+    ///
+    /// # Safety
+    ///
+    /// The caller holds this node's lock and pins the node.
+    pub(super) unsafe fn children_left(&self, count: u32) {
+        // Ordering: Relaxed: only the lock's holder writes; the lock orders it.
+        let life = self.life.load(Relaxed);
+        debug_assert!(life > count, "the walk's own pin is left");
+        // Ordering: Release pairs with the Acquire in `is_sole`.
+        self.life.store(life - count, Release);
+        // SAFETY: I2: the caller holds the lock.
+        unsafe { self.count_shells(count) };
+    }
+
+    /// Counts a child that was never put on the list.
+    ///
+    /// # Safety
+    ///
+    /// The caller holds this node's lock and keeps the node.
+    pub(super) unsafe fn keep_memory(&self) {
+        // SAFETY: I2: the caller holds the lock.
+        unsafe { self.count_shells(1) };
+    }
+
+    /// Ends a child's business with this node.
+    ///
+    /// # Safety
+    ///
+    /// The caller holds this node's lock; `entry` is a child's, which never
+    /// comes back.
+    #[inline]
+    unsafe fn child_gone(&self, entry: &Entry) -> Left {
+        // SAFETY: I2: the caller holds the lock.
+        unsafe {
+            if entry.is_linked() {
+                unlink(self, entry);
+                return if self.let_go() { Left::Dead } else { Left::InUse };
+            }
+            // Ordering: Relaxed: only the lock's holder writes.
+            let shells = self.shells().load(Relaxed);
+            debug_assert_ne!(shells, 0, "a child that is not on the list counts here");
+            // Ordering: Release pairs with the Acquire in `is_sole`.
+            self.shells().store(shells - 1, Release);
+            if shells == 1 && self.has_flag(BURIED) { Left::Bare } else { Left::InUse }
+        }
+    }
+
     /// The links to the parents. The first one lies in the node itself.
     pub(super) fn links(&self) -> impl Iterator<Item = (&Guarded<*const Self>, &Entry)> {
         let further = self.ext().map_or(&[][..], |ext| &ext.links[..]);
         std::iter::once((&self.parent, &self.entry))
             .chain(further.iter().map(|link| (&link.parent, &link.entry)))
+    }
+}
+
+/// What a child that goes leaves behind.
+#[derive(PartialEq, Eq)]
+enum Left {
+    /// Others use the parent.
+    InUse,
+    /// It was the last that did: the parent is now `DEAD`.
+    Dead,
+    /// It was the last that needed the memory.
+    Bare,
+}
+
+impl Left {
+    /// # Safety
+    ///
+    /// `parent` is what `child_gone` said this of, and its lock is released.
+    unsafe fn settle(self, parent: NonNull<Node>, panic: &mut Panic) {
+        // SAFETY: I1: as `child_gone` says, the node is ours.
+        unsafe {
+            match self {
+                Self::InUse => {}
+                Self::Dead => reap(parent, panic),
+                Self::Bare => dealloc(parent),
+            }
+        }
     }
 }
 
@@ -83,15 +203,10 @@ pub(super) unsafe fn free_if_sole(node: NonNull<Node>) -> bool {
                 Lock::release(&raw const (*parent).lock);
                 return false;
             }
-            if this.entry.is_linked() {
-                unlink(above, &this.entry);
-            }
-            let above_dead = above.let_go();
+            let left = above.child_gone(&this.entry);
             Lock::release(&raw const (*parent).lock);
             free(node, &mut panic);
-            if above_dead {
-                reap(NonNull::new_unchecked(parent.cast_mut()), &mut panic);
-            }
+            left.settle(NonNull::new_unchecked(parent.cast_mut()), &mut panic);
         } else {
             free(node, &mut panic);
         }
@@ -100,7 +215,7 @@ pub(super) unsafe fn free_if_sole(node: NonNull<Node>) -> bool {
     }
 }
 
-/// Three of the four loads of I6; the caller has made the first.
+/// Four of the five loads of I6; the caller has made the first.
 ///
 /// # Safety
 ///
@@ -110,7 +225,10 @@ unsafe fn is_sole(this: &Node) -> bool {
     // Ordering: Acquire, each: pairs with the Release of whoever gave up the
     // last other unit, in this order: its `life`, then the lock; and with the
     // Release of a handle that looked upward meanwhile.
-    this.life.load(Acquire) == 1 && this.lock.is_free() && handles(this.refs.load(Acquire)) == 1
+    this.life.load(Acquire) == 1
+        && this.shells().load(Acquire) == 0
+        && this.lock.is_free()
+        && handles(this.refs.load(Acquire)) == 1
 }
 
 /// The last handle is gone; its unit of `life` is given back. A cancelled node
@@ -158,29 +276,44 @@ pub(super) unsafe fn give_back(node: NonNull<Node>, panic: &mut Panic) {
     }
 }
 
-/// Frees a dead node, and its parents if that was what kept them, in a loop.
+/// Empties a dead node and frees it, and its parents if that was what kept
+/// them, in a loop.
 ///
 /// # Safety
 ///
 /// The caller has set `DEAD` on the node.
+#[cold]
 pub(super) unsafe fn reap(node: NonNull<Node>, panic: &mut Panic) {
-    let mut graves: *const Node = ptr::null();
-    // SAFETY: I1: dead nodes are ours. I7: their `walk` is ours too.
+    let mut graves = Graves::new();
+    // SAFETY: I1: dead nodes are ours.
     unsafe {
-        let mut next = Some(node);
-        while let Some(dead) = next {
+        graves.dig(node);
+        while let Some(dead) = graves.pop() {
             // A timer in flight takes over the duty to free (I8).
             if dead.as_ref().ext().is_none_or(|ext| ext.retire()) {
-                detach_from_parents(dead, |parent| {
-                    parent.as_ref().walk.set(graves);
-                    graves = parent.as_ptr();
-                });
-                free(dead, panic);
+                detach_from_parents(dead, |parent| graves.dig(parent));
+                bury(dead, panic);
             }
-            next = NonNull::new(graves.cast_mut());
-            if let Some(grave) = next {
-                graves = grave.as_ref().walk.get();
-            }
+        }
+    }
+}
+
+/// # Safety
+///
+/// The node is `DEAD`, off its clock and let go of by its parents.
+unsafe fn bury(node: NonNull<Node>, panic: &mut Panic) {
+    // SAFETY: I1: until `BURIED` is set the node is ours; after that it is, if
+    // no shell is left.
+    unsafe {
+        empty(node, panic);
+        let this = node.as_ref();
+        this.lock.acquire();
+        this.set_flag(BURIED);
+        // Ordering: Relaxed: the lock orders it.
+        let bare = this.shells().load(Relaxed) == 0;
+        Lock::release(&raw const (*node.as_ptr()).lock);
+        if bare {
+            dealloc(node);
         }
     }
 }
@@ -189,66 +322,98 @@ pub(super) unsafe fn reap(node: NonNull<Node>, panic: &mut Panic) {
 ///
 /// The caller has set `RELEASED` and keeps the node.
 unsafe fn release_parents(node: NonNull<Node>, panic: &mut Panic) {
-    let mut graves: *const Node = ptr::null();
-    // SAFETY: I4: the caller set `RELEASED`. I7: dead parents are ours.
+    let mut graves = Graves::new();
+    // SAFETY: I4: the caller set `RELEASED`.
     unsafe {
-        detach_from_parents(node, |parent| {
-            parent.as_ref().walk.set(graves);
-            graves = parent.as_ptr();
-        });
-        while let Some(grave) = NonNull::new(graves.cast_mut()) {
-            graves = grave.as_ref().walk.get();
-            reap(grave, panic);
+        detach_from_parents(node, |parent| graves.dig(parent));
+        graves.reap(panic);
+    }
+}
+
+/// Dead nodes that wait to be emptied, chained through `walk`.
+struct Graves(*const Node);
+
+impl Graves {
+    fn new() -> Self {
+        Self(ptr::null())
+    }
+
+    /// # Safety
+    ///
+    /// The caller has set `DEAD` on the node.
+    unsafe fn dig(&mut self, node: NonNull<Node>) {
+        // SAFETY: I7: the `walk` of a dead node is ours.
+        unsafe { node.as_ref().walk.set(self.0) };
+        self.0 = node.as_ptr();
+    }
+
+    /// # Safety
+    ///
+    /// As for `dig`.
+    unsafe fn pop(&mut self) -> Option<NonNull<Node>> {
+        let node = NonNull::new(self.0.cast_mut())?;
+        // SAFETY: I7: the `walk` of a dead node is ours.
+        self.0 = unsafe { node.as_ref().walk.get() };
+        Some(node)
+    }
+
+    /// # Safety
+    ///
+    /// As for `dig`.
+    unsafe fn reap(mut self, panic: &mut Panic) {
+        // SAFETY: I1: dead nodes are ours.
+        unsafe {
+            while let Some(node) = self.pop() {
+                reap(node, panic);
+            }
         }
     }
 }
 
-/// Takes the node off its parents' lists and gives back their units; `dead` is
-/// told of each that this ends.
+/// Takes the node off its parents' lists and gives back its units; `dead` is
+/// told of each parent that this ends.
 ///
 /// # Safety
 ///
 /// I4: the caller has set `RELEASED` or `DEAD` on the node.
 unsafe fn detach_from_parents(node: NonNull<Node>, mut dead: impl FnMut(NonNull<Node>)) {
-    // SAFETY: I4: the links are ours; each keeps its parent until `let_go`.
+    // SAFETY: I4: the links are ours; each keeps its parent until `child_gone`.
     unsafe {
         for (link, entry) in node.as_ref().links() {
-            let Some(parent) = NonNull::new(link.get().cast_mut()) else {
-                continue;
-            };
+            let Some(parent) = NonNull::new(link.get().cast_mut()) else { continue };
             link.set(ptr::null());
             parent.as_ref().lock.acquire();
-            if entry.is_linked() {
-                unlink(parent.as_ref(), entry);
-            }
-            let parent_dead = parent.as_ref().let_go();
+            let left = parent.as_ref().child_gone(entry);
             Lock::release(&raw const (*parent.as_ptr()).lock);
-            if parent_dead {
-                dead(parent);
+            match left {
+                Left::InUse => {}
+                Left::Dead => dead(parent),
+                Left::Bare => dealloc(parent),
             }
         }
     }
 }
 
 /// Takes a cancelled node off the lists of those parents that are still live.
-/// It keeps their memory as long as it has handles, nothing else.
+/// It keeps their memory as long as it has handles, nothing else of them.
 ///
 /// # Safety
 ///
 /// The caller owns a handle of the node, and the node is not `RELEASED`.
-pub(super) unsafe fn unlink_from_parents(node: NonNull<Node>) {
+pub(super) unsafe fn unlink_from_parents(node: NonNull<Node>, panic: &mut Panic) {
+    let mut graves = Graves::new();
     // SAFETY: I4: with our handle the links are stable, and they keep the
-    // parents.
+    // parents' memory.
     unsafe {
         for (link, entry) in node.as_ref().links() {
-            let Some(parent) = link.get().as_ref() else {
-                continue;
-            };
-            parent.lock.acquire();
-            if entry.is_linked() {
-                unlink(parent, entry);
+            let Some(parent) = NonNull::new(link.get().cast_mut()) else { continue };
+            parent.as_ref().lock.acquire();
+            let dead = parent.as_ref().child_left(entry);
+            Lock::release(&raw const (*parent.as_ptr()).lock);
+            if dead {
+                graves.dig(parent);
             }
-            Lock::release(&parent.lock);
         }
+        graves.reap(panic);
     }
 }

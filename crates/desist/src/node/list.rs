@@ -8,7 +8,7 @@
 use std::ptr;
 
 use super::Node;
-use super::sync::Guarded;
+use super::sync::{AtomicU32, Guarded};
 
 /// What an [`Entry`] stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +30,9 @@ pub(crate) struct Entry {
     prev: Guarded<*const Entry>,
     linked: Guarded<bool>,
     pub(crate) kind: Kind,
+    /// Room that the layout leaves. A node keeps its `shells` in its own entry,
+    /// under its own lock.
+    pub(super) room: AtomicU32,
 }
 
 impl Entry {
@@ -39,6 +42,7 @@ impl Entry {
             prev: Guarded::new(ptr::null()),
             linked: Guarded::new(false),
             kind,
+            room: AtomicU32::new(0),
         }
     }
 

@@ -135,6 +135,7 @@ impl Walk<'_> {
             let this = node.as_ref();
             this.lock.acquire();
             let mut step = Step::Done;
+            let mut children = 0;
             if this.has_flag(HAD_CHILD) {
                 step = Step::Again;
                 for _ in 0..CHUNK {
@@ -144,6 +145,7 @@ impl Walk<'_> {
                     };
                     match (*entry).kind {
                         Kind::Child | Kind::FurtherChild => {
+                            children += 1;
                             if let Some(child) = self.child(child_of(entry)) {
                                 step = Step::Down(child);
                                 break;
@@ -152,6 +154,7 @@ impl Walk<'_> {
                         Kind::Waiter | Kind::Callback => push_front(&this.aside, entry),
                     }
                 }
+                this.children_left(children);
             }
             if Lock::release(&raw const (*node.as_ptr()).lock) {
                 yield_to_waiter();

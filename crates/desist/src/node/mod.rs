@@ -35,14 +35,18 @@
 //! # Who keeps a node
 //!
 //! `refs` counts handles (tokens and sources). `life` counts the parties that
-//! need the memory: one for all handles together, one for every child node
-//! that was attached and is not yet freed, one for every held registration, and
-//! one for every pin of a walk or a fired timer. `life` changes only under the
-//! node's lock; whoever brings it to zero sets `DEAD` in the same breath and is
-//! the one who frees. A child is freed before it gives back its parent's
-//! `life`, so a child may always lock its parent, cancelled or not, without
-//! counting a reference of it: that is what makes a child cost two locked
-//! instructions.
+//! have a use for the node: one for all handles together, one for every child
+//! on its list, one for every held registration, and one for every pin of a
+//! walk or a fired timer. `shells` (kept in the spare room of `entry`) counts
+//! the children that were taken off the list because they are cancelled, and
+//! are not yet freed: they need the memory, to lock it when they go, and
+//! nothing else. So a child may always lock its parent without counting a
+//! reference of it: that is what makes a child cost two locked instructions.
+//!
+//! Both change only under the node's lock. Whoever brings `life` to zero sets
+//! `DEAD` in the same breath and empties the node: its callbacks, its cause,
+//! its timer and its own links upward go at once. The memory goes with them, or
+//! with the last shell.
 //!
 //! A node without handles stays as long as it has children: it passes their
 //! ancestors' cancel on. When its last child leaves, that child's thread brings
@@ -51,11 +55,13 @@
 //!
 //! # Invariants
 //!
-//! * **I1 (memory).** A node's memory is valid while its `life` is above zero,
-//!   and after that for the one party that set `DEAD`. Whoever owns a unit of
-//!   `life`, or holds the lock of a parent on whose list the node stands, may
-//!   reach it. Giving the lock back is the last touch.
-//! * **I2 (guarded).** `flags`, `list`, `aside`, writes of `life`, and the
+//! * **I1 (memory).** A node's memory is valid while `life` or `shells` is above
+//!   zero, and for the one party that set `DEAD` until it has set `BURIED`. Its
+//!   content is valid while `life` is above zero, then belongs to that party.
+//!   Whoever owns a unit of `life`, or holds the lock of a parent on whose list
+//!   the node stands, may reach it; whoever owns a shell may lock it and give
+//!   the shell back. Giving the lock back is the last touch.
+//! * **I2 (guarded).** `flags`, `list`, `aside`, writes of `life` and `shells`, and the
 //!   `Guarded` words of every entry on the node's lists (a child's `entry`
 //!   included: it belongs to the *parent's* lock) are accessed only under the
 //!   node's lock, or by somebody who has the object to himself.
@@ -63,7 +69,8 @@
 //!   lock, and the node then owns one count of that record until it is freed.
 //!   So the pointer stays good for whoever keeps the node.
 //! * **I4 (up).** A link's `parent` is written before anybody else can see the
-//!   node, owns one unit of that parent's `life` once attached, and is cleared
+//!   node, owns a unit of that parent once attached (of `life` while on the
+//!   list, of `shells` after that), and is cleared
 //!   only by the one who set `RELEASED` (under the node's lock, cancelled, no
 //!   handles) or `DEAD`. So it is stable for whoever holds a handle of a node
 //!   that is not `RELEASED`.
@@ -73,7 +80,7 @@
 //!   `now` or `arm`) runs while one is held. Parents exist before their
 //!   children, so "parent before child" has no cycle.
 //! * **I6 (sole).** If the holder of a handle reads, in this order, `refs` = 1,
-//!   `life` = 1, the lock free, `refs` = 1, while no walk can come from above
+//!   `life` = 1, `shells` = 0, the lock free, `refs` = 1, while no walk can come from above
 //!   (it holds the parent's lock, or there is no parent) and no timer is in
 //!   flight, then nobody else can reach the node, now or later.
 //! * **I7 (walk).** `walk` belongs to the one walk that marked the node and
@@ -214,6 +221,8 @@ const DEAD: u8 = 16;
 const EXT_INSIDE: u8 = 32;
 /// The node was attached to more than one parent.
 const SEVERAL_PARENTS: u8 = 64;
+/// The node is dead and empty; its memory stays for the children that need it.
+const BURIED: u8 = 128;
 
 impl Node {
     /// The record of the cancel that won, if there was one.

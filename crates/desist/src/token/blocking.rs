@@ -44,8 +44,7 @@ impl Token {
             self.child_with_timeout(timeout).token().blocking_wait();
             return self.0.as_ref()?.recorded();
         }
-        self.block(Some(Instant::now().checked_add(timeout)?))
-            .or_else(|| self.0.as_ref()?.recorded())
+        self.block(Instant::now().checked_add(timeout)).or_else(|| self.0.as_ref()?.recorded())
     }
 
     /// Sleeps, unless the stop is asked for first.
