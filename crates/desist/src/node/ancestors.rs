@@ -89,39 +89,52 @@ impl Node {
     }
 }
 
-/// Asks `start` and all its live ancestors, each once.
+/// Asks `start` and all its live ancestors, each once. Allocates only where a
+/// node has several parents.
 fn climb<B>(start: &TokenRef, mut ask: impl FnMut(&Node) -> ControlFlow<B>) -> ControlFlow<B> {
-    let mut next = vec![start.clone()];
+    let mut next = Some(start.clone());
+    let mut further = Vec::new();
     // Only where ways can meet again.
     let mut visited = HashSet::new();
-    while let Some(handle) = next.pop() {
+    while let Some(handle) = next.take().or_else(|| further.pop()) {
         ask(handle.node())?;
         if handle.node().record().is_some() {
             // What is above a cancelled node concerns it no more.
             continue;
         }
-        let links = handle.node().links().count();
-        let shared = links > 1 || !visited.is_empty();
+        let several = handle.node().links().count() > 1;
         for (up, _) in handle.node().links() {
             // SAFETY: I4: we hold a handle of a node that was not released
             // when we made it, and will not be while we hold it.
-            let Some(parent) = NonNull::new(unsafe { up.get() }.cast_mut()) else {
-                continue;
-            };
-            if shared && !visited.insert(parent) {
+            let Some(parent) = NonNull::new(unsafe { up.get() }.cast_mut()) else { continue };
+            if (several || !visited.is_empty()) && !visited.insert(parent) {
                 continue;
             }
-            // SAFETY: I1: the link's unit keeps the parent. I5: no other lock
-            // is held.
-            unsafe {
-                parent.as_ref().lock.acquire();
-                // Dead, if the node at hand was cancelled in this very moment.
-                let dead = parent.as_ref().has_flag(DEAD);
-                let above = (!dead).then(|| parent.as_ref().handle_under_lock(parent));
-                Lock::release(&raw const (*parent.as_ptr()).lock);
-                next.extend(above);
+            // SAFETY: I4: the link keeps the parent's memory.
+            let above = unsafe { handle_above(parent) };
+            if several {
+                further.extend(above);
+            } else {
+                next = above;
             }
         }
     }
     ControlFlow::Continue(())
+}
+
+/// A handle of a parent; none if it is dead, because the node that we come from
+/// was cancelled in this very moment.
+///
+/// # Safety
+///
+/// I1: the caller keeps the node's memory. I5: it holds no lock.
+unsafe fn handle_above(parent: NonNull<Node>) -> Option<TokenRef> {
+    // SAFETY: I1: by the caller. I2: under the lock.
+    unsafe {
+        parent.as_ref().lock.acquire();
+        let dead = parent.as_ref().has_flag(DEAD);
+        let above = (!dead).then(|| parent.as_ref().handle_under_lock(parent));
+        Lock::release(&raw const (*parent.as_ptr()).lock);
+        above
+    }
 }
