@@ -84,7 +84,7 @@ impl Node {
             // about to be: this is a new one.
             unsafe { self.keep() };
         }
-        // SAFETY: it was counted just now.
+        // SAFETY: I1: it was counted just now.
         unsafe { TokenRef::adopt(node) }
     }
 }

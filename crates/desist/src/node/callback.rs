@@ -97,7 +97,7 @@ impl<F: FnOnce(&Cancelled)> WithClosure<F> {
     /// Nobody else can reach the callback. The flag tells whether the closure
     /// is still there (I11).
     unsafe fn dispose_boxed(this: NonNull<Callback>, with_closure: bool) {
-        // SAFETY: by the caller; the memory came from a box of `Self`.
+        // SAFETY: I11 by the caller; the memory came from a box of `Self`.
         unsafe {
             let this = *Box::from_raw(this.cast::<Self>().as_ptr());
             if with_closure {
@@ -110,7 +110,7 @@ impl<F: FnOnce(&Cancelled)> WithClosure<F> {
     ///
     /// As for `dispose_boxed`, but the memory is not ours.
     unsafe fn dispose_scoped(this: NonNull<Callback>, with_closure: bool) {
-        // SAFETY: by the caller.
+        // SAFETY: I11 by the caller.
         unsafe {
             if with_closure {
                 let this = this.cast::<Self>();
@@ -169,7 +169,7 @@ impl TokenRef {
         }
         let callback = WithClosure::new(self.ptr(), closure, WithClosure::<F>::dispose_boxed);
         let callback = NonNull::from(Box::leak(Box::new(callback))).cast::<Callback>();
-        // SAFETY: the callback stays on the heap until one side disposes of it.
+        // SAFETY: I9: the callback stays on the heap until one side disposes of it.
         if unsafe { register(callback) } {
             return Some(CallbackHandle(callback));
         }

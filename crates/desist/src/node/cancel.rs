@@ -9,7 +9,7 @@ use super::life::{give_back, unlink_from_parents};
 use super::lock::Lock;
 use super::mark::{Queue, mark_below};
 use super::record::{Record, RecordRef, wait_settled};
-use super::{Node, RELEASED, notify};
+use super::{HAD_CHILD, Node, RELEASED, notify};
 use crate::Cause;
 use crate::unwind::Panic;
 
@@ -68,10 +68,12 @@ pub(super) unsafe fn cancel_locked(
             wait_settled(&first);
             return false;
         }
-        let alone = this.list.get().is_null();
-        if alone {
+        // Without children there is nothing more to mark.
+        let leaf = !this.has_flag(HAD_CHILD);
+        if leaf {
             record.settle_unpublished();
         }
+        let quiet = leaf && this.list.get().is_null();
         this.set_record(record.clone().into_raw());
         if let Some(ext) = this.ext() {
             ext.disarm();
@@ -79,14 +81,18 @@ pub(super) unsafe fn cancel_locked(
         this.keep();
         Lock::release(&raw const (*node.as_ptr()).lock);
 
-        if !alone {
-            let mut queue = Queue::new();
+        if quiet {
+            finish(node, panic);
+            return true;
+        }
+        let mut queue = Queue::new();
+        if leaf {
+            queue.push(node);
+        } else {
             let met = mark_below(node, &record, &mut queue);
             panic.catch(|| Record::settle(&record, met));
-            notify::wake_and_call(queue, &record, panic);
-        } else {
-            finish(node, panic);
         }
+        notify::wake_and_call(queue, &record, panic);
         true
     }
 }

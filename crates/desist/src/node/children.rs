@@ -41,7 +41,7 @@ impl<const UNIT: u64> Handle<UNIT> {
         let (clock, probe) = this.heritage();
         let child = if timed || !clock.is_system() || probe.is_some() {
             let node = Node::new_extended(SourceRef::UNIT, clock, probe, Vec::new());
-            // SAFETY: the node is made with one source counted.
+            // SAFETY: I1: the node is made with one source counted.
             unsafe { SourceRef::adopt(node) }
         } else {
             SourceRef::new()

@@ -101,7 +101,7 @@ pub(crate) struct ClockCore {
 // SAFETY: I2, I8: the wheel and the guarded words are under the clock's lock;
 // the timers in the wheel are alive; the source is Send + Sync.
 unsafe impl Send for ClockCore {}
-// SAFETY: as above.
+// SAFETY: I2, I8: as above.
 unsafe impl Sync for ClockCore {}
 
 static SYSTEM: OnceLock<ClockCore> = OnceLock::new();

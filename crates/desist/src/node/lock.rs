@@ -4,7 +4,7 @@
 //! half of what a mutex costs. The price is paid by whoever has to wait: it
 //! spins for a bounded time, announces itself and parks. A holder that gives
 //! the lock back in the very moment of the announcement may miss it; the parked
-//! thread therefore looks again by itself after [`PARK_LIMIT`]. No promise
+//! thread therefore looks again by itself after a millisecond (`PARK_LIMIT`). No promise
 //! depends on that time: it only bounds how late the loser of that race is.
 //!
 //! | word        | meaning                                          |
@@ -17,6 +17,7 @@
 //! further down in the lock order, so a wait is short unless the holder was
 //! descheduled; then parking gives it the processor back.
 
+use std::ptr;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 use super::sync::AtomicU8;
@@ -79,26 +80,39 @@ impl Lock {
     #[cfg(not(all(test, loom)))]
     #[cold]
     fn acquire_slow(&self) {
-        const SPINS: u32 = 100;
+        if self.spin(FREE, HELD, 100) {
+            return;
+        }
         loop {
-            for _ in 0..SPINS {
-                // Ordering: Relaxed: a hint; the exchange below decides.
-                if self.0.load(Relaxed) == FREE
-                    // Ordering: as in `acquire`.
-                    && self.0.compare_exchange(FREE, HELD, Acquire, Relaxed).is_ok()
-                {
-                    return;
-                }
-                super::sync::spin_loop();
-            }
             // Ordering: Acquire as in `acquire`: FREE means that it is ours,
             // marked contended because others may be parked as well.
             if self.0.swap(CONTENDED, Acquire) == FREE {
                 return;
             }
+            // Long enough for a holder that just missed the announcement to
+            // have given the lock back, so that nobody parks in vain; and for a
+            // walk that was told to make way.
+            if self.spin(FREE, CONTENDED, 1_000) {
+                return;
+            }
             // Ordering: Relaxed: only decides whether parking makes sense.
-            park::park(std::ptr::from_ref(self).addr(), || self.0.load(Relaxed) == CONTENDED);
+            park::park(ptr::from_ref(self).addr(), || self.0.load(Relaxed) == CONTENDED);
         }
+    }
+
+    #[cfg(not(all(test, loom)))]
+    fn spin(&self, from: u8, to: u8, times: u32) -> bool {
+        for _ in 0..times {
+            // Ordering: Relaxed: a hint; the exchange below decides.
+            if self.0.load(Relaxed) == from
+                // Ordering: Acquire/Relaxed as in `acquire`.
+                && self.0.compare_exchange(from, to, Acquire, Relaxed).is_ok()
+            {
+                return true;
+            }
+            super::sync::spin_loop();
+        }
+        false
     }
 
     #[cfg(all(test, loom))]

@@ -60,70 +60,93 @@ pub(super) unsafe fn wake_and_call(mut queue: Queue, record: &RecordRef, panic: 
 ///
 /// I7: this walk marked and pinned the node.
 unsafe fn wake(node: NonNull<Node>, panic: &mut Panic) -> bool {
-    // SAFETY: I1: the pin keeps the node. I2: under its lock.
+    let mut batch = Batch::new();
+    // SAFETY: I1: the pin keeps the node. I2: under its lock; what was ever on
+    // its lists does not change any more, because it is marked.
     unsafe {
         let this = node.as_ref();
         this.lock.acquire();
         let had = this.flags.get();
-        Lock::release(&raw const (*node.as_ptr()).lock);
+        let callbacks = had & HAD_CALLBACK != 0;
         if had & (HAD_CHILD | HAD_WAITER) == 0 {
-            return had & HAD_CALLBACK != 0;
+            Lock::release(&raw const (*node.as_ptr()).lock);
+            return callbacks;
         }
-        let (from, to) = if had & HAD_CHILD != 0 {
-            (&this.aside, &this.list)
-        } else {
-            (&this.list, &this.aside)
-        };
-        while take_batch(node, from, to, panic) {}
-        if had & HAD_CHILD == 0 && had & HAD_CALLBACK != 0 {
+        let children = had & HAD_CHILD != 0;
+        let (from, to) =
+            if children { (&this.aside, &this.list) } else { (&this.list, &this.aside) };
+        while batch.take(node, from, to) {
+            batch.wake(panic);
+            this.lock.acquire();
+        }
+        batch.wake(panic);
+        if callbacks && !children {
             // The second turn, so that the newest comes first again.
-            while take_batch(node, &this.aside, &this.list, panic) {}
+            this.lock.acquire();
+            while batch.take(node, &this.aside, &this.list) {
+                this.lock.acquire();
+            }
         }
-        had & HAD_CALLBACK != 0
+        callbacks
     }
 }
 
-/// Takes up to a batch of wakers off `from` and wakes them; moves callbacks to
-/// `to`. False when `from` is empty.
-///
-/// # Safety
-///
-/// I7: this walk marked and pinned the node, whose lists these are.
-unsafe fn take_batch(
-    node: NonNull<Node>,
-    from: &Guarded<*const Entry>,
-    to: &Guarded<*const Entry>,
-    panic: &mut Panic,
-) -> bool {
-    let mut wakers = [const { None::<Waker> }; BATCH];
-    let mut taken = 0;
-    let mut more = true;
-    // SAFETY: I2: under the lock. I9: entries on the list are alive.
-    unsafe {
-        node.as_ref().lock.acquire();
-        for _ in 0..CHUNK {
-            if taken == BATCH {
-                break;
-            }
-            let Some(entry) = pop_front(from) else {
-                more = false;
-                break;
-            };
-            if (*entry).kind == Kind::Waiter {
-                wakers[taken] = wait::take_waker(entry);
-                taken += 1;
-            } else {
-                push_front(to, entry);
-            }
-        }
-        if Lock::release(&raw const (*node.as_ptr()).lock) {
-            yield_to_waiter();
-        }
+/// Wakers that were taken out under one hold of a lock.
+struct Batch {
+    wakers: [Option<Waker>; BATCH],
+    taken: usize,
+}
+
+impl Batch {
+    fn new() -> Self {
+        Self { wakers: [const { None }; BATCH], taken: 0 }
     }
-    for waker in wakers.iter_mut().take(taken) {
-        if let Some(waker) = waker.take() {
-            panic.catch(move || waker.wake());
+
+    /// Takes wakers off `from` and moves callbacks to `to`, then releases the
+    /// lock. False when `from` is empty.
+    ///
+    /// # Safety
+    ///
+    /// I7: this walk marked and pinned the node, whose lists these are. The
+    /// caller holds its lock, and has woken what was taken before.
+    unsafe fn take(
+        &mut self,
+        node: NonNull<Node>,
+        from: &Guarded<*const Entry>,
+        to: &Guarded<*const Entry>,
+    ) -> bool {
+        let mut more = true;
+        // SAFETY: I2: under the lock. I9: entries on the list are alive.
+        unsafe {
+            for _ in 0..CHUNK {
+                if self.taken == BATCH {
+                    break;
+                }
+                let Some(entry) = pop_front(from) else {
+                    more = false;
+                    break;
+                };
+                if (*entry).kind == Kind::Waiter {
+                    self.wakers[self.taken] = wait::take_waker(entry);
+                    self.taken += 1;
+                } else {
+                    push_front(to, entry);
+                }
+            }
+            more &= !from.get().is_null();
+            if Lock::release(&raw const (*node.as_ptr()).lock) {
+                yield_to_waiter();
+            }
         }
+        more
     }
-    more
+
+    fn wake(&mut self, panic: &mut Panic) {
+        for waker in &mut self.wakers[..self.taken] {
+            if let Some(waker) = waker.take() {
+                panic.catch(move || waker.wake());
+            }
+        }
+        self.taken = 0;
+    }
 }

@@ -56,7 +56,7 @@ impl super::SourceRef {
     pub(crate) fn probed(probe: Probe) -> Self {
         let clock = super::Clock::system();
         let node = Node::new_extended(Self::UNIT, clock, Some(probe), Vec::new());
-        // SAFETY: the node is made with one source counted.
+        // SAFETY: I1: the node is made with one source counted.
         unsafe { Self::adopt(node) }
     }
 }

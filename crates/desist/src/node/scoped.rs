@@ -40,7 +40,7 @@ struct TakeBack(NonNull<Callback>);
 
 impl Drop for TakeBack {
     fn drop(&mut self) {
-        // SAFETY: we are the holder, and do not come back.
+        // SAFETY: I11: we are the holder, and do not come back.
         unsafe { take_back_blocking(self.0) };
     }
 }

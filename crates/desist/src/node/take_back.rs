@@ -18,7 +18,7 @@ pub(crate) struct CallbackHandle(pub(super) NonNull<Callback>);
 // SAFETY: I2, I11: what is behind it is guarded by the node's lock; the closure
 // is Send.
 unsafe impl Send for CallbackHandle {}
-// SAFETY: as above; `&CallbackHandle` gives access to nothing.
+// SAFETY: I2: as above; `&CallbackHandle` gives access to nothing.
 unsafe impl Sync for CallbackHandle {}
 
 /// How an attempt to take a callback back ended.
@@ -113,7 +113,7 @@ unsafe fn poll_over(callback: NonNull<Callback>, waker: &Waker) -> Poll<()> {
 pub(super) unsafe fn wait_over(callback: NonNull<Callback>) {
     let parker = Arc::new(Parker::new());
     let waker = Waker::from(Arc::clone(&parker));
-    // SAFETY: by the caller.
+    // SAFETY: I11 by the caller.
     while unsafe { poll_over(callback, &waker) }.is_pending() {
         parker.park();
     }
@@ -127,7 +127,7 @@ pub(super) unsafe fn wait_over(callback: NonNull<Callback>) {
 /// The caller is the callback's holder, and does not come back.
 pub(super) unsafe fn take_back_blocking(callback: NonNull<Callback>) -> bool {
     let here = runs_here(callback);
-    // SAFETY: by the caller.
+    // SAFETY: I11 by the caller.
     unsafe {
         match take_back(callback, here) {
             Taken::Prevented => true,
@@ -145,14 +145,14 @@ impl CallbackHandle {
     /// Takes the callback back; true if that prevented the call.
     pub(crate) fn unregister(self) -> bool {
         let this = ManuallyDrop::new(self);
-        // SAFETY: we are the holder and leave.
+        // SAFETY: I11: we are the holder and leave.
         matches!(unsafe { take_back(this.0, true) }, Taken::Prevented)
     }
 
     /// The same, and waits for a running one, but not for oneself.
     pub(crate) fn blocking_unregister(self) -> bool {
         let this = ManuallyDrop::new(self);
-        // SAFETY: we are the holder and leave.
+        // SAFETY: I11: we are the holder and leave.
         unsafe { take_back_blocking(this.0) }
     }
 
@@ -163,7 +163,7 @@ impl CallbackHandle {
         };
         let this = ManuallyDrop::new(this);
         let here = runs_here(this.0);
-        // SAFETY: we are the holder; we leave, or become the holder again.
+        // SAFETY: I11: we are the holder; we leave, or become the holder again.
         unsafe {
             match take_back(this.0, here) {
                 Taken::Prevented => Poll::Ready(true),
@@ -207,7 +207,7 @@ impl CallbackHandle {
 
 impl Drop for CallbackHandle {
     fn drop(&mut self) {
-        // SAFETY: we are the holder and leave.
+        // SAFETY: I11: we are the holder and leave.
         unsafe { take_back(self.0, true) };
     }
 }

@@ -194,7 +194,7 @@ impl SourceRef {
             return source;
         };
         let node = Node::new_extended(Self::UNIT, Clock::system(), None, Vec::new());
-        // SAFETY: the node is made with one source counted; I2: nobody else can
+        // SAFETY: I1: the node is made with one source counted; I2: nobody else can
         // reach it yet.
         let (source, tell) = unsafe {
             let source = Self::adopt(node);

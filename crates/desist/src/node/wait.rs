@@ -61,7 +61,7 @@ struct Waiter {
 // SAFETY: I2, I9: what other threads reach of it is guarded by the node's lock;
 // a waker is Send.
 unsafe impl Send for Waiter {}
-// SAFETY: as above; `&Waiter` gives access to nothing.
+// SAFETY: I2: as above; `&Waiter` gives access to nothing.
 unsafe impl Sync for Waiter {}
 
 impl<'a> WhenCancelled<'a> {
@@ -130,7 +130,7 @@ impl Waiter {
     #[inline]
     unsafe fn wait(&self, handle: &TokenRef, waker: &Waker) -> bool {
         if self.registered.get() {
-            // SAFETY: the waker was initialised when we registered, and since
+            // SAFETY: I9: the waker was initialised when we registered, and since
             // then only we write it. A walk may have taken it meanwhile, but
             // its words are still there, and comparing them follows none. The
             // node was live a moment ago with this waker on its list, so it is
@@ -140,7 +140,7 @@ impl Waiter {
                 return true;
             }
         }
-        // SAFETY: by the caller.
+        // SAFETY: I1, I9 by the caller.
         unsafe { self.register(handle, waker) }
     }
 
