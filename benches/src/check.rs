@@ -1,0 +1,123 @@
+//! The coarse guard against a regression: `desist` against tokio-util.
+
+use std::fmt;
+
+use crate::report::Outcome;
+
+const MOST_TIMES_TOKIO_UTIL: f64 = 1.5;
+const MEASURED_AGAIN: usize = 2;
+
+/// Which rows were compared, and in which `desist` was too slow.
+#[derive(Debug, Default)]
+pub(crate) struct Check {
+    compared: usize,
+    too_slow: Vec<(&'static str, f64)>,
+}
+
+impl Check {
+    /// Measures a row that looks too slow again before it counts, because the
+    /// machine may have been busy, and gives the last outcome.
+    pub(crate) fn judge(
+        &mut self,
+        mut outcome: Outcome,
+        measure_again: impl Fn() -> Outcome,
+    ) -> Outcome {
+        for _ in 0..MEASURED_AGAIN {
+            if !is_too_slow(&outcome) {
+                break;
+            }
+            outcome = measure_again();
+        }
+        self.note(&outcome);
+        outcome
+    }
+
+    pub(crate) fn note(&mut self, outcome: &Outcome) {
+        let Some(times) = outcome.times_tokio_util() else {
+            return;
+        };
+        self.compared += 1;
+        if is_too_slow(outcome) {
+            self.too_slow.push((outcome.id, times));
+        }
+    }
+
+    /// A check that compared nothing has not passed.
+    pub(crate) fn passed(&self) -> bool {
+        self.compared > 0 && self.too_slow.is_empty()
+    }
+}
+
+fn is_too_slow(outcome: &Outcome) -> bool {
+    outcome.times_tokio_util().is_some_and(|times| times > MOST_TIMES_TOKIO_UTIL)
+}
+
+impl fmt::Display for Check {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.compared == 0 {
+            return f.write_str(
+                "check failed: no row compares desist with tokio-util; choose other rows or peers",
+            );
+        }
+        if self.too_slow.is_empty() {
+            return write!(
+                f,
+                "check passed: {} rows, in none does desist cost more than \
+                 {MOST_TIMES_TOKIO_UTIL} times what tokio-util does",
+                self.compared
+            );
+        }
+        write!(
+            f,
+            "check failed: in {} of {} rows desist costs more than {MOST_TIMES_TOKIO_UTIL} times \
+             what tokio-util does",
+            self.too_slow.len(),
+            self.compared
+        )?;
+        for (id, times) in &self.too_slow {
+            write!(f, "\n  {id:<9} {times:.1} times")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::Line;
+
+    fn outcome(tokio_util_to_desist: f64) -> Outcome {
+        let line = |name: &str, ratio| Line {
+            name: name.to_owned(),
+            median: ratio,
+            least: ratio,
+            ratio: Some(ratio),
+            quiet_rounds: 1,
+            rounds: 1,
+        };
+        let lines = vec![line("desist", 1.0), line("tokio-util", tokio_util_to_desist)];
+        Outcome { id: "x", title: "", aim: "", lines }
+    }
+
+    #[test]
+    fn a_row_that_stays_too_slow_fails_the_check() {
+        let mut check = Check::default();
+        check.judge(outcome(2.0), || unreachable!("not slow: not measured again"));
+        assert!(check.passed());
+        check.judge(outcome(0.5), || outcome(0.5));
+        assert!(!check.passed());
+        assert!(check.to_string().contains("2.0 times"), "{check}");
+    }
+
+    #[test]
+    fn a_row_that_was_slow_once_passes() {
+        let mut check = Check::default();
+        check.judge(outcome(0.5), || outcome(1.0));
+        assert!(check.passed());
+    }
+
+    #[test]
+    fn a_check_of_nothing_fails() {
+        assert!(!Check::default().passed());
+    }
+}

@@ -1,0 +1,103 @@
+//! What cancellation costs, measured side by side: `desist` and its peers in
+//! one process, round by round. The README says how and how to read it.
+//!
+//! The programs are `desist-benches` (the speed table) and `memory` (row 10).
+
+mod arguments;
+mod check;
+mod machine;
+mod measure;
+mod peers;
+mod report;
+mod rows;
+mod sample;
+mod waker;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use arguments::{Arguments, Request};
+use check::Check;
+
+/// Measures and prints the rows that `arguments` ask for.
+///
+/// # Errors
+///
+/// What is wrong with the arguments or the machine, and what to do about it.
+pub fn speed_table(arguments: impl Iterator<Item = String>) -> Result<ExitCode, String> {
+    let known: Vec<_> = rows::all().map(|row| (row.id, row.title)).collect();
+    let request = arguments::parse(arguments, &known)?;
+    unless_pipe_closed(print_speed_table(request, &known))
+}
+
+/// Measures and prints the memory of a live child, each peer in a fresh
+/// process. `live_bytes` tells how much of the heap is in use.
+///
+/// # Errors
+///
+/// What is wrong with the arguments, and what to do about it.
+pub fn memory_table(
+    mut arguments: impl Iterator<Item = String>,
+    live_bytes: fn() -> i64,
+) -> Result<ExitCode, String> {
+    let mut first = arguments.next();
+    if first.as_deref() == Some(rows::memory::CHILD_PROCESS) {
+        return rows::memory::in_child_process(arguments, live_bytes);
+    }
+    let known = [(rows::memory::ID, rows::memory::TITLE)];
+    let request = arguments::parse(first.take().into_iter().chain(arguments), &known)?;
+    unless_pipe_closed(print_memory_table(request, &known))
+}
+
+fn print_speed_table(request: Request, known: &[(&str, &str)]) -> io::Result<ExitCode> {
+    let mut out = io::stdout();
+    let Request::Measure(arguments) = request else {
+        return arguments::print_help(&mut out, known);
+    };
+    machine::require_two_cpus()?;
+    machine::pin(0);
+    report::print_head(&mut out)?;
+    let mut check = Check::default();
+    for row in rows::all().filter(|row| arguments.wants_row(row.id)) {
+        if row.large && arguments.settings.quick {
+            continue;
+        }
+        let mut outcome = row.measure(&arguments.settings);
+        if arguments.check {
+            outcome = check.judge(outcome, || row.measure(&arguments.settings));
+        }
+        outcome.print(&mut out)?;
+    }
+    finish(&arguments, &check, &mut out)
+}
+
+fn print_memory_table(request: Request, known: &[(&str, &str)]) -> io::Result<ExitCode> {
+    let mut out = io::stdout();
+    let Request::Measure(arguments) = request else {
+        return arguments::print_help(&mut out, known);
+    };
+    report::print_head(&mut out)?;
+    let mut check = Check::default();
+    for outcome in rows::memory::measure(&arguments)? {
+        check.note(&outcome);
+        outcome.print(&mut out)?;
+    }
+    finish(&arguments, &check, &mut out)
+}
+
+fn finish(arguments: &Arguments, check: &Check, out: &mut impl Write) -> io::Result<ExitCode> {
+    if !arguments.check {
+        return Ok(ExitCode::SUCCESS);
+    }
+    writeln!(out, "\n{check}")?;
+    Ok(if check.passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// A reader that has seen enough (`| head`) is no failure.
+fn unless_pipe_closed(printed: io::Result<ExitCode>) -> Result<ExitCode, String> {
+    match printed {
+        Ok(code) => Ok(code),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
+        Err(error) => Err(error.to_string()),
+    }
+}
