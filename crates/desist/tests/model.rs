@@ -1,0 +1,36 @@
+//! Random operations against a naive model: exactly in one thread, and by its invariants in several.
+#![cfg(feature = "testing")]
+
+mod common;
+
+#[path = "model/operations.rs"]
+mod operations;
+#[path = "model/reference.rs"]
+mod reference;
+#[path = "model/stress.rs"]
+mod stress;
+#[path = "model/world.rs"]
+mod world;
+
+use proptest::prelude::*;
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 600,
+        max_shrink_iters: 20_000,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn any_sequence_of_operations_does_what_the_model_says(
+        operations in proptest::collection::vec(operations::operation(), 1..90),
+    ) {
+        let mut world = world::World::new();
+        for operation in &operations {
+            world.apply(operation);
+            world.compare();
+        }
+        world.end();
+    }
+}
