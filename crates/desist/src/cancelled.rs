@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::Reason;
+use crate::cause::Detail;
 use crate::node::RecordRef;
 
 /// "Stop now, please", as an error: the work was cancelled, and this is why.
@@ -123,15 +124,25 @@ impl fmt::Debug for Cancelled {
         let mut out = f.debug_struct("Cancelled");
         out.field("reason", &self.reason());
         if let Some(detail) = &self.record.detail {
-            out.field("detail", detail);
+            // One level, as everywhere: a detail may have details.
+            out.field("detail", &format_args!("{:?}", detail.as_error().to_string()));
         }
         out.field("origin", &format_args!("{}", self.origin())).finish_non_exhaustive()
     }
 }
 
 impl Error for Cancelled {
+    /// The detail; where that is a cancellation that was passed on and says the
+    /// same, what lies behind it.
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        self.detail().map(|detail| detail as &(dyn Error + 'static))
+        let mut this = self;
+        while let Some(Detail::Cancelled(inner)) = &this.record.detail {
+            if inner.reason() != self.reason() {
+                return Some(inner);
+            }
+            this = inner;
+        }
+        this.detail().map(|detail| detail as &(dyn Error + 'static))
     }
 }
 

@@ -37,12 +37,20 @@ struct Roles {
     firers: usize,
     keeper: bool,
     spare: bool,
+    /// A thread was started to become the keeper.
+    starting: bool,
     /// Somebody armed an earlier deadline than the keeper knows of.
     alarm: bool,
 }
 
-static ROLES: Mutex<Roles> =
-    Mutex::new(Roles { threads: 0, firers: 0, keeper: false, spare: false, alarm: false });
+static ROLES: Mutex<Roles> = Mutex::new(Roles {
+    threads: 0,
+    firers: 0,
+    keeper: false,
+    spare: false,
+    starting: false,
+    alarm: false,
+});
 static FOR_KEEPER: Condvar = Condvar::new();
 static FOR_SPARE: Condvar = Condvar::new();
 
@@ -53,14 +61,18 @@ fn roles() -> Held {
 }
 
 /// A deadline was armed that is earlier than what the keeper sleeps for.
-pub(crate) fn alarm() {
+/// False if there is no thread to hear it, and none could be started.
+pub(crate) fn alarm() -> bool {
     let mut roles = roles();
     roles.alarm = true;
     if roles.keeper {
         drop(roles);
         FOR_KEEPER.notify_one();
+        true
     } else {
-        call_keeper(&mut roles);
+        // Those that fire become keepers when they are done, but that may be
+        // late.
+        call_keeper(&mut roles) || roles.firers > 0
     }
 }
 
@@ -70,12 +82,16 @@ fn call_keeper(roles: &mut Held) -> bool {
         FOR_SPARE.notify_one();
         return true;
     }
+    if roles.starting {
+        return true;
+    }
     if roles.threads >= MAX_THREADS {
         return false;
     }
     let started = thread::Builder::new().name("desist-time".into()).spawn(work).is_ok();
     if started {
         roles.threads += 1;
+        roles.starting = true;
     }
     started
 }
@@ -111,6 +127,7 @@ fn wait_for_duty(mut held: Held) -> Option<Held> {
         held.spare = false;
     }
     held.keeper = true;
+    held.starting = false;
     Some(held)
 }
 

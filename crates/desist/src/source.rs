@@ -90,8 +90,9 @@ impl Source {
         Self(SourceRef::with_clock(clock))
     }
 
-    /// A signal that is cancelled when any of `parents` is. Without parents
-    /// that can be cancelled it is a plain source.
+    /// A signal that is cancelled when any of `parents` is. Those that are
+    /// [`never`](Token::never) are left out; if none is left it is a plain
+    /// source.
     ///
     /// If several are cancelled already, the first in the order of the
     /// arguments gives the cause. It takes its clock from the first parent.

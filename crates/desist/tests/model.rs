@@ -16,7 +16,7 @@ use proptest::prelude::*;
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: 600,
+        cases: if cfg!(miri) { 4 } else { 600 },
         max_shrink_iters: 20_000,
         failure_persistence: None,
         ..ProptestConfig::default()

@@ -10,7 +10,7 @@ use super::lock::Lock;
 use super::probe::Probe;
 use super::sync::{AtomicPtr, AtomicU32, AtomicU64, Guarded};
 use super::timer::Timer;
-use super::{EXT_INSIDE, Node, PROBED, Record, RecordRef, callback};
+use super::{EXT_INSIDE, Node, PROBED, Record, RecordRef, callback, wait};
 use crate::unwind::Panic;
 
 /// What only some nodes need. Made with the node, or once later when a deadline
@@ -161,14 +161,18 @@ pub(super) unsafe fn free(node: NonNull<Node>, panic: &mut Panic) {
 /// clock, and its parents were let go.
 #[cold]
 pub(super) unsafe fn empty(node: NonNull<Node>, panic: &mut Panic) {
-    // SAFETY: I1, I2: the content is the caller's. Entries left on the lists
-    // are detached callbacks: children and held registrations would have kept
-    // `life` up, waiters a handle.
+    // SAFETY: I1, I2: the content is the caller's. Children and held
+    // registrations would have kept `life` up, so entries left on the lists are
+    // detached callbacks, and waiters of futures that were forgotten (I9).
     unsafe {
         let this = node.as_ref();
         for head in [&this.list, &this.aside] {
             while let Some(entry) = pop_front(head) {
-                callback::discard(entry, panic);
+                if (*entry).kind == Kind::Waiter {
+                    panic.catch(|| drop(wait::take_waker(entry)));
+                } else {
+                    callback::discard(entry, panic);
+                }
             }
         }
         // Ordering: Relaxed: the content is the caller's.

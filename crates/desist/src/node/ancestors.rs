@@ -10,7 +10,7 @@
 use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::ptr::NonNull;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::Ordering::{Acquire, Relaxed};
 use std::time::{Duration, Instant};
 
 use super::handle::{Handle, TokenRef, handles, has_source};
@@ -28,24 +28,25 @@ impl<const UNIT: u64> Handle<UNIT> {
     /// True if it is cancelled, or somebody or something still can cancel it.
     pub(crate) fn can_be_cancelled(&self) -> bool {
         climb(&self.to_token(), |node| {
-            // Ordering: Relaxed: an answer about this moment, no more.
-            let source = has_source(node.refs.load(Relaxed));
+            // Ordering: Acquire pairs with the Release of a source's drop: what
+            // that source did, a cancel or a deadline, is seen below.
+            let source = has_source(node.refs.load(Acquire));
             if source || node.record().is_some() || node.own_due().is_some() {
                 return ControlFlow::Break(());
             }
             ControlFlow::Continue(())
         })
         .is_break()
+            // A parent is passed over only if its end came with a cancel, and
+            // that has marked us by now.
+            || self.node().record().is_some()
     }
 
     /// The earliest deadline, own or inherited. Once cancelled: the one that
     /// did it, or else the own one.
     pub(crate) fn outlook(&self) -> Option<Outlook> {
-        let own = self.node().own_outlook();
-        if let Some(cancelled) = self.recorded() {
-            let due = cancelled.into_record().due;
-            let past = due.map(|deadline| Outlook { deadline, remaining: Duration::ZERO });
-            return past.or(own);
+        if self.node().record().is_some() {
+            return self.outlook_cancelled();
         }
         let mut earliest = None::<Outlook>;
         let _ = climb(&self.to_token(), |node| {
@@ -56,7 +57,17 @@ impl<const UNIT: u64> Handle<UNIT> {
             }
             ControlFlow::<()>::Continue(())
         });
+        if self.node().record().is_some() {
+            // Perhaps in the middle of the climb, with links let go.
+            return self.outlook_cancelled();
+        }
         earliest
+    }
+
+    fn outlook_cancelled(&self) -> Option<Outlook> {
+        let due = self.recorded().and_then(|cancelled| cancelled.into_record().due);
+        let past = due.map(|deadline| Outlook { deadline, remaining: Duration::ZERO });
+        past.or_else(|| self.node().own_outlook())
     }
 }
 

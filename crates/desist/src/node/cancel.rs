@@ -119,6 +119,6 @@ pub(super) unsafe fn finish(node: NonNull<Node>, panic: &mut Panic) {
         let handle = this.handle_under_lock(node);
         give_back(node, panic);
         unlink_from_parents(node, panic);
-        drop(handle);
+        panic.catch(|| drop(handle));
     }
 }

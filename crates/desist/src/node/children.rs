@@ -1,7 +1,7 @@
 //! Making children: of one parent, which is nearly all, and of several.
 
 use std::ptr::{self, NonNull};
-use std::sync::atomic::Ordering::{Relaxed, Release};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 use super::alloc::Link;
 use super::clock::Clock;
@@ -217,8 +217,8 @@ impl Node {
 
     /// True if no handle is left.
     pub(super) fn is_orphaned(&self) -> bool {
-        // Ordering: Relaxed: a handle is made from a handle, or under the lock
-        // that the caller holds.
-        handles(self.refs.load(Relaxed)) == 0
+        // Ordering: Acquire pairs with the Release of the last handle's drop:
+        // what its holder read of the links comes before we clear them.
+        handles(self.refs.load(Acquire)) == 0
     }
 }

@@ -5,7 +5,6 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use super::coarse::{Coarse, WORTH_IT};
 use super::lock::Lock;
 use super::sync::{Guarded, RawCell};
 use super::timer::Expired;
@@ -36,16 +35,13 @@ pub(super) const MAX_NANOS: u64 = u64::MAX - 1;
 ///
 /// struct Simulated { now: Mutex<Instant>, next: Mutex<Option<Instant>> }
 ///
-/// impl TimeSource for &'static Simulated {
+/// impl TimeSource for Simulated {
 ///     fn now(&self) -> Instant { *self.now.lock().unwrap() }
 ///     fn arm(&self, next: Option<Instant>) { *self.next.lock().unwrap() = next; }
 /// }
 ///
-/// let time: &'static Simulated = Box::leak(Box::new(Simulated {
-///     now: Mutex::new(Instant::now()),
-///     next: Mutex::new(None),
-/// }));
-/// let clock = Clock::new(time);
+/// let time = Arc::new(Simulated { now: Mutex::new(Instant::now()), next: Mutex::new(None) });
+/// let clock = Clock::new(Arc::clone(&time));
 /// let source = Source::with_clock(clock.clone());
 /// source.cancel_after(Duration::from_secs(3600));
 ///
@@ -66,6 +62,17 @@ pub trait TimeSource: Send + Sync {
     /// who looks again before it leaves. It may be told too early (then the
     /// next telling follows from `fire_due`), never too late.
     fn arm(&self, next: Option<Instant>);
+}
+
+/// A source that is shared with whoever moves it.
+impl<T: TimeSource + ?Sized> TimeSource for Arc<T> {
+    fn now(&self) -> Instant {
+        (**self).now()
+    }
+
+    fn arm(&self, next: Option<Instant>) {
+        (**self).arm(next);
+    }
 }
 
 /// Where a signal's deadlines get their time from.
@@ -95,7 +102,6 @@ pub(crate) struct ClockCore {
     /// How many timers were taken to be fired, ever.
     taken: Guarded<u64>,
     source: Option<Box<dyn TimeSource>>,
-    coarse: Option<Coarse>,
 }
 
 // SAFETY: I2, I8: the wheel and the guarded words are under the clock's lock;
@@ -138,7 +144,7 @@ impl Clock {
     /// ```
     #[must_use]
     pub fn new(source: impl TimeSource + 'static) -> Self {
-        Self(Some(Arc::new(ClockCore::new(source.now(), Some(Box::new(source)), None))))
+        Self(Some(Arc::new(ClockCore::new(source.now(), Some(Box::new(source))))))
     }
 
     /// What time it is on this clock.
@@ -166,8 +172,11 @@ impl Clock {
     /// ```
     pub fn fire_due(&self) {
         let Some(core) = &self.0 else { return };
-        while let Some(expired) = core.take_due(core.nanos(core.now()).unwrap_or(NOTHING)) {
-            expired.fire(core);
+        loop {
+            // Foreign code, so before a timer is marked as firing.
+            let now = core.now();
+            let Some(expired) = core.take_due(core.nanos(now).unwrap_or(NOTHING)) else { break };
+            expired.fire(core, now);
         }
         // SAFETY: I2: under the clock's lock.
         core.with_wheel(|_| unsafe { core.stale.set(true) });
@@ -200,7 +209,7 @@ impl Clock {
 }
 
 impl ClockCore {
-    fn new(base: Instant, source: Option<Box<dyn TimeSource>>, coarse: Option<Coarse>) -> Self {
+    fn new(base: Instant, source: Option<Box<dyn TimeSource>>) -> Self {
         Self {
             base,
             lock: Lock::new(),
@@ -210,26 +219,12 @@ impl ClockCore {
             telling: Guarded::new(false),
             taken: Guarded::new(0),
             source,
-            coarse,
         }
     }
 
     #[inline]
     pub(crate) fn system() -> &'static Self {
-        SYSTEM.get_or_init(|| {
-            let (base, coarse) = Coarse::calibrate();
-            Self::new(base, None, coarse)
-        })
-    }
-
-    /// The own nanoseconds, as precisely as a timeout of this length needs
-    /// them, and never too early. `None` out of the clock's range.
-    #[inline]
-    pub(super) fn nanos_for(&self, timeout: Duration) -> Option<u64> {
-        match &self.coarse {
-            Some(coarse) if timeout >= WORTH_IT => coarse.nanos(),
-            _ => self.nanos(self.now()),
-        }
+        SYSTEM.get_or_init(|| Self::new(Instant::now(), None))
     }
 
     pub(crate) fn now(&self) -> Instant {
@@ -252,11 +247,22 @@ impl ClockCore {
 
     #[inline]
     pub(super) fn with_wheel<R>(&self, f: impl FnOnce(&mut Wheel) -> R) -> R {
-        self.lock.acquire();
+        // SAFETY: I1: the reference keeps the clock.
+        unsafe { Self::with_wheel_of(self, f) }
+    }
+
+    /// The same, for a caller whose clock may be gone when the lock is released.
+    ///
+    /// # Safety
+    ///
+    /// The clock is alive until `f` has returned.
+    #[inline]
+    pub(super) unsafe fn with_wheel_of<R>(this: *const Self, f: impl FnOnce(&mut Wheel) -> R) -> R {
         // SAFETY: I2: the lock is held; I5: `f` runs no foreign code.
         unsafe {
-            let result = self.wheel.with_mut(|wheel| f(&mut *wheel));
-            Lock::release(&self.lock);
+            (*this).lock.acquire();
+            let result = (*this).wheel.with_mut(|wheel| f(&mut *wheel));
+            Lock::release(&raw const (*this).lock);
             result
         }
     }
@@ -281,7 +287,12 @@ impl ClockCore {
     /// Tells whoever keeps this clock when to look again.
     pub(super) fn tell(&self) {
         let Some(source) = &self.source else {
-            return keeper::alarm();
+            if !keeper::alarm() {
+                // No thread could be had. Whoever arms next tries again.
+                // SAFETY: I2: under the clock's lock.
+                self.with_wheel(|_| unsafe { self.told.set(NOTHING) });
+            }
+            return;
         };
         let mut panic = Panic::none();
         let mut first = true;
@@ -364,7 +375,7 @@ impl ClockCore {
         let expired = self.with_wheel(|wheel| unsafe { self.take_one(wheel) });
         let any = expired.is_some();
         if let Some(expired) = expired {
-            expired.fire(self);
+            expired.fire(self, self.now());
         }
         any
     }

@@ -14,7 +14,7 @@ pub(crate) trait WakerHooks: Send + Sync + 'static {
 /// A waker that calls `hooks` and owns a count of it.
 pub(crate) fn hooked_waker<H: WakerHooks>(hooks: Arc<H>) -> Waker {
     let raw = RawWaker::new(Arc::into_raw(hooks).cast(), vtable::<H>());
-    // SAFETY: I13: the functions below keep the contract of `RawWaker`.
+    // SAFETY: I12: the functions below keep the contract of `RawWaker`.
     unsafe { Waker::from_raw(raw) }
 }
 
@@ -24,9 +24,9 @@ fn vtable<H: WakerHooks>() -> &'static RawWakerVTable {
 
 /// # Safety
 ///
-/// I13: `data` is a count of an `Arc<H>` that the waker owns.
+/// I12: `data` is a count of an `Arc<H>` that the waker owns.
 unsafe fn clone<H: WakerHooks>(data: *const ()) -> RawWaker {
-    // SAFETY: I13: the waker's count keeps the hooks.
+    // SAFETY: I12: the waker's count keeps the hooks.
     let hooks = ManuallyDrop::new(unsafe { Arc::from_raw(data.cast::<H>()) });
     hooks.cloned();
     RawWaker::new(Arc::into_raw(Arc::clone(&hooks)).cast(), vtable::<H>())
@@ -34,24 +34,24 @@ unsafe fn clone<H: WakerHooks>(data: *const ()) -> RawWaker {
 
 /// # Safety
 ///
-/// I13, and the waker is used up.
+/// I12, and the waker is used up.
 unsafe fn wake<H: WakerHooks>(data: *const ()) {
-    // SAFETY: I13: the waker's count is ours now.
+    // SAFETY: I12: the waker's count is ours now.
     unsafe { Arc::from_raw(data.cast::<H>()) }.woken();
 }
 
 /// # Safety
 ///
-/// I13.
+/// I12.
 unsafe fn wake_by_ref<H: WakerHooks>(data: *const ()) {
-    // SAFETY: I13: the waker's count keeps the hooks.
+    // SAFETY: I12: the waker's count keeps the hooks.
     ManuallyDrop::new(unsafe { Arc::from_raw(data.cast::<H>()) }).woken();
 }
 
 /// # Safety
 ///
-/// I13, and the waker is used up.
+/// I12, and the waker is used up.
 unsafe fn drop_waker<H: WakerHooks>(data: *const ()) {
-    // SAFETY: I13: the waker's count is ours now.
+    // SAFETY: I12: the waker's count is ours now.
     unsafe { Arc::from_raw(data.cast::<H>()) }.dropped();
 }

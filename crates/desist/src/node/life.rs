@@ -16,7 +16,7 @@
 use std::ptr::{self, NonNull};
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
-use super::alloc::{dealloc, empty, free};
+use super::alloc::{Ext, dealloc, empty, free};
 use super::handle::handles;
 use super::list::{Entry, unlink};
 use super::lock::Lock;
@@ -190,7 +190,10 @@ pub(super) unsafe fn free_if_sole(node: NonNull<Node>) -> bool {
             return false;
         }
         if let Some(ext) = this.ext() {
-            if !ext.links.is_empty() || !ext.retire_if_quiet() {
+            // A thread that fired the timer may have the lock without a unit
+            // yet: when it has given it back, its unit shows, or it is done.
+            let quiet = ext.links.is_empty() && ext.retire_if_quiet() && this.lock.is_free();
+            if !quiet || !is_sole(this) {
                 return false;
             }
         }
@@ -259,10 +262,7 @@ pub(super) unsafe fn give_back(node: NonNull<Node>, panic: &mut Panic) {
     // does. I2: the lock is held where `flags` are read and set.
     unsafe {
         let this = node.as_ref();
-        // Ordering: Relaxed: a handle can only be made under this lock, or from
-        // another handle.
-        let orphaned = handles(this.refs.load(Relaxed)) == 0;
-        if orphaned && this.record().is_some() && !this.has_flag(RELEASED) {
+        if this.is_orphaned() && this.record().is_some() && !this.has_flag(RELEASED) {
             this.set_flag(RELEASED);
             Lock::release(&raw const (*node.as_ptr()).lock);
             release_parents(node, panic);
@@ -290,7 +290,8 @@ pub(super) unsafe fn reap(node: NonNull<Node>, panic: &mut Panic) {
         graves.dig(node);
         while let Some(dead) = graves.pop() {
             // A timer in flight takes over the duty to free (I8).
-            if dead.as_ref().ext().is_none_or(|ext| ext.retire()) {
+            let ext = dead.as_ref().ext().map(ptr::from_ref);
+            if ext.is_none_or(|ext| Ext::retire(ext)) {
                 detach_from_parents(dead, |parent| graves.dig(parent));
                 bury(dead, panic);
             }

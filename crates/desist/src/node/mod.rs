@@ -79,25 +79,28 @@
 //!   clone, wake or drop, a detail's or a captured value's drop, a clock's
 //!   `now` or `arm`) runs while one is held. Parents exist before their
 //!   children, so "parent before child" has no cycle.
-//! * **I6 (sole).** If the holder of a handle reads, in this order, `refs` = 1,
-//!   `life` = 1, `shells` = 0, the lock free, `refs` = 1, while no walk can come from above
-//!   (it holds the parent's lock, or there is no parent) and no timer is in
-//!   flight, then nobody else can reach the node, now or later.
+//! * **I6 (sole).** Two parties may lock a node without a unit of their own: a
+//!   walk that comes from above, under the parent's lock, and a thread that
+//!   fires its timer. Once neither can come any more (the parent's lock is
+//!   held, or there is no parent; the timer was found quiet under the clock's
+//!   lock and taken off, and after that the node's lock was seen free), and the
+//!   holder of a handle then reads, in this order, `refs` = 1, `life` = 1,
+//!   `shells` = 0, the lock free, `refs` = 1, nobody else can reach the node,
+//!   now or later.
 //! * **I7 (walk).** `walk` belongs to the one walk that marked the node and
 //!   pinned it, and after death to the one who frees.
 //! * **I8 (timer).** A node is freed only after its timer was taken off its
 //!   clock under the clock's lock. A timer in flight (`firing`) hands the duty
 //!   to free to the thread that fires.
 //! * **I9 (entries).** An entry on a list is alive and stays in its place:
-//!   whoever owns it takes it off under the lock before it goes.
+//!   whoever owns it takes it off under the lock before it goes. A future that
+//!   was forgotten never goes, so its pinned memory stays good too.
 //! * **I10 (records).** A record lives while a count of it does, and is
 //!   immutable but for its atomics and its mutex.
 //! * **I11 (callbacks).** A callback's closure is taken by exactly one of: the
 //!   walk that finds it on the list, its registration, the freeing of the node;
 //!   decided by its `phase`, under the node's lock.
-//! * **I12 (system).** The two system calls of the coarse clock are declared as
-//!   POSIX declares them and are given a whole `timespec`.
-//! * **I13 (test wakers).** The data of a hooked waker is one count of an `Arc`
+//! * **I12 (test wakers).** The data of a hooked waker is one count of an `Arc`
 //!   that the waker owns.
 //!
 //! # A dying child and a walk
@@ -142,7 +145,6 @@ mod callback;
 mod cancel;
 mod children;
 mod clock;
-mod coarse;
 mod handle;
 #[cfg(feature = "testing")]
 mod hooked_waker;

@@ -123,16 +123,29 @@ impl Ext {
     }
 
     /// Before the node is freed. False if a thread fires: then that one frees.
-    pub(super) fn retire(&self) -> bool {
-        // SAFETY: I2: under the clock's lock.
-        !self.timer.was_used()
-            || self.clock.core().with_wheel(|wheel| unsafe {
-                wheel.remove(&self.timer.spoke);
-                self.timer.expired.set(false);
-                let firing = self.timer.spoke.firing.get();
-                self.timer.orphan.set(firing);
+    /// The `Ext`, and with it perhaps its clock, may be gone when this returns
+    /// false, so it takes a pointer.
+    ///
+    /// # Safety
+    ///
+    /// I1: the caller has set `DEAD` on the node whose `Ext` this is.
+    pub(super) unsafe fn retire(this: *const Self) -> bool {
+        // SAFETY: I8: until the clock's lock is released the `Ext` is alive,
+        // and keeps its clock. I2: under the clock's lock.
+        unsafe {
+            if !(*this).timer.was_used() {
+                return true;
+            }
+            let core: *const ClockCore = (*this).clock.core();
+            ClockCore::with_wheel_of(core, |wheel| {
+                let timer = &(*this).timer;
+                wheel.remove(&timer.spoke);
+                timer.expired.set(false);
+                let firing = timer.spoke.firing.get();
+                timer.orphan.set(firing);
                 !firing
             })
+        }
     }
 
     /// The same, but leaves everything as it is if a thread fires.
@@ -168,7 +181,8 @@ impl Clock {
         if timeout.is_zero() {
             return When::Past(self.now());
         }
-        let due_ns = self.core().nanos_for(timeout).and_then(|now_ns| {
+        let core = self.core();
+        let due_ns = core.nanos(core.now()).and_then(|now_ns| {
             let timeout_ns = u64::try_from(timeout.as_nanos()).ok()?;
             now_ns.checked_add(timeout_ns).filter(|&due_ns| due_ns < MAX_NANOS)
         });
@@ -308,11 +322,11 @@ impl Expired {
 
     /// Cancels the node, unless its deadline was taken back meanwhile. Foreign
     /// code runs in here: its panics end here, the panic hook has heard them.
-    pub(super) fn fire(self, core: &ClockCore) {
+    pub(super) fn fire(self, core: &ClockCore, now: Instant) {
         let mut panic = Panic::none();
         let cause = Cause::new(Reason::Deadline);
         let due = core.instant(self.due_ns);
-        let record = RecordRef::new(cause, self.origin, core.now().max(due), Some(due));
+        let record = RecordRef::new(cause, self.origin, now.max(due), Some(due));
         let timer = self.timer;
         // SAFETY: I8: `firing` keeps the timer and its node until it is
         // cleared; then the node's lock does, if it is not dead.

@@ -10,6 +10,7 @@
 //! lock; every timer is also on at most one list, so it can be taken off at any
 //! time in one step.
 
+use std::cmp::Reverse;
 use std::ptr;
 
 use super::sync::Guarded;
@@ -59,6 +60,8 @@ pub(super) struct Wheel {
     occupied: [u64; LEVELS],
     slots: [[Guarded<*const Spoke>; SLOTS]; LEVELS],
     due: Guarded<*const Spoke>,
+    /// The due timers are in the order of their deadlines.
+    due_sorted: bool,
     next_order: u64,
 }
 
@@ -77,6 +80,7 @@ impl Wheel {
             occupied: [0; LEVELS],
             slots: std::array::from_fn(|_| std::array::from_fn(|_| Guarded::new(ptr::null()))),
             due: Guarded::new(ptr::null()),
+            due_sorted: true,
             next_order: 0,
         }
     }
@@ -170,6 +174,7 @@ impl Wheel {
                         if due {
                             (*spoke).place.set(Place::Due);
                             push(&self.due, spoke);
+                            self.due_sorted = false;
                         } else {
                             self.place(spoke);
                         }
@@ -228,23 +233,20 @@ impl Wheel {
     ///
     /// The caller holds the clock's lock.
     pub(super) unsafe fn sort_due(&mut self) {
+        if std::mem::replace(&mut self.due_sorted, true) {
+            return;
+        }
         // SAFETY: I2: the clock's lock. I8: timers in the wheel are alive.
         unsafe {
             let mut due = Vec::new();
             let mut spoke = self.due.get();
-            let mut sorted = true;
             while let Some(this) = spoke.as_ref() {
-                let key = (this.due_ns.get(), this.order.get());
-                sorted &= due.last().is_none_or(|&(last, _)| last <= key);
-                due.push((key, spoke));
+                due.push((this.due_ns.get(), this.order.get(), spoke));
                 spoke = this.next.get();
             }
-            if sorted {
-                return;
-            }
-            due.sort_unstable_by(|(one, _), (other, _)| other.cmp(one));
+            due.sort_unstable_by_key(|&(due_ns, order, _)| Reverse((due_ns, order)));
             self.due.set(ptr::null());
-            for (_, spoke) in due {
+            for (_, _, spoke) in due {
                 push(&self.due, spoke);
             }
         }

@@ -145,8 +145,9 @@ impl Counter {
     /// The number of checkpoints, if this run was the last.
     fn end(&self) -> Option<usize> {
         // The source keeps the counter, which keeps the source.
-        *lock(&self.source) = None;
-        *lock(&self.waker) = None;
+        let source = lock(&self.source).take();
+        let waker = lock(&self.waker).take();
+        drop((source, waker));
         let looks = self.looks.load(SeqCst);
         let last = looks < self.run || self.alone.load(SeqCst);
         last.then_some(looks)
@@ -228,8 +229,8 @@ impl<F: Future> Future for Watched<'_, F> {
         let own = Arc::new(OwnWaker { outer: cx.waker().clone(), woken: AtomicBool::new(false) });
         let waker = Waker::from(Arc::clone(&own));
         self.counter.waiting.store(0, SeqCst);
-        let ours = Some(waker.clone());
-        *lock(&self.counter.waker) = ours;
+        let displaced = lock(&self.counter.waker).replace(waker.clone());
+        drop(displaced);
         if self.body.as_mut().poll(&mut Context::from_waker(&waker)).is_ready() {
             return Poll::Ready(());
         }

@@ -111,8 +111,11 @@ impl Token {
             return first.borrow().clone();
         }
         rest.insert(0, first);
-        let distinct = distinct(&rest);
-        Self(Some(node::linked(&distinct)))
+        match distinct(&rest)[..] {
+            [] => Self::never(),
+            [only] => Self(Some(only.clone())),
+            ref several => Self(Some(node::linked(several))),
+        }
     }
 
     pub(crate) fn from_ref(token: TokenRef) -> Self {

@@ -29,7 +29,7 @@ fn until_the_thread_ends(signal_first: bool, make: impl FnOnce() -> Vec<Box<dyn 
         assert!(child.is_cancelled());
     };
     thread::scope(|scope| {
-        scope.spawn(|| {
+        let thread = scope.spawn(|| {
             if signal_first {
                 use_the_signal();
             }
@@ -38,6 +38,8 @@ fn until_the_thread_ends(signal_first: bool, make: impl FnOnce() -> Vec<Box<dyn 
             let made = make();
             KEPT.with_borrow_mut(|kept| kept.extend(made));
         });
+        // Only this waits for what the thread does when it ends.
+        thread.join().expect("no panic");
     });
 }
 
