@@ -63,8 +63,15 @@ impl Node {
     }
 
     /// A node that was never live.
-    pub(super) fn new_cancelled(unit: u64, record: RecordRef) -> NonNull<Self> {
-        NonNull::from(Box::leak(Box::new(Self::blank(record.into_raw(), unit, 0))))
+    pub(super) fn new_cancelled(unit: u64, record: RecordRef, clock: Clock) -> NonNull<Self> {
+        if clock.is_system() {
+            return NonNull::from(Box::leak(Box::new(Self::blank(record.into_raw(), unit, 0))));
+        }
+        // For the deadlines of what is shielded from it.
+        let node = Self::new_extended(unit, clock, None, Vec::new());
+        // SAFETY: I3: nobody else can reach the node yet.
+        unsafe { node.as_ref().set_record(record.into_raw()) };
+        node
     }
 
     /// A live node with its `Ext`, in one allocation.

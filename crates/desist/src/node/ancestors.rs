@@ -27,7 +27,8 @@ pub(crate) struct Outlook {
 impl<const UNIT: u64> Handle<UNIT> {
     /// True if it is cancelled, or somebody or something still can cancel it.
     pub(crate) fn can_be_cancelled(&self) -> bool {
-        climb(&self.to_token(), |node| {
+        climb(&self.to_token(), |above| {
+            let node = above.node();
             // Ordering: Acquire pairs with the Release of a source's drop: what
             // that source did, a cancel or a deadline, is seen below.
             let source = has_source(node.refs.load(Acquire));
@@ -45,29 +46,26 @@ impl<const UNIT: u64> Handle<UNIT> {
     /// The earliest deadline, own or inherited. Once cancelled: the one that
     /// did it, or else the own one.
     pub(crate) fn outlook(&self) -> Option<Outlook> {
-        if self.node().record().is_some() {
-            return self.outlook_cancelled();
-        }
         let mut earliest = None::<Outlook>;
-        let _ = climb(&self.to_token(), |node| {
-            if let Some(own) = node.own_outlook() {
+        let cancelled = climb(&self.to_token(), |above| {
+            if let Some(cancelled) = above.recorded() {
+                // Ours, or that of an ancestor: then it is about to be ours.
+                return ControlFlow::Break(cancelled);
+            }
+            if let Some(own) = above.node().own_outlook() {
                 if earliest.is_none_or(|known| own.deadline < known.deadline) {
                     earliest = Some(own);
                 }
             }
-            ControlFlow::<()>::Continue(())
+            ControlFlow::Continue(())
         });
-        if self.node().record().is_some() {
-            // Perhaps in the middle of the climb, with links let go.
-            return self.outlook_cancelled();
+        match cancelled.break_value().or_else(|| self.recorded()) {
+            None => earliest,
+            Some(cancelled) => {
+                let past = |deadline| Outlook { deadline, remaining: Duration::ZERO };
+                cancelled.into_record().due.map(past).or_else(|| self.node().own_outlook())
+            }
         }
-        earliest
-    }
-
-    fn outlook_cancelled(&self) -> Option<Outlook> {
-        let due = self.recorded().and_then(|cancelled| cancelled.into_record().due);
-        let past = due.map(|deadline| Outlook { deadline, remaining: Duration::ZERO });
-        past.or_else(|| self.node().own_outlook())
     }
 }
 
@@ -102,13 +100,13 @@ impl Node {
 
 /// Asks `start` and all its live ancestors, each once. Allocates only where a
 /// node has several parents.
-fn climb<B>(start: &TokenRef, mut ask: impl FnMut(&Node) -> ControlFlow<B>) -> ControlFlow<B> {
+fn climb<B>(start: &TokenRef, mut ask: impl FnMut(&TokenRef) -> ControlFlow<B>) -> ControlFlow<B> {
     let mut next = Some(start.clone());
     let mut further = Vec::new();
     // Only where ways can meet again.
     let mut visited = HashSet::new();
     while let Some(handle) = next.take().or_else(|| further.pop()) {
-        ask(handle.node())?;
+        ask(&handle)?;
         if handle.node().record().is_some() {
             // What is above a cancelled node concerns it no more.
             continue;

@@ -36,7 +36,8 @@ impl<const UNIT: u64> Handle<UNIT> {
         let this = self.node();
         if let Some(record) = this.record() {
             // SAFETY: I3: our handle keeps the node, the node its record.
-            return SourceRef::new_cancelled(unsafe { RecordRef::clone_raw(record) });
+            let record = unsafe { RecordRef::clone_raw(record) };
+            return SourceRef::new_cancelled(record, this.clock());
         }
         let (clock, probe) = this.heritage();
         let child = if timed || !clock.is_system() || probe.is_some() {
@@ -65,7 +66,8 @@ pub(crate) fn linked<const UNIT: u64>(parents: &[&TokenRef]) -> Handle<UNIT> {
     let cancelled = parents.iter().find_map(|parent| parent.node().record());
     if let Some(record) = cancelled {
         // SAFETY: I3: the caller's handle keeps the node, the node its record.
-        return Handle::new_cancelled(unsafe { RecordRef::clone_raw(record) });
+        let record = unsafe { RecordRef::clone_raw(record) };
+        return Handle::new_cancelled(record, parents[0].clock());
     }
     let (clock, _) = parents[0].node().heritage();
     // A probe of any parent counts the looks at this one.

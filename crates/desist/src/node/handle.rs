@@ -65,8 +65,8 @@ impl<const UNIT: u64> Handle<UNIT> {
         Self(Node::new(UNIT))
     }
 
-    pub(crate) fn new_cancelled(record: RecordRef) -> Self {
-        Self(Node::new_cancelled(UNIT, record))
+    pub(crate) fn new_cancelled(record: RecordRef, clock: Clock) -> Self {
+        Self(Node::new_cancelled(UNIT, record, clock))
     }
 
     #[inline]

@@ -22,19 +22,16 @@ pub(crate) trait CountLooks: Send + Sync {
 
 pub(crate) type Probe = Arc<dyn CountLooks>;
 
-/// The end of a check that found `state` not null: true if it is a record. A
-/// probed state counts the look first, and then looks again.
+/// The end of a check that found `state` not null: true if it is a record. If
+/// looks are counted, this one is, also after the cancel; then it looks again.
 #[cold]
 pub(super) fn look(node: NonNull<Node>, state: *mut Record) -> bool {
-    if state != PROBED {
-        return true;
-    }
     // SAFETY: I1: the caller holds a handle.
     let node = unsafe { node.as_ref() };
     if let Some(probe) = node.ext().and_then(|ext| ext.probe.as_ref()) {
         probe.look();
     }
-    node.record().is_some()
+    state != PROBED || node.record().is_some()
 }
 
 impl TokenRef {

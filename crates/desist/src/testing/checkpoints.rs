@@ -12,6 +12,8 @@ use crate::{Cause, Reason, Source, Token, WhenCancelled};
 
 /// More runs than this: the body surely loops until it is cancelled.
 const MAX_RUNS: usize = 10_000;
+/// More looks than this after the cancel: the body does not heed them.
+const MAX_LOOKS_AFTER: usize = 1_000_000;
 /// Longer than this is no test.
 const MAX_TIME: Duration = Duration::from_secs(60);
 /// A future that waits for the token and was not woken for this long waits for
@@ -121,6 +123,8 @@ struct Counter {
     /// How many futures wait with the waker of [`Watched`].
     waiting: AtomicUsize,
     alone: AtomicBool,
+    cancelled: AtomicBool,
+    looks_after: AtomicUsize,
     waker: Mutex<Option<Waker>>,
     source: Mutex<Option<Source>>,
 }
@@ -133,6 +137,8 @@ impl Counter {
             looks: AtomicUsize::new(0),
             waiting: AtomicUsize::new(0),
             alone: AtomicBool::new(false),
+            cancelled: AtomicBool::new(false),
+            looks_after: AtomicUsize::new(0),
             waker: Mutex::new(None),
             source: Mutex::new(None),
         });
@@ -154,6 +160,7 @@ impl Counter {
     }
 
     fn cancel(&self, text: String) {
+        self.cancelled.store(true, SeqCst);
         let source = lock(&self.source).clone();
         if let Some(source) = source {
             source.cancel_with(Cause::new(Reason::Requested).message(text));
@@ -175,7 +182,14 @@ impl CountLooks for Counter {
              moved by hand",
             self.run
         );
-        if self.looks.fetch_add(1, SeqCst) + 1 == self.run {
+        if self.cancelled.load(SeqCst) {
+            assert!(
+                self.looks_after.fetch_add(1, SeqCst) < MAX_LOOKS_AFTER,
+                "the body has looked at its token {MAX_LOOKS_AFTER} times since it was cancelled \
+                 at checkpoint {}, and goes on; does it heed what it sees?",
+                self.run
+            );
+        } else if self.looks.fetch_add(1, SeqCst) + 1 == self.run {
             self.cancel(format!("at checkpoint {}", self.run));
         }
     }

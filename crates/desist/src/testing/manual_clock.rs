@@ -1,5 +1,6 @@
+use std::cell::RefCell;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::{Clock, TimeSource};
@@ -29,18 +30,60 @@ pub struct ManualClock {
 }
 
 #[derive(Clone)]
-struct Hand(Arc<Mutex<Instant>>);
+struct Hand(Arc<Mutex<Position>>);
+
+struct Position {
+    now: Instant,
+    /// Where it will stand when all that move it are done.
+    end: Instant,
+}
+
+thread_local! {
+    /// The clocks that this thread is moving.
+    static MOVING: RefCell<Vec<*const Mutex<Position>>> = const { RefCell::new(Vec::new()) };
+}
 
 impl Hand {
+    fn position(&self) -> MutexGuard<'_, Position> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn move_to(&self, instant: Instant) {
-        let mut now = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *now = instant.max(*now);
+        let mut position = self.position();
+        position.now = instant.max(position.now);
+        position.end = position.end.max(position.now);
+    }
+
+    /// Where a move by `by` ends. Moves of several threads add up; one inside a
+    /// callback starts from where the clock stands. `None`: past any instant.
+    fn end_of_move(&self, by: Duration) -> Option<Instant> {
+        let inside = MOVING.with_borrow(|moving| moving.contains(&Arc::as_ptr(&self.0)));
+        let mut position = self.position();
+        let end = if inside { position.now } else { position.end }.checked_add(by)?;
+        position.end = end.max(position.end);
+        Some(end)
+    }
+}
+
+/// Notes that this thread moves a clock, until it is dropped.
+struct Moving;
+
+impl Moving {
+    fn begin(hand: &Hand) -> Self {
+        MOVING.with_borrow_mut(|moving| moving.push(Arc::as_ptr(&hand.0)));
+        Self
+    }
+}
+
+impl Drop for Moving {
+    fn drop(&mut self) {
+        MOVING.with_borrow_mut(|moving| moving.pop());
     }
 }
 
 impl TimeSource for Hand {
     fn now(&self) -> Instant {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.position().now
     }
 
     fn arm(&self, _next: Option<Instant>) {
@@ -57,7 +100,8 @@ impl ManualClock {
     /// ```
     #[must_use]
     pub fn new() -> Self {
-        let hand = Hand(Arc::new(Mutex::new(Instant::now())));
+        let now = Instant::now();
+        let hand = Hand(Arc::new(Mutex::new(Position { now, end: now })));
         Self { clock: Clock::new(hand.clone()), hand }
     }
 
@@ -93,7 +137,8 @@ impl ManualClock {
 
     /// Moves the clock. Deadlines fire on this thread before this returns, in
     /// their order, each when the clock stands at it; those that callbacks arm
-    /// meanwhile too, if they come to lie before the end.
+    /// meanwhile too, if they come to lie before the end. Moves of several
+    /// threads add up; a callback may move the clock on, too.
     ///
     /// ```
     /// use desist::{Source, testing::ManualClock};
@@ -107,7 +152,8 @@ impl ManualClock {
     /// assert!(early.is_cancelled() && !late.is_cancelled());
     /// ```
     pub fn advance(&self, by: Duration) {
-        let end = self.now().checked_add(by);
+        let end = self.hand.end_of_move(by);
+        let _moving = Moving::begin(&self.hand);
         while let Some(next) = self.clock.next_due() {
             if end.is_some_and(|end| end < next) {
                 break;

@@ -72,7 +72,7 @@ impl Token {
     pub fn cancelled_with(cause: impl Into<Cause>) -> Self {
         let record = RecordRef::new(cause.into(), Location::caller(), Instant::now(), None);
         record.settle_unpublished();
-        Self(Some(TokenRef::new_cancelled(record)))
+        Self(Some(TokenRef::new_cancelled(record, crate::Clock::system())))
     }
 
     /// A token that is cancelled when any of `tokens` is.
