@@ -6,6 +6,8 @@ use crate::{Cause, Reason, Source, Token};
 /// Cancels when it is dropped, with [`Reason::Dropped`] and the place where the
 /// guard was made as the origin.
 ///
+/// A callback that panics then panics here, unless the thread already unwinds.
+///
 /// Put it where the work ends, however it ends: by return, by `?`, by panic, or
 /// because the future that holds it was dropped.
 ///

@@ -27,8 +27,8 @@ use crate::node::ClockCore;
 
 /// How long a callback may run before the others do not wait for it.
 const PATIENCE: Duration = Duration::from_millis(1);
-/// How many threads there may be at once.
-const MAX_THREADS: usize = 64;
+/// How many threads there may be at once: 64 that are blocked, and a keeper.
+const MAX_THREADS: usize = 65;
 /// How long a thread without anything to do stays.
 const IDLE: Duration = Duration::from_secs(10);
 

@@ -136,7 +136,7 @@ impl Source {
     }
 
     /// Asks for the stop, with [`Reason::Requested`]. See
-    /// [`cancel_with`](Self::cancel_with).
+    /// [`cancel_with`](Self::cancel_with), also for panics.
     ///
     /// ```
     /// use desist::Source;
@@ -192,6 +192,14 @@ impl Source {
     /// The deadline holds as long as anybody can see it: a token, a held
     /// registration, a pending future, also when every source is gone. A timeout
     /// too long for any clock is as if not armed.
+    ///
+    /// On the system's clock a callback that blocks makes no other deadline
+    /// late; up to 64 may block at once, what comes then waits for one of them.
+    ///
+    /// # Panics
+    ///
+    /// If it cancels at once and a callback panics. A panic of a callback that a
+    /// timer fires goes to the panic hook.
     ///
     /// ```
     /// use desist::Source;

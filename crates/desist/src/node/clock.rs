@@ -114,7 +114,8 @@ static SYSTEM: OnceLock<ClockCore> = OnceLock::new();
 
 impl Clock {
     /// The system's monotonic clock. One thread at a time keeps it, started
-    /// when the first deadline is armed.
+    /// when the first deadline is armed; another one fires what has come, and
+    /// more while callbacks block, up to 64.
     ///
     /// ```
     /// use desist::Clock;
@@ -390,6 +391,6 @@ pub(crate) struct Look {
 
 impl fmt::Debug for Clock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.is_system() { "Clock::system" } else { "Clock::new" })
+        f.write_str(if self.is_system() { "Clock(system)" } else { "Clock(own)" })
     }
 }

@@ -127,6 +127,26 @@
 //! 5. **Finish**: links to parents that are still live are taken off, pins are
 //!    given back. A cancelled node without handles lets go of its parents.
 //!
+//! Two walks that meet do not wait for each other on the way. Each marks what
+//! is live, remembers the record of every other walk whose nodes it found, and
+//! publishes that its own part is done. Only then it waits, parked on the
+//! other's record, for the other's *own part*, and then for the parts that the
+//! other met, and so on, each record once. Nobody waits before it has published,
+//! so everybody gets there, also where two walks meet twice.
+//!
+//! # Who wakes whom
+//!
+//! | who waits                            | where it sleeps      | who wakes it           |
+//! |--------------------------------------|----------------------|------------------------|
+//! | for a node's lock, after a spin      | a bed of `lock`      | `Lock::release`, or 1 ms |
+//! | a loser, an inline callback, a walk  | `bell` of the record | `Record::settle`       |
+//! | a future, `blocking_wait`            | its waker, a thread's own | `notify`, step 3  |
+//! | `unregistered`, `blocking_unregister`, a scope | `waiter` of the callback | `call_one`, when it is over |
+//! | the keeper, a spare thread           | a bell of `keeper`   | `alarm`, `call_keeper`, its own time |
+//!
+//! A blocked thread waits through a waker that unparks it, so a blocked waiter
+//! and a pending future are the same to a walk.
+//!
 //! A list is turned around each time entries are moved from `list` to `aside`
 //! or back; [`notify`] makes sure that callbacks are moved twice or not at all.
 //!

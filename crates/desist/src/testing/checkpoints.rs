@@ -1,8 +1,7 @@
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::atomic::AtomicBool;
-use std::sync::atomic::AtomicUsize;
-use std::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::Ordering::{Acquire, Release};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
@@ -119,14 +118,19 @@ fn too_many_runs() -> usize {
 struct Counter {
     run: usize,
     since: Instant,
-    looks: AtomicUsize,
-    /// How many futures wait with the waker of [`Watched`].
-    waiting: AtomicUsize,
-    alone: AtomicBool,
-    cancelled: AtomicBool,
-    looks_after: AtomicUsize,
+    tally: Mutex<Tally>,
     waker: Mutex<Option<Waker>>,
     source: Mutex<Option<Source>>,
+}
+
+#[derive(Default)]
+struct Tally {
+    looks: usize,
+    looks_after: usize,
+    /// How many futures wait with the waker of [`Watched`].
+    waiting: usize,
+    cancelled: bool,
+    alone: bool,
 }
 
 impl Counter {
@@ -134,13 +138,9 @@ impl Counter {
         let counter = Arc::new(Self {
             run,
             since,
-            looks: AtomicUsize::new(0),
-            waiting: AtomicUsize::new(0),
-            alone: AtomicBool::new(false),
-            cancelled: AtomicBool::new(false),
-            looks_after: AtomicUsize::new(0),
-            waker: Mutex::new(None),
-            source: Mutex::new(None),
+            tally: Mutex::default(),
+            waker: Mutex::default(),
+            source: Mutex::default(),
         });
         let source = Source::from_ref(SourceRef::probed(Arc::clone(&counter) as Probe));
         let token = source.token();
@@ -154,13 +154,12 @@ impl Counter {
         let source = lock(&self.source).take();
         let waker = lock(&self.waker).take();
         drop((source, waker));
-        let looks = self.looks.load(SeqCst);
-        let last = looks < self.run || self.alone.load(SeqCst);
-        last.then_some(looks)
+        let tally = lock(&self.tally);
+        let last = tally.looks < self.run || tally.alone;
+        last.then_some(tally.looks)
     }
 
     fn cancel(&self, text: String) {
-        self.cancelled.store(true, SeqCst);
         let source = lock(&self.source).clone();
         if let Some(source) = source {
             source.cancel_with(Cause::new(Reason::Requested).message(text));
@@ -169,7 +168,7 @@ impl Counter {
 
     /// True if nothing but the token can wake the body, as far as is known.
     fn only_token_can_wake(&self, clones: usize) -> bool {
-        let waiting = self.waiting.load(SeqCst);
+        let waiting = lock(&self.tally).waiting;
         waiting > 0 && clones == waiting
     }
 }
@@ -182,30 +181,44 @@ impl CountLooks for Counter {
              moved by hand",
             self.run
         );
-        if self.cancelled.load(SeqCst) {
+        let mut tally = lock(&self.tally);
+        if tally.cancelled {
+            tally.looks_after += 1;
+            let heeded = tally.looks_after < MAX_LOOKS_AFTER;
+            drop(tally);
             assert!(
-                self.looks_after.fetch_add(1, SeqCst) < MAX_LOOKS_AFTER,
+                heeded,
                 "the body has looked at its token {MAX_LOOKS_AFTER} times since it was cancelled \
                  at checkpoint {}, and goes on; does it heed what it sees?",
                 self.run
             );
-        } else if self.looks.fetch_add(1, SeqCst) + 1 == self.run {
+            return;
+        }
+        tally.looks += 1;
+        tally.cancelled = tally.looks == self.run;
+        let now = tally.cancelled;
+        drop(tally);
+        if now {
             self.cancel(format!("at checkpoint {}", self.run));
         }
     }
 
     fn waits_alone(&self) {
-        if !self.alone.swap(true, SeqCst) {
+        let mut tally = lock(&self.tally);
+        let first = !tally.cancelled;
+        tally.alone |= first;
+        tally.cancelled = true;
+        drop(tally);
+        if first {
             self.cancel("it waits for its token alone".into());
         }
     }
 
     fn waits(&self, waker: &Waker, begins: bool) {
         let ours = lock(&self.waker).as_ref().is_some_and(|own| own.will_wake(waker));
-        if ours && begins {
-            self.waiting.fetch_add(1, SeqCst);
-        } else if ours {
-            self.waiting.fetch_sub(1, SeqCst);
+        if ours {
+            let waiting = &mut lock(&self.tally).waiting;
+            *waiting = if begins { *waiting + 1 } else { waiting.saturating_sub(1) };
         }
     }
 }
@@ -229,7 +242,8 @@ impl Wake for OwnWaker {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        self.woken.store(true, SeqCst);
+        // Ordering: Release pairs with the Acquire in `poll`.
+        self.woken.store(true, Release);
         self.outer.wake_by_ref();
     }
 }
@@ -242,13 +256,14 @@ impl<F: Future> Future for Watched<'_, F> {
         // will be woken by it.
         let own = Arc::new(OwnWaker { outer: cx.waker().clone(), woken: AtomicBool::new(false) });
         let waker = Waker::from(Arc::clone(&own));
-        self.counter.waiting.store(0, SeqCst);
+        lock(&self.counter.tally).waiting = 0;
         let displaced = lock(&self.counter.waker).replace(waker.clone());
         drop(displaced);
         if self.body.as_mut().poll(&mut Context::from_waker(&waker)).is_ready() {
             return Poll::Ready(());
         }
-        if own.woken.load(SeqCst) {
+        // Ordering: Acquire pairs with the Release in `wake_by_ref`.
+        if own.woken.load(Acquire) {
             self.patience = None;
             return Poll::Pending;
         }
@@ -262,7 +277,7 @@ impl<F: Future> Future for Watched<'_, F> {
         });
         if patience.as_mut().poll(cx).is_ready() {
             self.patience = None;
-            if self.counter.waiting.load(SeqCst) > 0 {
+            if lock(&self.counter.tally).waiting > 0 {
                 self.counter.waits_alone();
             }
         }

@@ -1,6 +1,6 @@
 use std::fmt;
 use std::sync::atomic::AtomicUsize;
-use std::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::Ordering::{Acquire, Release};
 use std::sync::{Arc, OnceLock};
 use std::task::Waker;
 
@@ -44,10 +44,17 @@ struct Hooks {
 }
 
 fn count_and_call(count: &AtomicUsize, hook: &Hook) {
-    count.fetch_add(1, SeqCst);
+    // Ordering: Release pairs with the Acquire in `read`.
+    count.fetch_add(1, Release);
     if let Some(hook) = hook.get() {
         hook();
     }
+}
+
+fn read(count: &AtomicUsize) -> usize {
+    // Ordering: Acquire pairs with the Release in `count_and_call`: whoever
+    // sees the use of a waker sees what was done before it.
+    count.load(Acquire)
 }
 
 impl WakerHooks for Hooks {
@@ -147,7 +154,7 @@ impl HostileWaker {
     /// ```
     #[must_use]
     pub fn clones(&self) -> usize {
-        self.0.clones.load(SeqCst)
+        read(&self.0.clones)
     }
 
     /// How often a waker was woken.
@@ -157,7 +164,7 @@ impl HostileWaker {
     /// ```
     #[must_use]
     pub fn wakes(&self) -> usize {
-        self.0.wakes.load(SeqCst)
+        read(&self.0.wakes)
     }
 
     /// How often a waker was dropped without being woken.
@@ -171,7 +178,7 @@ impl HostileWaker {
     /// ```
     #[must_use]
     pub fn drops(&self) -> usize {
-        self.0.drops.load(SeqCst)
+        read(&self.0.drops)
     }
 }
 

@@ -232,6 +232,10 @@ impl Token {
     /// Dropping the [`Registration`] takes the callback back. Keep callbacks
     /// short: whoever cancels waits for them.
     ///
+    /// # Panics
+    ///
+    /// If `f` runs here and panics. Otherwise its panic comes out of the cancel.
+    ///
     /// ```
     /// use desist::Source;
     /// use std::sync::mpsc;
@@ -253,7 +257,12 @@ impl Token {
     }
 
     /// Runs `body` with `f` registered, which may borrow: when this returns,
-    /// `f` is not running and will not be called.
+    /// `f` is not running and will not be called. If the signal is cancelled
+    /// already, `f` runs first, here.
+    ///
+    /// # Panics
+    ///
+    /// If `body` does, or `f` where it runs here.
     ///
     /// ```
     /// use desist::Source;
@@ -322,8 +331,9 @@ impl Token {
     ///
     /// # Cancel safety
     ///
-    /// When the stop comes first `future` is dropped where it stands, so it
-    /// should be cancel safe; or look at the token itself.
+    /// When the stop comes first `future` is not polled again, and is dropped
+    /// with what this returns, so it should be cancel safe; or look at the token
+    /// itself.
     ///
     /// ```
     /// use desist::Token;

@@ -2,13 +2,12 @@
 
 use std::pin::Pin;
 use std::sync::{Arc, Barrier};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use desist::{Cause, Reason, Source, WhenCancelled};
 
 use crate::common::wakers::{Event, hooked};
-use crate::common::{Count, DetailOnDrop, Gate, OnDrop, no_deadlock, poll_with};
+use crate::common::{DetailOnDrop, Gate, OnDrop, no_deadlock, poll_with};
 
 const SOON: Duration = Duration::from_millis(20);
 
@@ -114,39 +113,6 @@ fn callbacks_of_several_instants_that_wait_for_each_other_all_run() {
             .collect();
         barrier.wait();
         assert!(sources.iter().all(Source::is_cancelled));
-    });
-}
-
-#[test]
-fn more_blocked_callbacks_than_threads_queue_and_are_not_lost() {
-    no_deadlock(|| {
-        let count = 90;
-        let (begun, leave, ended) = (Gate::new(), Gate::new(), Count::new());
-        let sources: Vec<Source> = (0..count)
-            .map(|_| {
-                let source = Source::with_timeout(SOON);
-                let (begun, leave, ended) = (begun.clone(), leave.clone(), ended.clone());
-                source
-                    .token()
-                    .on_cancel(move |_| {
-                        begun.open();
-                        leave.wait();
-                        ended.add();
-                    })
-                    .detach();
-                source
-            })
-            .collect();
-        begun.wait();
-        // Time for as many of them to begin as can; then no more than must wait do.
-        thread::sleep(SOON);
-        leave.open();
-        for source in &sources {
-            assert_eq!(source.token().blocking_wait().reason(), Reason::Deadline);
-        }
-        while ended.get() < count {
-            thread::yield_now();
-        }
     });
 }
 

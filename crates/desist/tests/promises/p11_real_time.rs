@@ -91,7 +91,7 @@ fn a_deadline_is_hardly_late() {
             Instant::now().saturating_duration_since(deadline)
         });
         let best = lateness.min().expect("there were tries");
-        assert!(best < Duration::from_millis(25), "late by {best:?} at best");
+        assert!(best < Duration::from_millis(5), "late by {best:?} at best");
     });
 }
 
