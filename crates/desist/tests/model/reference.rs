@@ -83,8 +83,6 @@ impl Model {
         if cause.is_some() {
             parents.clear();
         }
-        // Whose clock one has that is born cancelled is looked at elsewhere.
-        let timed = timed && cause.is_none();
         self.signals.push(Signal { parents, cause, timed, ..Signal::default() });
         self.signals.len() - 1
     }
