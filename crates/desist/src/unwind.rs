@@ -53,9 +53,16 @@ fn resume(payload: Box<dyn Any + Send>) {
     }
 }
 
-/// Drops a payload, whose own drop may panic in turn.
-fn discard(payload: Box<dyn Any + Send>) {
-    if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
-        std::mem::forget(again);
+/// How many payloads deep the drop of a payload may panic.
+const PATIENCE: usize = 16;
+
+/// Drops a payload, whose own drop may panic in turn, with a payload again.
+fn discard(mut payload: Box<dyn Any + Send>) {
+    for _ in 0..PATIENCE {
+        match catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+            Ok(()) => return,
+            Err(again) => payload = again,
+        }
     }
+    std::mem::forget(payload);
 }
