@@ -60,7 +60,6 @@ pub(super) unsafe fn wake_and_call(mut queue: Queue, record: &RecordRef, panic: 
 ///
 /// I7: this walk marked and pinned the node.
 unsafe fn wake(node: NonNull<Node>, panic: &mut Panic) -> bool {
-    let mut batch = Batch::new();
     // SAFETY: I1: the pin keeps the node. I2: under its lock; what was ever on
     // its lists does not change any more, because it is marked.
     unsafe {
@@ -75,6 +74,12 @@ unsafe fn wake(node: NonNull<Node>, panic: &mut Panic) -> bool {
         let children = had & HAD_CHILD != 0;
         let (from, to) =
             if children { (&this.aside, &this.list) } else { (&this.list, &this.aside) };
+        if from.get().is_null() {
+            // Nobody to wake, and no callback to move or to call.
+            Lock::release(&raw const (*node.as_ptr()).lock);
+            return false;
+        }
+        let mut batch = Batch::new();
         while batch.take(node, from, to) {
             batch.wake(panic);
             this.lock.acquire();
