@@ -19,18 +19,24 @@
 //! firers, which take it up as they return. A thread that has had nothing to do
 //! for [`IDLE`] ends, so a process without deadlines has no such thread.
 
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
+use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 use crate::node::ClockCore;
+use crate::node::sync::{Condvar, Mutex, MutexGuard, global, thread};
 
 /// How long a callback may run before the others do not wait for it.
 const PATIENCE: Duration = Duration::from_millis(1);
 /// How many threads there may be at once: 64 that are blocked, and a keeper.
+#[cfg(not(all(test, loom)))]
 const MAX_THREADS: usize = 65;
+#[cfg(all(test, loom))]
+const MAX_THREADS: usize = 3;
 /// How long a thread without anything to do stays.
+#[cfg(not(all(test, loom)))]
 const IDLE: Duration = Duration::from_secs(10);
+#[cfg(all(test, loom))]
+const IDLE: Duration = Duration::from_millis(5);
 
 struct Roles {
     threads: usize,
@@ -43,21 +49,51 @@ struct Roles {
     alarm: bool,
 }
 
-static ROLES: Mutex<Roles> = Mutex::new(Roles {
-    threads: 0,
-    firers: 0,
-    keeper: false,
-    spare: false,
-    starting: false,
-    alarm: false,
-});
-static FOR_KEEPER: Condvar = Condvar::new();
-static FOR_SPARE: Condvar = Condvar::new();
+global! {
+    static ROLES: Mutex<Roles> = Mutex::new(Roles {
+        threads: 0,
+        firers: 0,
+        keeper: false,
+        spare: false,
+        starting: false,
+        alarm: false,
+    });
+}
+global! {
+    static FOR_KEEPER: Condvar = Condvar::new();
+}
+global! {
+    static FOR_SPARE: Condvar = Condvar::new();
+}
 
 type Held = MutexGuard<'static, Roles>;
 
 fn roles() -> Held {
     ROLES.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Sleeps until `bell` rings, for `time` at most.
+#[cfg(not(all(test, loom)))]
+fn sleep(bell: &Condvar, held: Held, time: Duration) -> Held {
+    bell.wait_timeout(held, time).unwrap_or_else(PoisonError::into_inner).0
+}
+
+/// A short time has always just passed; a long one never does.
+#[cfg(all(test, loom))]
+fn sleep(bell: &Condvar, held: Held, time: Duration) -> Held {
+    if time > crate::models::idle_time() {
+        watch::SLEEPERS.set(watch::SLEEPERS.get() + 1);
+        let held = bell.wait(held).unwrap_or_else(PoisonError::into_inner);
+        watch::SLEEPERS.set(watch::SLEEPERS.get() - 1);
+        return held;
+    }
+    drop(held);
+    loom::thread::yield_now();
+    roles()
+}
+
+fn now() -> Instant {
+    ClockCore::system().now()
 }
 
 /// A deadline was armed that is earlier than what the keeper sleeps for.
@@ -115,15 +151,15 @@ fn work() {
 /// Becomes the keeper, at once or as the spare thread. `None`: not needed any
 /// more.
 fn wait_for_duty(mut held: Held) -> Option<Held> {
-    let since = Instant::now();
+    let until = now() + IDLE;
     while held.keeper {
-        let left = IDLE.saturating_sub(since.elapsed());
+        let left = until.saturating_duration_since(now());
         if held.spare || left.is_zero() {
             held.threads -= 1;
             return None;
         }
         held.spare = true;
-        held = FOR_SPARE.wait_timeout(held, left).unwrap_or_else(PoisonError::into_inner).0;
+        held = sleep(&FOR_SPARE, held, left);
         held.spare = false;
     }
     held.keeper = true;
@@ -159,7 +195,7 @@ fn keep(mut held: Held) -> Option<Held> {
         if held.alarm {
             continue;
         }
-        let now = Instant::now();
+        let now = now();
         let until = match look.next {
             _ if look.due => now + PATIENCE,
             Some(next) => next,
@@ -173,6 +209,33 @@ fn keep(mut held: Held) -> Option<Held> {
             return None;
         }
         let wait = until.saturating_duration_since(now);
-        held = FOR_KEEPER.wait_timeout(held, wait).unwrap_or_else(PoisonError::into_inner).0;
+        held = sleep(&FOR_KEEPER, held, wait);
+    }
+}
+
+/// For the models.
+#[cfg(all(test, loom))]
+pub(crate) mod watch {
+    use std::cell::Cell;
+
+    use super::*;
+
+    thread_local! {
+        // All threads of a model run on one thread of the system.
+        pub(crate) static SLEEPERS: Cell<usize> = const { Cell::new(0) };
+    }
+
+    pub(crate) fn wake_all() {
+        let _roles = roles();
+        FOR_KEEPER.notify_all();
+        FOR_SPARE.notify_all();
+    }
+
+    pub(crate) fn has_keeper() -> bool {
+        roles().keeper
+    }
+
+    pub(crate) fn threads() -> usize {
+        roles().threads
     }
 }

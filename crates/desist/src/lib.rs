@@ -8,6 +8,8 @@ mod cause;
 mod future_ext;
 mod guard;
 mod keeper;
+#[cfg(all(test, loom))]
+mod models;
 #[allow(unsafe_code)]
 mod node;
 mod park;

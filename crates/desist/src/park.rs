@@ -1,11 +1,12 @@
 //! A thread that waits to be woken through a `Waker`.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering::{Acquire, Release};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::task::Wake;
-use std::thread::{self, Thread};
 use std::time::Instant;
+
+use crate::node::sync::AtomicBool;
+use crate::node::sync::thread::{self, Thread};
 
 /// Wakes the thread that made it.
 pub(crate) struct Parker {
@@ -18,18 +19,22 @@ impl Parker {
         Self { thread: thread::current(), woken: AtomicBool::new(false) }
     }
 
+    fn take(&self) -> bool {
+        // Ordering: Acquire pairs with the Release in `wake_by_ref`. Relaxed on
+        // failure: nothing is read then.
+        self.woken.compare_exchange(true, false, Acquire, Relaxed).is_ok()
+    }
+
     /// Returns once it was woken since the last call.
     pub(crate) fn park(&self) {
-        // Ordering: Acquire pairs with the Release in `wake_by_ref`.
-        while !self.woken.swap(false, Acquire) {
+        while !self.take() {
             thread::park();
         }
     }
 
     /// The same, or at `until`; true if it was woken.
     pub(crate) fn park_until(&self, until: Instant) -> bool {
-        // Ordering: Acquire pairs with the Release in `wake_by_ref`.
-        while !self.woken.swap(false, Acquire) {
+        while !self.take() {
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return false;

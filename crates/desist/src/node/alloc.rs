@@ -41,6 +41,8 @@ struct Extended {
 
 impl Node {
     fn blank(state: *mut Record, unit: u64, flags: u8) -> Self {
+        #[cfg(all(test, loom))]
+        super::grave::born(super::grave::Kind::Node);
         Self {
             state: AtomicPtr::new(state),
             parent: Guarded::new(ptr::null()),
@@ -187,6 +189,11 @@ pub(super) unsafe fn empty(node: NonNull<Node>, panic: &mut Panic) {
         // Ordering: Relaxed: as above.
         let ext = this.ext.swap(ptr::null_mut(), Relaxed);
         let inside = this.has_flag(EXT_INSIDE);
+        #[cfg(all(test, loom))]
+        if let Some(ext) = ext.as_ref() {
+            ext.timer.assert_sole();
+            ext.links.iter().for_each(|link| link.entry.assert_sole());
+        }
         // Foreign code: the detail's drop, a clock's drop.
         panic.catch(|| {
             if !ext.is_null() && inside {
@@ -208,13 +215,28 @@ pub(super) unsafe fn empty(node: NonNull<Node>, panic: &mut Panic) {
 /// I1: nobody needs the memory any more, and the node is empty.
 #[inline]
 pub(super) unsafe fn dealloc(node: NonNull<Node>) {
+    // SAFETY: I1 by the caller.
+    unsafe {
+        let extended = node.as_ref().has_flag(EXT_INSIDE);
+        #[cfg(all(test, loom))]
+        super::grave::bury(node, extended);
+        #[cfg(not(all(test, loom)))]
+        dealloc_now(node, extended);
+    }
+}
+
+/// # Safety
+///
+/// As for `dealloc`; `extended` tells how the node was made.
+#[inline]
+pub(super) unsafe fn dealloc_now(node: NonNull<Node>, extended: bool) {
     // SAFETY: I1: the memory is the caller's. Nothing in a node has a drop of
     // its own, and the `Ext` inside was dropped in its place.
     unsafe {
-        if node.as_ref().has_flag(EXT_INSIDE) {
+        if extended {
             drop(Box::from_raw(node.as_ptr().cast::<MaybeUninit<Extended>>()));
         } else {
-            drop(Box::from_raw(node.as_ptr()));
+            drop(Box::from_raw(node.as_ptr().cast::<MaybeUninit<Node>>()));
         }
     }
 }

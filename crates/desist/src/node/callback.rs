@@ -25,7 +25,7 @@ use super::handle::TokenRef;
 use super::list::{Entry, Kind, pop_front, push_front};
 use super::lock::Lock;
 use super::record::{RecordRef, wait_settled};
-use super::sync::{Guarded, RawCell};
+use super::sync::{Guarded, RawCell, per_thread};
 use super::take_back::CallbackHandle;
 use super::{HAD_CALLBACK, Node};
 use crate::Cancelled;
@@ -100,6 +100,8 @@ impl<F: FnOnce(&Cancelled)> WithClosure<F> {
         // SAFETY: I11 by the caller; the memory came from a box of `Self`.
         unsafe {
             let this = *Box::from_raw(this.cast::<Self>().as_ptr());
+            #[cfg(all(test, loom))]
+            this.common.assert_sole();
             if with_closure {
                 this.closure.with_mut(|closure| ManuallyDrop::drop(&mut *closure));
             }
@@ -112,6 +114,8 @@ impl<F: FnOnce(&Cancelled)> WithClosure<F> {
     unsafe fn dispose_scoped(this: NonNull<Callback>, with_closure: bool) {
         // SAFETY: I11 by the caller.
         unsafe {
+            #[cfg(all(test, loom))]
+            this.as_ref().assert_sole();
             if with_closure {
                 let this = this.cast::<Self>();
                 this.as_ref().closure.with_mut(|closure| ManuallyDrop::drop(&mut *closure));
@@ -121,6 +125,22 @@ impl<F: FnOnce(&Cancelled)> WithClosure<F> {
 }
 
 impl Callback {
+    /// Before its memory goes: whatever others did with it is over.
+    ///
+    /// # Safety
+    ///
+    /// Nobody else can reach the callback.
+    #[cfg(all(test, loom))]
+    unsafe fn assert_sole(&self) {
+        // SAFETY: I9, I11 by the caller.
+        unsafe {
+            self.entry.assert_sole();
+            self.phase.set(self.phase.get());
+            self.held.set(false);
+            self.waiter.with_mut(|_| ());
+        }
+    }
+
     /// Calls a closure that could not be registered.
     ///
     /// # Safety
@@ -138,13 +158,13 @@ struct Frame {
     outer: *const Frame,
 }
 
-thread_local! {
+per_thread! {
     static RUNNING: Cell<*const Frame> = const { Cell::new(ptr::null()) };
 }
 
 /// True if `callback` is one of those that run on this thread right now.
 pub(super) fn runs_here(callback: NonNull<Callback>) -> bool {
-    let mut frame = RUNNING.get();
+    let mut frame = RUNNING.with(Cell::get);
     // SAFETY: frames live on this thread's stack, below the current one.
     // I11: only their addresses are compared.
     while let Some(running) = unsafe { frame.as_ref() } {
@@ -260,14 +280,14 @@ unsafe fn call_one(
     cancelled: &Cancelled,
     panic: &mut Panic,
 ) {
-    let outer = RUNNING.get();
+    let outer = RUNNING.with(Cell::get);
     let frame = Frame { callback: callback.as_ptr(), outer };
-    RUNNING.set(&raw const frame);
+    RUNNING.with(|running| running.set(&raw const frame));
     // SAFETY: I11: `Running`: the closure is ours. I2: under the lock. After
     // `release` a held callback may be gone; one that is not held is ours.
     unsafe {
         panic.catch(|| (callback.as_ref().call)(callback, cancelled));
-        RUNNING.set(outer);
+        RUNNING.with(|running| running.set(outer));
         node.as_ref().lock.acquire();
         callback.as_ref().phase.set(Phase::Over);
         let held = callback.as_ref().held.get();

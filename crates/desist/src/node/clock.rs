@@ -2,11 +2,11 @@
 //! looks at it in time.
 
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::lock::Lock;
-use super::sync::{Guarded, RawCell};
+use super::sync::{Guarded, Lazy, RawCell, global};
 use super::timer::Expired;
 use super::wheel::{Next, Wheel, look_for};
 use crate::keeper;
@@ -110,7 +110,9 @@ unsafe impl Send for ClockCore {}
 // SAFETY: I2, I8: as above.
 unsafe impl Sync for ClockCore {}
 
-static SYSTEM: OnceLock<ClockCore> = OnceLock::new();
+global! {
+    static SYSTEM: Lazy<ClockCore> = Lazy::new(|| ClockCore::new(Instant::now(), None));
+}
 
 impl Clock {
     /// The system's monotonic clock. One thread at a time keeps it, started
@@ -225,11 +227,17 @@ impl ClockCore {
 
     #[inline]
     pub(crate) fn system() -> &'static Self {
-        SYSTEM.get_or_init(|| Self::new(Instant::now(), None))
+        &SYSTEM
     }
 
     pub(crate) fn now(&self) -> Instant {
-        self.source.as_ref().map_or_else(Instant::now, |source| source.now())
+        match &self.source {
+            Some(source) => source.now(),
+            #[cfg(not(all(test, loom)))]
+            None => Instant::now(),
+            #[cfg(all(test, loom))]
+            None => self.instant(crate::models::system_nanos()),
+        }
     }
 
     /// The instant on this clock's own scale; `None` out of its range.

@@ -46,6 +46,22 @@ impl Entry {
         }
     }
 
+    /// Before the entry's memory goes: whatever others did with it is over.
+    ///
+    /// # Safety
+    ///
+    /// Nobody else can reach the entry.
+    #[cfg(all(test, loom))]
+    pub(crate) unsafe fn assert_sole(&self) {
+        // SAFETY: I9 by the caller.
+        unsafe {
+            assert!(!self.linked.get(), "an entry that goes is on no list");
+            self.next.set(ptr::null());
+            self.prev.set(ptr::null());
+            self.linked.set(false);
+        }
+    }
+
     /// # Safety
     ///
     /// The caller holds the lock of the node that the entry belongs to.

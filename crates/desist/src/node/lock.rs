@@ -65,7 +65,7 @@ impl Lock {
         let word = unsafe { &(*this).0 };
         // Ordering: Relaxed: only chooses between two ways to release; an
         // announcement missed here is made good by PARK_LIMIT.
-        if word.load(Relaxed) == HELD {
+        if word.load(Relaxed) == HELD && !always_contended() {
             // Ordering: Release pairs with the Acquire in `acquire`.
             word.store(FREE, Release);
             false
@@ -77,10 +77,26 @@ impl Lock {
         }
     }
 
-    #[cfg(not(all(test, loom)))]
+    /// Nobody takes the lock of what was freed.
+    #[cfg(all(test, loom))]
+    pub(super) fn freed(&mut self) {
+        self.0.with_mut(|word| {
+            assert_eq!(*word, FREE, "what is freed is not locked");
+            *word = u8::MAX;
+        });
+    }
+
     #[cold]
     fn acquire_slow(&self) {
-        if self.spin(FREE, HELD, 100) {
+        #[cfg(all(test, loom))]
+        if !crate::models::whole_lock() {
+            // Ordering: Acquire/Relaxed as in `acquire`.
+            while self.0.compare_exchange(FREE, HELD, Acquire, Relaxed).is_err() {
+                loom::thread::yield_now();
+            }
+            return;
+        }
+        if self.spin(FREE, HELD, spins(100)) {
             return;
         }
         loop {
@@ -92,7 +108,7 @@ impl Lock {
             // Long enough for a holder that just missed the announcement to
             // have given the lock back, so that nobody parks in vain; and for a
             // walk that was told to make way.
-            if self.spin(FREE, CONTENDED, 1_000) {
+            if self.spin(FREE, CONTENDED, spins(1_000)) {
                 return;
             }
             // Ordering: Relaxed: only decides whether parking makes sense.
@@ -100,7 +116,6 @@ impl Lock {
         }
     }
 
-    #[cfg(not(all(test, loom)))]
     fn spin(&self, from: u8, to: u8, times: u32) -> bool {
         for _ in 0..times {
             // Ordering: Relaxed: a hint; the exchange below decides.
@@ -114,20 +129,33 @@ impl Lock {
         }
         false
     }
+}
 
+/// The model checker does not know that a word which was exchanged has no other
+/// write in between, so for it the lock is given back by an exchange, too.
+#[inline(always)]
+fn always_contended() -> bool {
     #[cfg(all(test, loom))]
-    fn acquire_slow(&self) {
-        // Ordering: Acquire/Relaxed as in `acquire`.
-        while self.0.compare_exchange(FREE, HELD, Acquire, Relaxed).is_err() {
-            loom::thread::yield_now();
-        }
-    }
+    return crate::models::whole_lock();
+    #[cfg(not(all(test, loom)))]
+    false
+}
+
+#[cfg(not(all(test, loom)))]
+fn spins(times: u32) -> u32 {
+    times
+}
+
+/// A model gains nothing by looking twice.
+#[cfg(all(test, loom))]
+fn spins(_: u32) -> u32 {
+    u32::from(crate::models::whole_lock())
 }
 
 /// Lets whoever waits for a lock that was just released have it first. For a
 /// walk that takes the same lock again and again.
 pub(crate) fn yield_to_waiter() {
-    for _ in 0..60 {
+    for _ in 0..spins(60) {
         super::sync::spin_loop();
     }
 }
@@ -138,6 +166,7 @@ mod park {
     use std::time::Duration;
 
     /// How late the loser of the announcement race looks again.
+    #[cfg_attr(all(test, loom), allow(dead_code))]
     const PARK_LIMIT: Duration = Duration::from_millis(1);
 
     struct Bed {
@@ -151,7 +180,15 @@ mod park {
         &BEDS[(addr >> 4) % BEDS.len()]
     }
 
-    #[cfg_attr(all(test, loom), allow(dead_code))]
+    /// In a model the limit has always just passed.
+    #[cfg(all(test, loom))]
+    pub(super) fn park(_: usize, still_contended: impl FnOnce() -> bool) {
+        if still_contended() {
+            loom::thread::yield_now();
+        }
+    }
+
+    #[cfg(not(all(test, loom)))]
     pub(super) fn park(addr: usize, still_contended: impl FnOnce() -> bool) {
         let bed = bed(addr);
         let guard = bed.sleepers.lock().unwrap_or_else(PoisonError::into_inner);

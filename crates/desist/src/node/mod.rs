@@ -165,6 +165,8 @@ mod callback;
 mod cancel;
 mod children;
 mod clock;
+#[cfg(all(test, loom))]
+pub(crate) mod grave;
 mod handle;
 #[cfg(feature = "testing")]
 mod hooked_waker;
@@ -173,11 +175,13 @@ mod list;
 mod lock;
 mod mark;
 mod notify;
+#[cfg(all(test, loom))]
+pub(crate) mod plain;
 mod probe;
 mod record;
 mod run;
 mod scoped;
-mod sync;
+pub(crate) mod sync;
 mod take_back;
 mod timer;
 mod wait;

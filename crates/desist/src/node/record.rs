@@ -67,6 +67,8 @@ impl RecordRef {
         at: Instant,
         due: Option<Instant>,
     ) -> Self {
+        #[cfg(all(test, loom))]
+        super::grave::born(super::grave::Kind::Record);
         let (reason, detail) = cause.into_parts();
         let record = Box::new(Record {
             refs: AtomicUsize::new(1),
@@ -151,6 +153,8 @@ impl Drop for RecordRef {
 fn free(record: NonNull<Record>) {
     // SAFETY: I10: the last count is gone, nobody else can reach the record.
     let mut record = unsafe { Box::from_raw(record.as_ptr()) };
+    #[cfg(all(test, loom))]
+    record.assert_sole();
     while let Some(Detail::Cancelled(inner)) = record.detail.take() {
         let inner = inner.into_record();
         // Ordering: AcqRel, as in `drop`.
@@ -160,6 +164,8 @@ fn free(record: NonNull<Record>) {
         }
         // SAFETY: I10: the last count is gone.
         record = unsafe { Box::from_raw(inner.into_raw()) };
+        #[cfg(all(test, loom))]
+        record.assert_sole();
     }
 }
 
@@ -193,6 +199,14 @@ impl Drop for Advance<'_> {
 }
 
 impl Record {
+    /// Whatever others did with the record comes before its end.
+    #[cfg(all(test, loom))]
+    fn assert_sole(&mut self) {
+        super::grave::gone(super::grave::Kind::Record);
+        self.refs.with_mut(|refs| assert_eq!(*refs, 0));
+        self.stage.with_mut(|_| ());
+    }
+
     /// True if nothing below the node that this cancel began at is live.
     #[inline]
     pub(crate) fn is_settled(&self) -> bool {

@@ -4,8 +4,12 @@
 #[cfg(not(all(test, loom)))]
 mod words {
     pub(crate) use std::hint::spin_loop;
-    pub(crate) use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize};
-    pub(crate) use std::sync::{Condvar, Mutex};
+    pub(crate) use std::sync::atomic::{
+        AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize,
+    };
+    pub(crate) use std::sync::{Condvar, LazyLock as Lazy, Mutex, MutexGuard};
+    pub(crate) use std::thread;
+    pub(crate) use std::thread_local as per_thread;
 
     use std::cell::UnsafeCell;
 
@@ -32,13 +36,97 @@ mod words {
 
 #[cfg(all(test, loom))]
 mod words {
+    pub(crate) use super::modelled::{
+        AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize,
+    };
     pub(crate) use loom::cell::UnsafeCell as RawCell;
     pub(crate) use loom::hint::spin_loop;
-    pub(crate) use loom::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize};
-    pub(crate) use loom::sync::{Condvar, Mutex};
+    pub(crate) use loom::sync::{Condvar, Mutex, MutexGuard};
+
+    macro_rules! per_thread {
+        (static $name:ident: $type:ty = const { $value:expr };) => {
+            loom::thread_local! { static $name: $type = $value; }
+        };
+    }
+    pub(crate) use per_thread;
+
+    /// What `global!` makes is lazy anyway.
+    pub(crate) struct Lazy<T>(T);
+
+    impl<T> Lazy<T> {
+        pub(crate) fn new(make: impl FnOnce() -> T) -> Self {
+            Self(make())
+        }
+    }
+
+    impl<T> std::ops::Deref for Lazy<T> {
+        type Target = T;
+
+        fn deref(&self) -> &T {
+            &self.0
+        }
+    }
+
+    pub(crate) mod thread {
+        use std::sync::{Arc, PoisonError};
+
+        use loom::sync::{Condvar, Mutex};
+        pub(crate) use loom::thread::Builder;
+
+        /// loom's own `unpark` is lost on a thread that yields just then.
+        #[derive(Clone)]
+        pub(crate) struct Thread(Arc<(Mutex<bool>, Condvar)>);
+
+        loom::thread_local! {
+            static CURRENT: Thread = Thread(Arc::new((Mutex::new(false), Condvar::new())));
+        }
+
+        pub(crate) fn current() -> Thread {
+            CURRENT.with(Clone::clone)
+        }
+
+        pub(crate) fn park() {
+            let Thread(this) = current();
+            let mut permit = this.0.lock().unwrap_or_else(PoisonError::into_inner);
+            while !*permit {
+                permit = this.1.wait(permit).unwrap_or_else(PoisonError::into_inner);
+            }
+            *permit = false;
+        }
+
+        impl Thread {
+            pub(crate) fn unpark(&self) {
+                *self.0.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
+                self.0.1.notify_one();
+            }
+        }
+
+        /// May return at any time, as the real one does.
+        pub(crate) fn park_timeout(_: std::time::Duration) {
+            loom::thread::yield_now();
+        }
+    }
 }
 
 pub(crate) use words::*;
+
+/// A `static` that is made anew in every execution of a model.
+macro_rules! global {
+    ($(#[$meta:meta])* static $name:ident: $type:ty = $value:expr;) => {
+        #[cfg(not(all(test, loom)))]
+        $(#[$meta])*
+        static $name: $type = $value;
+        #[cfg(all(test, loom))]
+        loom::lazy_static! {
+            static ref $name: $type = $value;
+        }
+    };
+}
+pub(crate) use global;
+
+#[cfg(all(test, loom))]
+#[path = "modelled.rs"]
+mod modelled;
 
 /// A small value that a lock guards: only the lock's holder, or somebody who
 /// has the whole object to himself, may read or write it.

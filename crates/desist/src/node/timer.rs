@@ -67,6 +67,23 @@ impl Timer {
         unsafe { self.node.set(node) };
     }
 
+    /// Before its memory goes: whatever others did with it is over.
+    ///
+    /// # Safety
+    ///
+    /// Nobody else can reach the timer.
+    #[cfg(all(test, loom))]
+    pub(super) unsafe fn assert_sole(&self) {
+        // SAFETY: I8 by the caller.
+        unsafe {
+            self.spoke.assert_sole();
+            self.node.set(ptr::null());
+            self.origin.set(None);
+            self.expired.set(false);
+            self.orphan.set(false);
+        }
+    }
+
     /// The deadline that is armed, or that has fired.
     pub(super) fn shown(&self, clock: &Clock) -> Option<Instant> {
         // Ordering: Relaxed: an answer about this moment, no more.

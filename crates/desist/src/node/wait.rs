@@ -232,6 +232,12 @@ impl Drop for WhenCancelled<'_> {
             // SAFETY: I1: it is the handle that was given to `wait`.
             unsafe { this.waiter.leave(handle) };
         }
+        #[cfg(all(test, loom))]
+        // SAFETY: I9: off the list, so nobody else reaches it.
+        unsafe {
+            this.waiter.entry.assert_sole();
+            this.waiter.waker.with_mut(|_| ());
+        }
     }
 }
 

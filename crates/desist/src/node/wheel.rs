@@ -15,10 +15,14 @@ use std::ptr;
 
 use super::sync::Guarded;
 
-const LEVELS: usize = 8;
-const SLOTS: usize = 64;
+#[cfg(not(all(test, loom)))]
 const SLOT_BITS: u32 = 6;
+/// A model's threads have small stacks.
+#[cfg(all(test, loom))]
+const SLOT_BITS: u32 = 2;
+const SLOTS: usize = 1 << SLOT_BITS;
 const TICK_BITS: u32 = 20;
+const LEVELS: usize = (u64::BITS - TICK_BITS).div_ceil(SLOT_BITS) as usize;
 
 /// Where a timer stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +54,23 @@ impl Spoke {
             due_ns: Guarded::new(0),
             order: Guarded::new(0),
             firing: Guarded::new(false),
+        }
+    }
+}
+
+#[cfg(all(test, loom))]
+impl Spoke {
+    /// # Safety
+    ///
+    /// Nobody else can reach the timer.
+    pub(super) unsafe fn assert_sole(&self) {
+        // SAFETY: I8 by the caller.
+        unsafe {
+            assert_eq!(self.place.get(), Place::Nowhere, "a timer that goes is on no clock");
+            self.next.set(ptr::null());
+            self.prev.set(ptr::null());
+            self.place.set(Place::Nowhere);
+            self.firing.set(false);
         }
     }
 }

@@ -1,0 +1,245 @@
+//! A deadline that fires against all that can be done with it meanwhile.
+
+use std::cell::Cell;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use loom::thread;
+
+use super::{Count, Dropped, Model, assert_dropped_once, saw};
+use crate::{Clock, Reason, Source, TimeSource};
+
+/// Moved by hand. Its mutex is nothing to the model checker: threads of a model
+/// take turns, and nobody waits while holding it.
+pub(super) struct Hand {
+    now: Mutex<Instant>,
+    told: Mutex<Option<Instant>>,
+}
+
+impl TimeSource for Hand {
+    fn now(&self) -> Instant {
+        *self.now.lock().unwrap()
+    }
+
+    fn arm(&self, next: Option<Instant>) {
+        // A teller may be slow here; the next one must not overtake it.
+        thread::yield_now();
+        *self.told.lock().unwrap() = next;
+    }
+}
+
+impl Hand {
+    fn advance(&self, by: Duration) {
+        *self.now.lock().unwrap() += by;
+    }
+
+    /// True if it would be looked at the clock in time for `due`, and after now:
+    /// an earlier look is allowed, it tells again.
+    fn told_by(&self, due: Instant) -> bool {
+        let now = *self.now.lock().unwrap();
+        self.told.lock().unwrap().is_some_and(|told| now < told && told <= due)
+    }
+}
+
+thread_local! {
+    static BEGIN: Cell<Option<Instant>> = const { Cell::new(None) };
+}
+
+/// A clock that is moved by hand.
+pub(super) fn clock() -> (Clock, Arc<Hand>) {
+    // The same in each execution: nothing may differ between two runs.
+    let begin = BEGIN.get().unwrap_or_else(Instant::now);
+    BEGIN.set(Some(begin));
+    let hand = Arc::new(Hand { now: Mutex::new(begin), told: Mutex::new(None) });
+    (Clock::new(Arc::clone(&hand)), hand)
+}
+
+const SOON: Duration = Duration::from_millis(5);
+const LATE: Duration = Duration::from_secs(5);
+
+/// A source whose deadline has come and was not looked at.
+fn overdue() -> (Clock, Arc<Hand>, Source) {
+    let (clock, hand) = clock();
+    let source = Source::with_clock(clock.clone());
+    source.cancel_after(SOON);
+    hand.advance(SOON);
+    (clock, hand, source)
+}
+
+#[test]
+fn loom_fire_and_disarm() {
+    Model::exhaustive("fire and disarm", &["fired", "taken back"]).check(|| {
+        let (clock, _hand, source) = overdue();
+        let firer = thread::spawn(move || clock.fire_due());
+        source.disarm();
+        let after = source.is_cancelled();
+        firer.join().unwrap();
+        assert_eq!(source.is_cancelled(), after, "what was taken back does not fire");
+        saw(if after { "fired" } else { "taken back" });
+    });
+}
+
+#[test]
+fn loom_fire_and_rearm() {
+    Model::exhaustive("fire and rearm", &["fired", "put off"]).check(|| {
+        let (clock, hand, source) = overdue();
+        let firer = thread::spawn({
+            let clock = clock.clone();
+            move || clock.fire_due()
+        });
+        source.cancel_after(LATE);
+        let after = source.is_cancelled();
+        firer.join().unwrap();
+        assert_eq!(source.is_cancelled(), after, "what was put off does not fire");
+        if !after {
+            hand.advance(LATE);
+            clock.fire_due();
+            assert_eq!(source.token().reason(), Some(Reason::Deadline), "later it does");
+        }
+        saw(if after { "fired" } else { "put off" });
+    });
+}
+
+#[test]
+fn loom_fire_and_cancel() {
+    Model::exhaustive("fire and cancel", &["deadline", "requested"]).check(|| {
+        let (clock, _hand, source) = overdue();
+        let firer = thread::spawn(move || clock.fire_due());
+        let won = source.cancel();
+        firer.join().unwrap();
+        let reason = source.token().reason().unwrap();
+        assert_eq!(won, reason == Reason::Requested);
+        saw(if won { "requested" } else { "deadline" });
+    });
+}
+
+#[test]
+fn loom_fire_and_drop_of_the_source() {
+    Model::bounded("fire and drop of the source", 2, &["fired", "freed"]).check(|| {
+        let (clock, _hand, source) = overdue();
+        let (dropped, drops) = Dropped::new();
+        let fired = Count::new();
+        let fires = fired.clone();
+        source
+            .token()
+            .on_cancel(move |_| {
+                let _dropped = dropped;
+                fires.add();
+            })
+            .detach();
+        let firer = thread::spawn(move || clock.fire_due());
+        drop(source);
+        firer.join().unwrap();
+        assert_dropped_once(&drops);
+        saw(if fired.get() == 1 { "fired" } else { "freed" });
+    });
+}
+
+#[test]
+fn loom_fire_and_drop_of_the_source_with_a_parent() {
+    let outcomes = &["the parent goes with it", "the parent stays"];
+    Model::bounded("fire and drop of a child", 3, outcomes).check(|| {
+        let (clock, hand) = clock();
+        let parent = Source::with_clock(clock.clone());
+        let (dropped, drops) = Dropped::new();
+        parent.token().on_cancel(move |_| drop(dropped)).detach();
+        let child = parent.token().child_with_timeout(SOON);
+        hand.advance(SOON);
+        let firer = thread::spawn(move || clock.fire_due());
+        drop(parent);
+        let stays = drops.get() == 0;
+        saw(if stays { "the parent stays" } else { "the parent goes with it" });
+        drop(child);
+        firer.join().unwrap();
+        assert_dropped_once(&drops);
+    });
+}
+
+#[test]
+fn loom_fire_and_cancel_of_the_parent() {
+    let outcomes = &["deadline", "by its parent"];
+    Model::bounded("fire and cancel of the parent", 3, outcomes).check(|| {
+        let (clock, hand) = clock();
+        let parent = Source::with_clock(clock.clone());
+        let child = parent.token().child_with_timeout(SOON);
+        hand.advance(SOON);
+        let firer = thread::spawn(move || clock.fire_due());
+        parent.cancel();
+        assert!(child.is_cancelled());
+        drop(parent);
+        firer.join().unwrap();
+        saw(match child.token().reason() {
+            Some(Reason::Deadline) => "deadline",
+            _ => "by its parent",
+        });
+    });
+}
+
+#[test]
+fn loom_two_that_fire() {
+    Model::bounded("two that fire", 3, &["by the one", "by the other", "by both"]).check(|| {
+        let (clock, _hand, source) = overdue();
+        let second = Source::with_clock(clock.clone());
+        second.cancel_after(Duration::from_nanos(1));
+        _hand.advance(SOON);
+        let by = Arc::new(Mutex::new(Vec::new()));
+        for source in [&source, &second] {
+            let by = Arc::clone(&by);
+            source
+                .token()
+                .on_cancel(move |_| by.lock().unwrap().push(thread::current().id()))
+                .detach();
+        }
+        let firer = thread::spawn({
+            let clock = clock.clone();
+            move || clock.fire_due()
+        });
+        clock.fire_due();
+        firer.join().unwrap();
+        assert!(source.is_cancelled() && second.is_cancelled());
+        let by = by.lock().unwrap();
+        assert_eq!(by.len(), 2);
+        let here = by.iter().filter(|id| **id == thread::current().id()).count();
+        saw(["by the other", "by both", "by the one"][here]);
+    });
+}
+
+/// Whoever keeps the time is told of the earliest deadline, however the tellers
+/// overtake each other.
+#[test]
+fn loom_two_that_arm() {
+    Model::bounded("two that arm", 4, &["told by itself", "told by the other"]).check(|| {
+        let (clock, hand) = clock();
+        let late = Source::with_clock(clock.clone());
+        let soon = Source::with_clock(clock.clone());
+        let due = *hand.now.lock().unwrap() + SOON;
+        let other = thread::spawn({
+            let late = late.clone();
+            move || late.cancel_after(LATE)
+        });
+        soon.cancel_after(SOON);
+        let first = hand.told_by(due);
+        other.join().unwrap();
+        assert!(hand.told_by(due), "told of the earliest");
+        saw(if first { "told by itself" } else { "told by the other" });
+        drop((late, soon));
+    });
+}
+
+#[test]
+fn loom_fire_and_arm_another() {
+    Model::bounded("fire and arm another", 4, &["told by itself", "told by the other"]).check(
+        || {
+            let (clock, hand, source) = overdue();
+            let second = Source::with_clock(clock.clone());
+            let firer = thread::spawn(move || clock.fire_due());
+            second.cancel_after(SOON);
+            let due = second.token().deadline().unwrap();
+            let told = hand.told_by(due);
+            firer.join().unwrap();
+            assert!(source.is_cancelled());
+            assert!(hand.told_by(due), "told of what is left");
+            saw(if told { "told by itself" } else { "told by the other" });
+        },
+    );
+}

@@ -1,0 +1,81 @@
+//! The system clock's threads: who keeps time while callbacks block, who hears
+//! of an earlier deadline, and the retirement of a thread with nothing to do.
+
+use std::time::Duration;
+
+use super::{IDLE, Model, TICK, saw};
+use crate::keeper::watch;
+use crate::{Reason, Source};
+
+/// Longer than a thread sleeps by itself in these models.
+const FAR: Duration = Duration::from_secs(3600);
+
+/// Nobody gets up for longer than this because of the time: only because he
+/// was called.
+fn time_stands_still() {
+    IDLE.set(TICK * 3);
+}
+
+/// From now on time passes for all that sleep; waits until they have retired.
+fn let_time_pass() {
+    IDLE.set(Duration::MAX);
+    watch::wake_all();
+    while watch::threads() > 0 {
+        loom::thread::yield_now();
+    }
+}
+
+#[test]
+fn loom_the_keeper_hears_of_an_earlier_deadline() {
+    let outcomes = &["before it slept", "while it slept"];
+    Model::bounded("the keeper hears of an earlier deadline", 1, outcomes).check(|| {
+        time_stands_still();
+        let far = Source::with_timeout(FAR);
+        while !watch::has_keeper() {
+            loom::thread::yield_now();
+        }
+        let sleeps = watch::SLEEPERS.get() > 0;
+        let near = Source::with_timeout(TICK);
+        near.token().blocking_wait();
+        assert_eq!(near.token().reason(), Some(Reason::Deadline));
+        assert!(!far.is_cancelled());
+        drop(far);
+        saw(if sleeps { "while it slept" } else { "before it slept" });
+        let_time_pass();
+    });
+}
+
+#[test]
+fn loom_a_callback_blocks_until_the_next_deadline() {
+    let outcomes = &["called", "taken back in time"];
+    Model::bounded("a callback blocks until the next deadline", 1, outcomes).check(|| {
+        time_stands_still();
+        let first = Source::new();
+        let second = Source::new();
+        let token = second.token();
+        let registration = first.token().on_cancel(move |_| {
+            token.blocking_wait();
+        });
+        first.cancel_after(TICK);
+        second.cancel_after(TICK);
+        second.token().blocking_wait();
+        first.token().blocking_wait();
+        let prevented = registration.blocking_unregister();
+        saw(if prevented { "taken back in time" } else { "called" });
+        let_time_pass();
+    });
+}
+
+#[test]
+fn loom_the_keeper_retires_while_a_deadline_is_armed() {
+    let outcomes = &["retired before", "not yet"];
+    Model::bounded("the keeper retires while a deadline is armed", 1, outcomes).check(|| {
+        IDLE.set(Duration::MAX);
+        let first = Source::with_timeout(TICK);
+        first.token().blocking_wait();
+        saw(if watch::has_keeper() { "not yet" } else { "retired before" });
+        let second = Source::with_timeout(TICK);
+        second.token().blocking_wait();
+        let_time_pass();
+    });
+}

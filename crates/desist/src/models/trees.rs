@@ -1,0 +1,223 @@
+//! Cancels in trees and diamonds.
+
+use loom::thread;
+
+use super::{Count, Model, saw};
+use crate::node::plain::Plain;
+use crate::{Reason, Source, Token};
+
+#[test]
+fn loom_cancel_and_the_making_of_a_child() {
+    let outcomes = &["born live", "born cancelled"];
+    Model::exhaustive("cancel and the making of a child", outcomes).check(|| {
+        let parent = Source::new();
+        let token = parent.token();
+        let canceller = thread::spawn(move || parent.cancel_with(Reason::Shutdown));
+        let child = token.child();
+        saw(if child.is_cancelled() { "born cancelled" } else { "born live" });
+        canceller.join().unwrap();
+        assert_eq!(child.token().reason(), Some(Reason::Shutdown), "no child is missed");
+    });
+}
+
+#[test]
+fn loom_cancel_and_the_making_of_a_grandchild() {
+    let outcomes = &["born live", "born cancelled"];
+    Model::exhaustive("cancel and the making of a grandchild", outcomes).check(|| {
+        let root = Source::new();
+        let parent = root.child();
+        let token = root.token();
+        let canceller = thread::spawn(move || {
+            root.cancel();
+        });
+        let child = parent.child();
+        saw(if child.is_cancelled() { "born cancelled" } else { "born live" });
+        canceller.join().unwrap();
+        assert!(token.is_cancelled() && child.is_cancelled());
+    });
+}
+
+#[test]
+fn loom_a_second_cancel() {
+    Model::bounded("a second cancel", 3, &["the first won", "the second won"]).check(|| {
+        let source = Source::new();
+        let below = source.child().child();
+        let other = thread::spawn({
+            let (source, below) = (source.clone(), below.token());
+            move || {
+                let won = source.cancel_with(Reason::Superseded);
+                assert!(below.is_cancelled(), "nothing below is live, whoever won");
+                won
+            }
+        });
+        let won = source.cancel_with(Reason::Shutdown);
+        assert!(below.is_cancelled(), "nothing below is live, whoever won");
+        assert_ne!(won, other.join().unwrap(), "exactly one wins");
+        let reason = if won { Reason::Shutdown } else { Reason::Superseded };
+        assert_eq!(source.token().reason(), Some(reason));
+        assert_eq!(below.token().reason(), Some(reason));
+        saw(if won { "the first won" } else { "the second won" });
+    });
+}
+
+#[test]
+fn loom_cancels_above_and_below() {
+    let outcomes = &["by the parent", "by itself"];
+    Model::bounded("cancels above and below", 3, outcomes).check(|| {
+        let root = Source::new();
+        let middle = root.child();
+        let below = middle.child();
+        let other = thread::spawn({
+            let below = below.token();
+            move || {
+                middle.cancel_with(Reason::Superseded);
+                assert!(below.is_cancelled());
+            }
+        });
+        root.cancel_with(Reason::Shutdown);
+        assert!(below.is_cancelled(), "also what another walk marks");
+        other.join().unwrap();
+        saw(match below.token().reason() {
+            Some(Reason::Shutdown) => "by the parent",
+            Some(Reason::Superseded) => "by itself",
+            other => panic!("{other:?}"),
+        });
+    });
+}
+
+#[test]
+fn loom_cancel_and_linking() {
+    Model::bounded("cancel and linking", 3, &["by the first", "by the second"]).check(|| {
+        let first = Source::new();
+        let second = Source::new();
+        let tokens = [first.token(), second.token()];
+        let canceller = thread::spawn(move || first.cancel_with(Reason::Superseded));
+        let linked = Source::linked(&tokens);
+        second.cancel_with(Reason::Shutdown);
+        assert!(linked.is_cancelled());
+        canceller.join().unwrap();
+        saw(match linked.token().reason() {
+            Some(Reason::Superseded) => "by the first",
+            Some(Reason::Shutdown) => "by the second",
+            other => panic!("{other:?}"),
+        });
+    });
+}
+
+#[test]
+fn loom_two_cancels_and_linking() {
+    Model::bounded("two cancels and linking", 1, &["by the first", "by the second"]).check(|| {
+        let first = Source::new();
+        let second = Source::new();
+        let tokens = [first.token(), second.token()];
+        let cancellers = [(first, Reason::Superseded), (second, Reason::Shutdown)]
+            .map(|(source, reason)| thread::spawn(move || source.cancel_with(reason)));
+        let any = Token::any(&tokens);
+        let early = any.is_cancelled();
+        for canceller in cancellers {
+            assert!(canceller.join().unwrap());
+        }
+        assert!(any.is_cancelled());
+        let _ = early;
+        saw(match any.reason() {
+            Some(Reason::Superseded) => "by the first",
+            Some(Reason::Shutdown) => "by the second",
+            other => panic!("{other:?}"),
+        });
+    });
+}
+
+#[test]
+fn loom_linked_goes_while_a_parent_is_cancelled() {
+    let outcomes = &["cancelled", "live"];
+    Model::bounded("linked goes while a parent is cancelled", 3, outcomes).check(|| {
+        let first = Source::new();
+        let second = Source::new();
+        let linked = Source::linked([&first.token(), &second.token()]);
+        let canceller = thread::spawn(move || first.cancel());
+        saw(if linked.is_cancelled() { "cancelled" } else { "live" });
+        drop(linked);
+        drop(second);
+        canceller.join().unwrap();
+    });
+}
+
+/// `x` and `y` are below both roots, met in the opposite order by the two
+/// walks; each has a child, so that each walk meets the other one twice.
+#[test]
+fn loom_two_cancels_meet_twice_in_a_diamond() {
+    let outcomes = &["all by one", "shared"];
+    Model::bounded("two cancels meet twice", 2, outcomes).check(|| {
+        let left = Source::new();
+        let right = Source::new();
+        let x = Source::linked([&left.token(), &right.token()]);
+        let y = Source::linked([&right.token(), &left.token()]);
+        let calls = Count::new();
+        for signal in [&x, &y] {
+            let calls = calls.clone();
+            signal.token().on_cancel(move |_| calls.add()).detach();
+        }
+        let other = thread::spawn({
+            let (x, y) = (x.token(), y.token());
+            move || {
+                left.cancel_with(Reason::Superseded);
+                assert!(x.is_cancelled() && y.is_cancelled(), "nothing below is live");
+            }
+        });
+        right.cancel_with(Reason::Shutdown);
+        assert!(x.is_cancelled() && y.is_cancelled(), "nothing below is live");
+        other.join().unwrap();
+        assert_eq!(calls.get(), 2, "each once");
+        let same = x.token().reason() == y.token().reason();
+        saw(if same { "all by one" } else { "shared" });
+    });
+}
+
+/// The same with a wait inside a callback: whoever is called must find nobody
+/// live, also in the part that the other walk marks.
+#[test]
+fn loom_a_callback_finds_nobody_live() {
+    let outcomes = &["called by the left", "called by the right"];
+    Model::bounded("a callback finds nobody live", 2, outcomes).check(|| {
+        let left = Source::new();
+        let right = Source::new();
+        let joint = Source::linked([&left.token(), &right.token()]);
+        let below = joint.child();
+        let (token, written) = (below.token(), Plain::new());
+        let registration = right.token().on_cancel({
+            let written = written.clone();
+            move |_| {
+                assert!(token.is_cancelled(), "nobody below is live when a callback runs");
+                written.add();
+            }
+        });
+        let other = thread::spawn(move || left.cancel_with(Reason::Superseded));
+        right.cancel_with(Reason::Shutdown);
+        other.join().unwrap();
+        assert_eq!(written.get(), 1);
+        drop(registration);
+        saw(match joint.token().reason() {
+            Some(Reason::Superseded) => "called by the left",
+            _ => "called by the right",
+        });
+    });
+}
+
+#[test]
+fn loom_a_callback_that_comes_too_late_finds_nobody_live() {
+    let outcomes = &["registered", "called inline"];
+    Model::bounded("an inline callback finds nobody live", 3, outcomes).check(|| {
+        let source = Source::new();
+        let below = source.child();
+        let token = source.token();
+        let canceller = thread::spawn(move || source.cancel());
+        let canceller_id = canceller.thread().id();
+        let registration = token.on_cancel(move |_| {
+            assert!(below.is_cancelled(), "nobody below is live when a callback runs");
+            let inline = thread::current().id() != canceller_id;
+            saw(if inline { "called inline" } else { "registered" });
+        });
+        canceller.join().unwrap();
+        drop(registration);
+    });
+}

@@ -1,0 +1,75 @@
+//! What a model checker must know of memory: how many nodes and records there
+//! are, and that nobody comes to one that was freed.
+//!
+//! A freed node is checked and put aside instead: every word of it is written
+//! as only its sole owner may write it. So an access by another thread that is
+//! not ordered before the freeing is reported as the race it is, whether it
+//! came before or comes later; and a lock that was freed is never free again.
+
+use std::cell::RefCell;
+use std::ptr::NonNull;
+
+use super::Node;
+use super::alloc::dealloc_now;
+
+thread_local! {
+    // All threads of a model run on one thread of the system.
+    static ALIVE: RefCell<[isize; 2]> = const { RefCell::new([0; 2]) };
+    static GRAVES: RefCell<Vec<(NonNull<Node>, bool)>> = const { RefCell::new(Vec::new()) };
+}
+
+/// What is counted.
+#[derive(Clone, Copy)]
+pub(crate) enum Kind {
+    Node,
+    Record,
+}
+
+pub(crate) fn born(kind: Kind) {
+    ALIVE.with_borrow_mut(|alive| alive[kind as usize] += 1);
+}
+
+pub(crate) fn gone(kind: Kind) {
+    ALIVE.with_borrow_mut(|alive| alive[kind as usize] -= 1);
+}
+
+/// Before an execution begins.
+pub(crate) fn clear() {
+    ALIVE.set([0; 2]);
+    for (node, extended) in GRAVES.take() {
+        // SAFETY: I1: it was given up when it was buried, and the threads that
+        // could have come to it are over.
+        unsafe { dealloc_now(node, extended) };
+    }
+}
+
+/// After an execution: everything was freed.
+pub(crate) fn assert_all_freed() {
+    assert_eq!(ALIVE.take(), [0, 0], "nodes and records that nobody freed");
+}
+
+/// Takes a node out of use.
+///
+/// # Safety
+///
+/// I1: nobody needs the memory any more, and the node is empty.
+pub(super) unsafe fn bury(node: NonNull<Node>, extended: bool) {
+    gone(Kind::Node);
+    // SAFETY: I1: the node is the caller's. Through a pointer, because a thread
+    // that should not may hold a reference: that is what is looked for.
+    unsafe {
+        let this = node.as_ptr();
+        (*this).state.with_mut(|_| ());
+        (*this).ext.with_mut(|_| ());
+        (*this).life.with_mut(|_| ());
+        (*this).refs.with_mut(|_| ());
+        (*this).lock.freed();
+        (*this).entry.room.with_mut(|_| ());
+        (*this).parent.set((*this).parent.get());
+        (*this).walk.set((*this).walk.get());
+        (*this).aside.set((*this).aside.get());
+        (*this).flags.set((*this).flags.get());
+        (*this).list.set((*this).list.get());
+    }
+    GRAVES.with_borrow_mut(|graves| graves.push((node, extended)));
+}
