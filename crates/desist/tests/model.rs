@@ -7,6 +7,10 @@ mod common;
 mod operations;
 #[path = "model/reference.rs"]
 mod reference;
+#[path = "model/shared.rs"]
+mod shared;
+#[path = "model/strategy.rs"]
+mod strategy;
 #[path = "model/stress.rs"]
 mod stress;
 #[path = "model/world.rs"]
@@ -24,11 +28,11 @@ proptest! {
 
     #[test]
     fn any_sequence_of_operations_does_what_the_model_says(
-        operations in proptest::collection::vec(operations::operation(), 1..90),
+        steps in proptest::collection::vec(strategy::step(), 1..90),
     ) {
         let mut world = world::World::new();
-        for operation in &operations {
-            world.apply(operation);
+        for (by, operation) in &steps {
+            world.apply(*by, operation);
             world.compare();
         }
         world.end();

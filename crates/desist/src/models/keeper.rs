@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use loom::thread;
+
 use super::{IDLE, Model, TICK, saw};
 use crate::keeper::watch;
 use crate::{Reason, Source};
@@ -62,6 +64,21 @@ fn loom_a_callback_blocks_until_the_next_deadline() {
         first.token().blocking_wait();
         let prevented = registration.blocking_unregister();
         saw(if prevented { "taken back in time" } else { "called" });
+        let_time_pass();
+    });
+}
+
+#[test]
+fn loom_the_first_deadline_while_another_thread_asks() {
+    let outcomes = &["asked before", "asked after"];
+    Model::bounded("the first deadline while another asks", 1, outcomes).check(|| {
+        time_stands_still();
+        let source = Source::new();
+        let token = source.token();
+        let other = thread::spawn(move || token.deadline().is_some());
+        source.cancel_after(FAR);
+        saw(if other.join().unwrap() { "asked after" } else { "asked before" });
+        drop(source);
         let_time_pass();
     });
 }

@@ -21,6 +21,22 @@ pub(crate) struct Ext {
     pub(super) clock: Clock,
     pub(super) timer: Timer,
     pub(super) probe: Option<Probe>,
+    /// Written before the `Ext` is published, read by whoever finds it.
+    #[cfg(all(test, loom))]
+    made: super::plain::Plain,
+}
+
+impl Ext {
+    fn new(links: Vec<Link>, clock: Clock, probe: Option<Probe>) -> Self {
+        Self {
+            links,
+            clock,
+            timer: Timer::new(),
+            probe,
+            #[cfg(all(test, loom))]
+            made: super::plain::Plain::new(),
+        }
+    }
 }
 
 /// The link to a second or further parent. The entry comes first: a walk finds
@@ -92,7 +108,7 @@ impl Node {
         unsafe {
             (&raw mut (*whole).node).write(Self::blank(state, unit, EXT_INSIDE));
             let ext = &raw mut (*whole).ext;
-            ext.write(Ext { links, clock, timer: Timer::new(), probe });
+            ext.write(Ext::new(links, clock, probe));
             (*ext).timer.belongs_to(whole.cast());
             // Ordering: Relaxed: not shared yet.
             (*whole).node.ext.store(ext, Relaxed);
@@ -106,7 +122,12 @@ impl Node {
         // Ordering: Acquire pairs with the Release in `ext_or_new`.
         let ext = self.ext.load(Acquire);
         // SAFETY: I1: an `Ext` is made once and freed with its node.
-        unsafe { ext.as_ref() }
+        let ext = unsafe { ext.as_ref() };
+        #[cfg(all(test, loom))]
+        if let Some(ext) = ext {
+            ext.made.get();
+        }
+        ext
     }
 
     /// The `Ext`, made now where there is none: on the system's clock.
@@ -121,13 +142,10 @@ impl Node {
             if let Some(ext) = this.as_ref().ext() {
                 return ext;
             }
-            let ext = Box::into_raw(Box::new(Ext {
-                links: Vec::new(),
-                clock: Clock::system(),
-                timer: Timer::new(),
-                probe: None,
-            }));
+            let ext = Box::into_raw(Box::new(Ext::new(Vec::new(), Clock::system(), None)));
             (*ext).timer.belongs_to(this.as_ptr());
+            #[cfg(all(test, loom))]
+            (*ext).made.add();
             // Ordering: Release pairs with the Acquire in `ext`.
             this.as_ref().ext.store(ext, Release);
             &*ext

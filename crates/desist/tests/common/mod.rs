@@ -1,24 +1,29 @@
 //! Helpers that the test binaries share. Not every binary uses all of them.
-#![allow(dead_code)]
+#![allow(dead_code, unused_imports)]
 
 pub(crate) mod panics;
 pub(crate) mod race;
 pub(crate) mod wakers;
+mod watching;
 
 use std::any::Any;
 use std::error::Error;
 use std::fmt;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::pin::pin;
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::task::Poll;
 use std::thread;
 use std::time::Duration;
 
-use desist::{Cancelled, Token};
+use desist::Cancelled;
+
+pub(crate) use watching::{
+    Captured, Count, Log, Wakes, cause_of, counting, counting_in, detail_text, lock, poll_once,
+    poll_with,
+};
 
 /// How long a test waits for what must happen before it calls it a deadlock.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -60,11 +65,6 @@ fn watched<R: Send + 'static>(
     worker.join().unwrap_or_else(|panic| resume_unwind(panic))
 }
 
-/// A lock that a failed assertion elsewhere does not poison for everybody.
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// An event: closed at first, opened once, waited for by anybody.
 #[derive(Clone, Default)]
 pub(crate) struct Gate(Arc<(Mutex<bool>, Condvar)>);
@@ -92,75 +92,6 @@ impl Gate {
             .wait_timeout_while(open, PATIENCE, |open| !*open)
             .unwrap_or_else(PoisonError::into_inner);
         assert!(*open, "an event did not come within {PATIENCE:?}");
-    }
-}
-
-/// A count that several threads and callbacks share.
-#[derive(Clone, Default)]
-pub(crate) struct Count(Arc<AtomicUsize>);
-
-impl Count {
-    pub(crate) fn new() -> Self {
-        Self::default()
-    }
-
-    pub(crate) fn add(&self) {
-        self.next();
-    }
-
-    /// Adds one and returns how many there were before.
-    pub(crate) fn next(&self) -> usize {
-        self.0.fetch_add(1, Ordering::SeqCst)
-    }
-
-    pub(crate) fn get(&self) -> usize {
-        self.0.load(Ordering::SeqCst)
-    }
-}
-
-/// What happened, in order.
-pub(crate) struct Log<T>(Arc<Mutex<Vec<T>>>);
-
-impl<T> Clone for Log<T> {
-    fn clone(&self) -> Self {
-        Self(Arc::clone(&self.0))
-    }
-}
-
-impl<T> Default for Log<T> {
-    fn default() -> Self {
-        Self(Arc::default())
-    }
-}
-
-impl<T> Log<T> {
-    pub(crate) fn new() -> Self {
-        Self::default()
-    }
-
-    pub(crate) fn push(&self, entry: T) {
-        lock(&self.0).push(entry);
-    }
-
-    pub(crate) fn take(&self) -> Vec<T> {
-        std::mem::take(&mut *lock(&self.0))
-    }
-}
-
-/// A value that is captured somewhere: `held()` tells whether it still is.
-pub(crate) struct Captured(Arc<()>);
-
-impl Captured {
-    pub(crate) fn new() -> Self {
-        Self(Arc::new(()))
-    }
-
-    pub(crate) fn handle(&self) -> Arc<()> {
-        Arc::clone(&self.0)
-    }
-
-    pub(crate) fn held(&self) -> usize {
-        Arc::strong_count(&self.0) - 1
     }
 }
 
@@ -196,16 +127,6 @@ impl<F: FnMut() + Send + Sync> fmt::Display for DetailOnDrop<F> {
 
 impl<F: FnMut() + Send + Sync> Error for DetailOnDrop<F> {}
 
-/// Polls once with a waker that does nothing.
-pub(crate) fn poll_once<F: Future + ?Sized>(future: Pin<&mut F>) -> Poll<F::Output> {
-    poll_with(future, Waker::noop())
-}
-
-/// Polls once with this waker.
-pub(crate) fn poll_with<F: Future + ?Sized>(future: Pin<&mut F>, waker: &Waker) -> Poll<F::Output> {
-    future.poll(&mut Context::from_waker(waker))
-}
-
 /// Runs a future to its end on this thread.
 pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
     let mut future = pin!(future);
@@ -216,16 +137,6 @@ pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
         }
         thread::park_timeout(PATIENCE);
     }
-}
-
-/// The cause of a token that must be cancelled by now.
-pub(crate) fn cause_of(token: &Token) -> Cancelled {
-    token.cancellation().expect("the token is cancelled")
-}
-
-/// The text of the detail, if there is one.
-pub(crate) fn detail_text(cancelled: &Cancelled) -> Option<String> {
-    cancelled.detail().map(ToString::to_string)
 }
 
 /// Both are the very same event: reason, detail (the same object), place and instant.

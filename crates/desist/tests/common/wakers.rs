@@ -1,35 +1,10 @@
 //! Wakers: counting ones, and hostile ones with a hook at clone, wake and drop.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{RawWaker, RawWakerVTable, Wake, Waker};
 use std::thread::{self, Thread};
 
-/// Counts how often it was woken.
-#[derive(Default)]
-pub(crate) struct Wakes(AtomicUsize);
-
-impl Wakes {
-    pub(crate) fn get(&self) -> usize {
-        self.0.load(Ordering::SeqCst)
-    }
-}
-
-impl Wake for Wakes {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        self.0.fetch_add(1, Ordering::SeqCst);
-    }
-}
-
-/// A counter and the waker that moves it.
-pub(crate) fn counting() -> (Arc<Wakes>, Waker) {
-    let wakes = Arc::<Wakes>::default();
-    (Arc::clone(&wakes), Waker::from(wakes))
-}
+pub(crate) use super::watching::{Wakes, counting};
 
 struct Unpark(Thread);
 

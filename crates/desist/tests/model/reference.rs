@@ -36,6 +36,7 @@ pub(crate) struct Callback {
     pub(crate) held: bool,
     /// The source that it holds and cancels.
     pub(crate) cancels: Option<Id>,
+    pub(crate) panics: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -69,6 +70,8 @@ pub(crate) struct Cancel {
     pub(crate) own: Vec<usize>,
     /// The callbacks of those that its callbacks have cancelled.
     pub(crate) nested: Vec<usize>,
+    /// How many wakes there have been, ever, when the first of its own callbacks is called.
+    pub(crate) woken: usize,
 }
 
 impl Model {
@@ -106,39 +109,75 @@ impl Model {
         found
     }
 
+    /// Above it, each once.
+    fn ancestors(&self, of: Id) -> Vec<Id> {
+        let mut found = self.signals[of].parents.clone();
+        let mut next = 0;
+        while next < found.len() {
+            for parent in &self.signals[found[next]].parents {
+                if !found.contains(parent) {
+                    found.push(*parent);
+                }
+            }
+            next += 1;
+        }
+        found
+    }
+
     pub(crate) fn is_ancestor(&self, above: Id, below: Id) -> bool {
-        self.signals[below]
-            .parents
-            .iter()
-            .any(|parent| *parent == above || self.is_ancestor(above, *parent))
+        self.ancestors(below).contains(&above)
+    }
+
+    /// What each is given by itself and by its parents, in the order of their numbers: parents come
+    /// before their children.
+    fn inherited<T: Copy>(&self, own: impl Fn(&Signal) -> T, both: impl Fn(T, T) -> T) -> Vec<T> {
+        let mut all: Vec<T> = Vec::new();
+        for signal in &self.signals {
+            let parents = signal.parents.iter().map(|parent| all[*parent]);
+            all.push(parents.fold(own(signal), &both));
+        }
+        all
+    }
+
+    pub(crate) fn who_can_be_cancelled(&self) -> Vec<bool> {
+        let own = |signal: &Signal| {
+            signal.cause.is_some() || signal.sources > 0 || signal.armed.is_some()
+        };
+        self.inherited(own, |own, inherited| own || inherited)
     }
 
     pub(crate) fn can_be_cancelled(&self, id: Id) -> bool {
-        let signal = &self.signals[id];
-        signal.cause.is_some()
-            || signal.sources > 0
-            || signal.armed.is_some()
-            || signal.parents.iter().any(|parent| self.can_be_cancelled(*parent))
+        self.who_can_be_cancelled()[id]
     }
 
-    /// The earliest, own or inherited.
-    pub(crate) fn deadline(&self, id: Id) -> Option<u64> {
-        let signal = &self.signals[id];
-        let inherited = signal.parents.iter().filter_map(|parent| self.deadline(*parent));
-        inherited.chain(signal.armed).min()
+    /// The earliest of each, own or inherited.
+    pub(crate) fn deadlines(&self) -> Vec<Option<u64>> {
+        let earlier = |own: Option<u64>, inherited| own.into_iter().chain(inherited).min();
+        self.inherited(|signal| signal.armed, earlier)
     }
 
-    /// Somebody can see it: a handle, a held registration, a live descendant that is seen.
-    pub(crate) fn visible(&self, id: Id) -> bool {
-        let signal = &self.signals[id];
-        signal.sources + signal.tokens > 0
-            || self.callbacks.iter().any(|callback| callback.held && callback.on == Some(id))
-            || self.children(id).any(|child| self.live(child) && self.visible(child))
+    /// Those that somebody can see: by a handle, a held registration, a live descendant that is
+    /// seen. Children have higher numbers than their parents.
+    pub(crate) fn visible(&self) -> Vec<bool> {
+        let mut visible: Vec<bool> =
+            self.signals.iter().map(|signal| signal.sources + signal.tokens > 0).collect();
+        for callback in &self.callbacks {
+            if let (true, Some(on)) = (callback.held, callback.on) {
+                visible[on] = true;
+            }
+        }
+        for id in (0..self.signals.len()).rev() {
+            if visible[id] && self.live(id) {
+                self.signals[id].parents.iter().for_each(|parent| visible[*parent] = true);
+            }
+        }
+        visible
     }
 
     pub(crate) fn cancel(&mut self, id: Id, why: Why) -> Option<Cancel> {
         let mut cancel = Cancel::default();
         cancel.own = self.mark(id, &why)?;
+        cancel.woken = self.waits.iter().flat_map(|wait| wait.wakes).sum();
         cancel.nested = self.follow(cancel.own.clone());
         Some(cancel)
     }
@@ -203,8 +242,9 @@ impl Model {
             }
         }
         loop {
+            let visible = self.visible();
             let unseen: Vec<Id> =
-                (0..self.signals.len()).filter(|id| self.live(*id) && !self.visible(*id)).collect();
+                (0..self.signals.len()).filter(|id| self.live(*id) && !visible[*id]).collect();
             for id in &unseen {
                 self.signals[*id].armed = None;
             }

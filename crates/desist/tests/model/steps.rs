@@ -2,6 +2,17 @@
 
 use super::*;
 
+/// Moves the handle that is meant, if there is any, from the one to the other.
+fn hand_over<T>(
+    hands: &mut [Hand; OWNERS],
+    of: impl Fn(&mut Hand) -> &mut Vec<T>,
+    [from, to]: [usize; 2],
+    number: usize,
+) {
+    let handle = take(of(&mut hands[from]), number);
+    of(&mut hands[to]).extend(handle);
+}
+
 impl World {
     pub(super) fn linked(&mut self, numbers: &[usize]) {
         let list: Vec<(Token, Option<Id>)> = numbers.iter().map(|n| self.token(*n)).collect();
@@ -46,20 +57,31 @@ impl World {
         let (token, on) = self.token(number);
         let can = on.is_some_and(|id| self.model.can_be_cancelled(id));
         let other = match then {
-            Then::Cancel(number) if can && !self.sources.is_empty() => Some(self.source(number)),
+            Then::Cancel(number)
+                if can && self.owner(|hand| !hand.sources.is_empty()).is_some() =>
+            {
+                Some(self.source(number))
+            }
             _ => None,
         };
+        let panics = matches!(then, Then::Panic);
         let index = self.model.callbacks.len();
         let captured = Captured::new();
         let cancels = other.as_ref().map(|(_, id)| *id);
-        let (called, handle) = (self.called.clone(), captured.handle());
+        let (called, woken) = (self.called.clone(), self.woken.clone());
+        let handle = captured.handle();
         let source = other.map(|(source, _)| source);
-        let registration = token.on_cancel(move |_| {
-            let _handle = handle;
-            called.push(index);
-            if let Some(source) = source {
-                source.cancel_with(NESTED);
-            }
+        let registration = outcome(|| {
+            token.on_cancel(move |_| {
+                let _handle = handle;
+                called.push(Call { callback: index, woken: woken.get() });
+                if let Some(source) = source {
+                    source.cancel_with(NESTED);
+                }
+                if panics {
+                    resume_unwind(Box::new(Planned(index)));
+                }
+            })
         });
         let cancelled = on.is_some_and(|id| !self.model.live(id));
         if let Some(id) = cancels {
@@ -70,13 +92,75 @@ impl World {
             Some(_) if cancelled => State::Run,
             Some(_) => State::Registered,
         };
-        self.model.callbacks.push(Callback { on, state, held: true, cancels });
+        self.model.callbacks.push(Callback { on, state, held: true, cancels, panics });
         self.captured.push(captured);
-        self.registrations.push((registration, index));
-        if cancelled {
+        let cancel = cancelled.then(|| {
             let nested = self.model.follow(vec![index]);
-            let cancel = Cancel { own: vec![index], nested };
-            self.check_calls(&Model::default(), &[cancel]);
+            Cancel { own: vec![index], nested, woken: 0 }
+        });
+        let registration =
+            self.check_outcome(registration, &Model::default(), &Vec::from_iter(cancel));
+        match registration {
+            Some(registration) => self.hand().registrations.push((registration, index)),
+            None => self.model.callbacks[index].held = false,
+        }
+    }
+
+    pub(super) fn scope(&mut self, number: usize, then: Then) {
+        let (token, on) = self.token(number);
+        let source = match then {
+            Then::Cancel(number) => Some(self.source(number)),
+            Then::Nothing | Then::Panic => None,
+        };
+        let panics = matches!(then, Then::Panic);
+        let index = self.model.callbacks.len();
+        let before = self.parents();
+        let cancelled = on.is_some_and(|id| !self.model.live(id));
+        let state = if cancelled { State::Run } else { State::Registered };
+        self.model.callbacks.push(Callback { on, state, held: true, cancels: None, panics: false });
+        self.captured.push(Captured::new());
+        let mut cancels = Vec::new();
+        if cancelled {
+            cancels.push(Cancel { own: vec![index], ..Cancel::default() });
+        }
+        if let Some((_, id)) = &source {
+            cancels.extend(self.model.cancel(*id, (Reason::Requested, Some(NESTED.to_owned()))));
+        }
+        let (called, woken) = (&self.called, &self.woken);
+        let returned = outcome(|| {
+            token.while_registered(
+                |_| called.push(Call { callback: index, woken: woken.get() }),
+                || {
+                    if let Some((source, _)) = source {
+                        source.cancel_with(NESTED);
+                    }
+                    if panics {
+                        resume_unwind(Box::new(Planned(index)));
+                    }
+                },
+            );
+        });
+        if panics {
+            assert_eq!(returned, Err(index), "the panic of the body comes out");
+            self.check_calls(&before, &cancels);
+        } else {
+            self.check_outcome(returned, &before, &cancels);
+        }
+        self.take_back(index);
+    }
+
+    pub(super) fn pass(&mut self, what: Handle, number: usize, to: usize) {
+        let by = self.by;
+        match what {
+            Handle::Source => {
+                hand_over(&mut self.hands, |hand| &mut hand.sources, [by, to], number)
+            }
+            Handle::Token => hand_over(&mut self.hands, |hand| &mut hand.tokens, [by, to], number),
+            Handle::Guard => hand_over(&mut self.hands, |hand| &mut hand.guards, [by, to], number),
+            Handle::Registration => {
+                hand_over(&mut self.hands, |hand| &mut hand.registrations, [by, to], number);
+            }
+            Handle::Wait => hand_over(&mut self.hands, |hand| &mut hand.waits, [by, to], number),
         }
     }
 
@@ -92,10 +176,9 @@ impl World {
     }
 
     pub(super) fn unregister(&mut self, number: usize, way: Way) {
-        let Some(index) = pick(&self.registrations, number) else {
+        let Some((registration, callback)) = take(&mut self.hand().registrations, number) else {
             return;
         };
-        let (registration, callback) = self.registrations.swap_remove(index);
         let on = self.model.callbacks[callback].on;
         let could_come = on.is_some_and(|id| self.model.can_be_cancelled(id));
         let expected = self.take_back(callback);
@@ -126,7 +209,9 @@ impl World {
         if let Some(id) = on {
             self.model.signals[id].tokens += 1;
         }
-        let (first, second) = (counting(), counting());
+        let (first, second) = (counting_in(&self.woken), counting_in(&self.woken));
+        let index = self.waiters.len();
+        self.hand().waits.push(index);
         self.waiters.push(Waiter {
             future: Some(future),
             fused: matches!(form, Form::Owned),
@@ -138,7 +223,8 @@ impl World {
     }
 
     pub(super) fn poll(&mut self, number: usize, other: bool) {
-        let Some(index) = pick(&self.waiters, number) else {
+        let waits = &self.hands[self.by].waits;
+        let Some(index) = pick(waits, number).map(|place| waits[place]) else {
             return;
         };
         let waiter = &mut self.waiters[index];
@@ -179,11 +265,11 @@ impl World {
         let before = self.parents();
         if steps == 0 {
             let cancel = self.model.cancel(id, (Reason::Deadline, None));
-            match by_instant && self.timed(Some(id)) {
+            let armed = outcome(|| match by_instant && self.timed(Some(id)) {
                 true => source.cancel_at(self.clock.now()),
                 false => source.cancel_after(Duration::ZERO),
-            }
-            self.check_calls(&before, &[cancel.unwrap_or_default()]);
+            });
+            self.check_outcome(armed, &before, &[cancel.unwrap_or_default()]);
         } else if self.timed(Some(id)) {
             self.model.signals[id].armed = self.model.live(id).then_some(at);
             match by_instant {
@@ -202,6 +288,7 @@ impl World {
             self.model.sweep();
         }
         self.model.now = until;
+        // Panics of what a deadline calls end there.
         self.clock.advance(Duration::from_millis(millis));
         self.check_calls(&before, &cancels);
     }
@@ -209,35 +296,35 @@ impl World {
     /// Everything that can be asked gives the answer of the model.
     pub(crate) fn compare(&self) {
         assert!(self.called.take().is_empty(), "a callback was called for nothing");
-        for (token, id) in &self.tokens {
+        let (can, deadlines) = (self.model.who_can_be_cancelled(), self.model.deadlines());
+        let compare = |token: &Token, id: Id| self.compare_token(token, id, can[id], deadlines[id]);
+        for (token, id) in self.all_tokens() {
             match id {
-                Some(id) => self.compare_token(token, *id),
+                Some(id) => compare(token, *id),
                 None => {
                     assert!(!token.is_cancelled() && !token.can_be_cancelled());
                     assert_eq!((token, token.deadline()), (&Token::never(), None));
                 }
             }
         }
-        for (source, id) in &self.sources {
+        for (source, id) in self.hands.iter().flat_map(|hand| &hand.sources) {
             assert_eq!(source.is_cancelled(), !self.model.live(*id));
-            self.compare_token(&source.token(), *id);
+            compare(&source.token(), *id);
         }
         for (waiter, wait) in self.waiters.iter().zip(&self.model.waits) {
             let wakes = waiter.wakes.each_ref().map(|wakes| wakes.get());
             assert_eq!(wakes, wait.wakes, "how often a waker was woken");
         }
         for (captured, callback) in self.captured.iter().zip(&self.model.callbacks) {
-            let could_come = callback.on.is_some_and(|id| self.model.can_be_cancelled(id));
+            let could_come = callback.on.is_some_and(|id| can[id]);
             let expected = usize::from(callback.state == State::Registered);
             // When a callback is dropped whose call can never come is not said.
             if expected == 0 || could_come {
                 assert_eq!(captured.held(), expected, "{:?}", callback.state);
             }
         }
-        for pair in self.tokens.windows(2) {
-            let [(left, left_id), (right, right_id)] = pair else {
-                unreachable!("windows of two");
-            };
+        for ((left, left_id), (right, right_id)) in self.all_tokens().zip(self.all_tokens().skip(1))
+        {
             let cancelled = left.is_cancelled() && right.is_cancelled();
             if left_id == right_id || !cancelled {
                 assert_eq!(left == right, left_id == right_id);
@@ -245,11 +332,11 @@ impl World {
         }
     }
 
-    fn compare_token(&self, token: &Token, id: Id) {
+    fn compare_token(&self, token: &Token, id: Id, can: bool, deadline: Option<u64>) {
         let signal = &self.model.signals[id];
         assert_eq!(token.is_cancelled(), signal.cause.is_some());
         assert_eq!(token.check().is_err(), signal.cause.is_some());
-        assert_eq!(token.can_be_cancelled(), self.model.can_be_cancelled(id));
+        assert_eq!(token.can_be_cancelled(), can);
         if let Some(expected) = &signal.cause {
             let cause = cause_of(token);
             assert_eq!(token.reason(), Some(expected.0));
@@ -257,7 +344,7 @@ impl World {
             return;
         }
         assert_eq!(token.reason(), None);
-        match (token.deadline(), self.model.deadline(id)) {
+        match (token.deadline(), deadline) {
             (None, None) => assert_eq!(token.remaining(), None),
             (Some(seen), Some(at)) => {
                 let exact = self.begin + Duration::from_millis(at);
@@ -276,18 +363,22 @@ impl World {
             self.drop_wait(index);
             self.model.sweep();
         }
-        while !self.sources.is_empty() || !self.tokens.is_empty() {
-            self.apply(&Operation::DropToken(self.sources.len()));
-            self.apply(&Operation::DropSource(self.tokens.len()));
-            self.compare();
+        for by in 0..OWNERS {
+            while !self.hands[by].sources.is_empty() || !self.hands[by].tokens.is_empty() {
+                self.apply(by, &Operation::DropToken(self.hands[by].sources.len()));
+                self.apply(by, &Operation::DropSource(self.hands[by].tokens.len()));
+                self.compare();
+            }
         }
-        while !self.registrations.is_empty() {
-            self.apply(&Operation::DropRegistration(7));
-            self.compare();
-        }
-        while !self.guards.is_empty() {
-            self.apply(&Operation::DisarmGuard(7));
-            self.apply(&Operation::DropSource(7));
+        for by in 0..OWNERS {
+            while !self.hands[by].registrations.is_empty() {
+                self.apply(by, &Operation::DropRegistration(7));
+                self.compare();
+            }
+            while !self.hands[by].guards.is_empty() {
+                self.apply(by, &Operation::DisarmGuard(7));
+                self.apply(by, &Operation::DropSource(7));
+            }
         }
         for captured in &self.captured {
             assert_eq!(captured.held(), 0, "a callback is left over");

@@ -1,6 +1,7 @@
 //! The real signals beside the model: each operation is done to both, and both are compared.
 
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Poll, Waker};
@@ -9,9 +10,10 @@ use std::time::{Duration, Instant};
 use desist::testing::ManualClock;
 use desist::{Cancelled, Cause, Guard, Reason, Registration, Source, Token};
 
-use crate::common::wakers::{Wakes, counting};
-use crate::common::{Captured, Log, cause_of, detail_text, poll_once, poll_with};
-use crate::operations::{Form, Operation, Then, Way, Why};
+use crate::common::{
+    Captured, Count, Log, Wakes, cause_of, counting_in, detail_text, poll_once, poll_with,
+};
+use crate::operations::{Form, Handle, OWNERS, Operation, Then, Way, Why};
 use crate::reference::{self, Callback, Cancel, Id, Model, NESTED, State, Waiting};
 
 const REASONS: [Reason; 10] = [
@@ -38,22 +40,56 @@ struct Waiter {
     wakers: [Waker; 2],
 }
 
-pub(crate) struct World {
-    clock: ManualClock,
-    begin: Instant,
-    model: Model,
+/// What one owner holds.
+#[derive(Default)]
+struct Hand {
     sources: Vec<(Source, Id)>,
     tokens: Vec<(Token, Option<Id>)>,
     guards: Vec<(Guard, Id)>,
     registrations: Vec<(Registration, usize)>,
+    /// The numbers of waiters.
+    waits: Vec<usize>,
+}
+
+/// A callback was called, when there had been so many wakes.
+struct Call {
+    callback: usize,
+    woken: usize,
+}
+
+pub(crate) struct World {
+    clock: ManualClock,
+    begin: Instant,
+    model: Model,
+    hands: [Hand; OWNERS],
+    /// Whose turn it is.
+    by: usize,
     waiters: Vec<Waiter>,
     captured: Vec<Captured>,
-    called: Log<usize>,
+    called: Log<Call>,
+    /// Of all wakers together.
+    woken: Count,
+}
+
+/// What a callback panics with: its number. No panic hook hears of it.
+struct Planned(usize);
+
+/// Runs what may call callbacks; if the panic of one comes out, that is its number.
+fn outcome<R>(body: impl FnOnce() -> R) -> Result<R, usize> {
+    catch_unwind(AssertUnwindSafe(body)).map_err(|panic| match panic.downcast::<Planned>() {
+        Ok(planned) => planned.0,
+        Err(other) => resume_unwind(other),
+    })
 }
 
 /// The place of the handle that is meant, if there is any.
 fn pick<T>(among: &[T], number: usize) -> Option<usize> {
     number.checked_rem(among.len())
+}
+
+/// Takes the handle that is meant, if there is any.
+fn take<T>(among: &mut Vec<T>, number: usize) -> Option<T> {
+    pick(among, number).map(|index| among.swap_remove(index))
 }
 
 impl World {
@@ -63,45 +99,54 @@ impl World {
             begin: clock.now(),
             clock,
             model: Model::default(),
-            sources: Vec::new(),
-            tokens: Vec::new(),
-            guards: Vec::new(),
-            registrations: Vec::new(),
+            hands: Default::default(),
+            by: 0,
             waiters: Vec::new(),
             captured: Vec::new(),
             called: Log::new(),
+            woken: Count::new(),
         }
     }
 
     fn add_source(&mut self, source: Source, id: Id) {
         self.model.signals[id].sources += 1;
-        self.sources.push((source, id));
+        self.hand().sources.push((source, id));
     }
 
     fn add_token(&mut self, token: Token, id: Option<Id>) {
         if let Some(id) = id {
             self.model.signals[id].tokens += 1;
         }
-        self.tokens.push((token, id));
+        self.hand().tokens.push((token, id));
     }
 
-    /// The token of this number; if there is none, one of a new source.
+    fn hand(&mut self) -> &mut Hand {
+        &mut self.hands[self.by]
+    }
+
+    /// The one whose turn it is, or the next one of whom this is true.
+    fn owner(&self, that: impl Fn(&Hand) -> bool) -> Option<usize> {
+        (0..OWNERS).map(|next| (self.by + next) % OWNERS).find(|owner| that(&self.hands[*owner]))
+    }
+
+    /// The token of this number, somebody else's if need be; if there is none, a new one.
     fn token(&mut self, number: usize) -> (Token, Option<Id>) {
-        if self.tokens.is_empty() {
-            self.apply(&Operation::NewSource);
-            self.apply(&Operation::TokenOf(number));
-        }
-        let index = pick(&self.tokens, number).expect("there is one");
-        self.tokens[index].clone()
+        let owner = self.owner(|hand| !hand.tokens.is_empty()).unwrap_or_else(|| {
+            self.act(&Operation::TokenOf(number));
+            self.by
+        });
+        let tokens = &self.hands[owner].tokens;
+        tokens[pick(tokens, number).expect("there is one")].clone()
     }
 
-    /// The source of this number; if there is none, a new one.
+    /// The source of this number, somebody else's if need be; if there is none, a new one.
     fn source(&mut self, number: usize) -> (Source, Id) {
-        if self.sources.is_empty() {
-            self.apply(&Operation::NewSource);
-        }
-        let index = pick(&self.sources, number).expect("there is one");
-        self.sources[index].clone()
+        let owner = self.owner(|hand| !hand.sources.is_empty()).unwrap_or_else(|| {
+            self.act(&Operation::NewSource);
+            self.by
+        });
+        let sources = &self.hands[owner].sources;
+        sources[pick(sources, number).expect("there is one")].clone()
     }
 
     fn timed(&self, id: Option<Id>) -> bool {
@@ -121,7 +166,12 @@ impl World {
         Duration::from_millis(at - self.model.now)
     }
 
-    pub(crate) fn apply(&mut self, operation: &Operation) {
+    pub(crate) fn apply(&mut self, by: usize, operation: &Operation) {
+        self.by = by % OWNERS;
+        self.act(operation);
+    }
+
+    fn act(&mut self, operation: &Operation) {
         match operation {
             Operation::NewSource => {
                 let id = self.model.add(&[], true);
@@ -151,15 +201,13 @@ impl World {
                 self.add_token(token, id);
             }
             Operation::DropSource(number) => {
-                if let Some(index) = pick(&self.sources, *number) {
-                    let (source, id) = self.sources.swap_remove(index);
+                if let Some((source, id)) = take(&mut self.hand().sources, *number) {
                     self.model.signals[id].sources -= 1;
                     drop(source);
                 }
             }
             Operation::DropToken(number) => {
-                if let Some(index) = pick(&self.tokens, *number) {
-                    let (token, id) = self.tokens.swap_remove(index);
+                if let Some((token, id)) = take(&mut self.hand().tokens, *number) {
                     if let Some(id) = id {
                         self.model.signals[id].tokens -= 1;
                     }
@@ -215,27 +263,31 @@ impl World {
             Operation::OnCancel(number, then) => self.on_cancel(*number, *then),
             Operation::Unregister(number, way) => self.unregister(*number, *way),
             Operation::DropRegistration(number) => {
-                if let Some(index) = pick(&self.registrations, *number) {
-                    let (registration, callback) = self.registrations.swap_remove(index);
+                if let Some((registration, callback)) =
+                    take(&mut self.hand().registrations, *number)
+                {
                     self.take_back(callback);
                     drop(registration);
                 }
             }
             Operation::Detach(number) => {
-                if let Some(index) = pick(&self.registrations, *number) {
+                if let Some((registration, callback)) =
+                    take(&mut self.hand().registrations, *number)
+                {
                     // One that holds a source could keep its own tree; it is dropped instead.
-                    if self.model.callbacks[self.registrations[index].1].cancels.is_some() {
-                        return self.apply(&Operation::DropRegistration(index));
+                    if self.model.callbacks[callback].cancels.is_some() {
+                        self.take_back(callback);
+                        drop(registration);
+                    } else {
+                        self.model.callbacks[callback].held = false;
+                        registration.detach();
                     }
-                    let (registration, callback) = self.registrations.swap_remove(index);
-                    self.model.callbacks[callback].held = false;
-                    registration.detach();
                 }
             }
             Operation::Wait(number, form) => self.wait(*number, *form),
             Operation::Poll(number, other) => self.poll(*number, *other),
             Operation::DropWait(number) => {
-                if let Some(index) = pick(&self.waiters, *number) {
+                if let Some(index) = take(&mut self.hand().waits, *number) {
                     self.drop_wait(index);
                 }
             }
@@ -243,23 +295,21 @@ impl World {
                 let (source, id) = self.source(*number);
                 let guard = if *owned { source.into_guard() } else { source.guard() };
                 self.model.signals[id].sources += 1;
-                self.guards.push((guard, id));
+                self.hand().guards.push((guard, id));
             }
             Operation::DropGuard(number) => {
-                if let Some(index) = pick(&self.guards, *number) {
-                    let (guard, id) = self.guards.swap_remove(index);
+                if let Some((guard, id)) = take(&mut self.hand().guards, *number) {
                     let before = self.parents();
                     let cancel = self.model.cancel(id, (Reason::Dropped, None));
                     self.model.signals[id].sources -= 1;
-                    drop(guard);
-                    self.check_calls(&before, &[cancel.unwrap_or_default()]);
+                    let dropped = outcome(|| drop(guard));
+                    self.check_outcome(dropped, &before, &[cancel.unwrap_or_default()]);
                 }
             }
             Operation::DisarmGuard(number) => {
-                if let Some(index) = pick(&self.guards, *number) {
-                    let (guard, id) = self.guards.swap_remove(index);
+                if let Some((guard, id)) = take(&mut self.hand().guards, *number) {
                     assert_eq!(guard.token(), self.token_of(id, guard.token()));
-                    self.sources.push((guard.disarm(), id));
+                    self.hand().sources.push((guard.disarm(), id));
                 }
             }
             Operation::Cancel(number, why) => {
@@ -267,12 +317,13 @@ impl World {
                 let (cause, expected) = self.cause(*why);
                 let before = self.parents();
                 let cancel = self.model.cancel(id, expected);
-                let won = match why {
+                let expected = cancel.is_some();
+                let won = outcome(|| match why {
                     Why::Plainly => source.cancel(),
                     _ => source.cancel_with(cause),
-                };
-                assert_eq!(won, cancel.is_some());
-                self.check_calls(&before, &[cancel.unwrap_or_default()]);
+                });
+                let won = self.check_outcome(won, &before, &[cancel.unwrap_or_default()]);
+                assert_eq!(won.unwrap_or(expected), expected);
             }
             Operation::Arm(number, steps, by_instant) => self.arm(*number, *steps, *by_instant),
             Operation::ArmEndless(number) => {
@@ -286,13 +337,19 @@ impl World {
                 self.model.signals[id].armed = None;
             }
             Operation::Advance(steps) => self.advance(u64::from(steps % 30) * 10),
+            Operation::Scope(number, then) => self.scope(*number, *then),
+            Operation::Pass(what, number, to) => self.pass(*what, *number, *to % OWNERS),
         }
         self.model.sweep();
     }
 
+    fn all_tokens(&self) -> impl Iterator<Item = &(Token, Option<Id>)> {
+        self.hands.iter().flat_map(|hand| &hand.tokens)
+    }
+
     /// Any other token of the same signal, or this one.
     fn token_of(&self, id: Id, or: Token) -> Token {
-        let other = self.tokens.iter().find(|(_, of)| *of == Some(id));
+        let other = self.all_tokens().find(|(_, of)| *of == Some(id));
         other.map_or(or, |(token, _)| token.clone())
     }
 
@@ -311,7 +368,8 @@ impl World {
                 (cause, (reason(number), Some(text)))
             }
             Why::LikeToken(number) => {
-                let token = pick(&self.tokens, number).map(|index| &self.tokens[index].0);
+                let tokens = &self.hands[self.by].tokens;
+                let token = pick(tokens, number).map(|index| &tokens[index].0);
                 match token.and_then(Token::cancellation) {
                     Some(other) => {
                         let expected = (other.reason(), Some(other.to_string()));
@@ -332,9 +390,23 @@ impl World {
         before
     }
 
+    /// What was called is what had to be, and the first panic of a callback came out of it.
+    fn check_outcome<R>(
+        &self,
+        outcome: Result<R, usize>,
+        before: &Model,
+        cancels: &[Cancel],
+    ) -> Option<R> {
+        let first = self.check_calls(before, cancels);
+        assert_eq!(outcome.as_ref().err().copied(), first, "the first panic comes out");
+        outcome.ok()
+    }
+
     /// The callbacks that were called are those that the cancels say, in an order that is promised.
-    fn check_calls(&self, before: &Model, cancels: &[Cancel]) {
-        let called = self.called.take();
+    /// Returns the first of them that panicked.
+    fn check_calls(&self, before: &Model, cancels: &[Cancel]) -> Option<usize> {
+        let calls = self.called.take();
+        let called: Vec<usize> = calls.iter().map(|call| call.callback).collect();
         let mut rest = called.as_slice();
         for cancel in cancels {
             let length = cancel.own.len() + cancel.nested.len();
@@ -346,6 +418,9 @@ impl World {
             let mut expected = [cancel.own.as_slice(), &cancel.nested].concat();
             expected.sort_unstable();
             assert_eq!(sorted, expected, "the callbacks that were called");
+            for call in calls.iter().filter(|call| cancel.own.contains(&call.callback)) {
+                assert!(call.woken >= cancel.woken, "called before everybody was woken");
+            }
             for (place, early) in part.iter().enumerate() {
                 for late in &part[place + 1..] {
                     let on = [*early, *late].map(|index| self.model.callbacks[index].on);
@@ -358,6 +433,7 @@ impl World {
             }
         }
         assert!(rest.is_empty(), "called {called:?}, expected {cancels:?}");
+        called.iter().copied().find(|index| self.model.callbacks[*index].panics)
     }
 }
 
