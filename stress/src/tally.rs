@@ -1,0 +1,121 @@
+//! How much was done, for the line of each minute.
+
+use std::sync::atomic::AtomicI64;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+
+use crate::heap;
+use crate::worker::{DONE, OPERATIONS};
+
+/// One number. Relaxed, so that counting orders no two threads.
+#[derive(Default)]
+pub(crate) struct Counter(AtomicU64);
+
+impl Counter {
+    pub(crate) const fn zero() -> Self {
+        Self(AtomicU64::new(0))
+    }
+
+    pub(crate) fn add(&self) {
+        self.0.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn add_many(&self, number: u64) {
+        self.0.fetch_add(number, Relaxed);
+    }
+
+    pub(crate) fn raise_to(&self, number: u64) {
+        self.0.fetch_max(number, Relaxed);
+    }
+
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
+pub(crate) static ROUNDS: Counter = Counter::zero();
+pub(crate) static SIGNALS: Counter = Counter::zero();
+pub(crate) static CANCELS: Counter = Counter::zero();
+pub(crate) static WON: Counter = Counter::zero();
+pub(crate) static ARMED: Counter = Counter::zero();
+pub(crate) static FIRED: Counter = Counter::zero();
+pub(crate) static CALLED: Counter = Counter::zero();
+pub(crate) static PREVENTED: Counter = Counter::zero();
+pub(crate) static WAKES: Counter = Counter::zero();
+pub(crate) static PANICS: Counter = Counter::zero();
+pub(crate) static FORGOTTEN: Counter = Counter::zero();
+pub(crate) static FORGOTTEN_BYTES: Counter = Counter::zero();
+pub(crate) static THREADS: Counter = Counter::zero();
+pub(crate) static STORMS: Counter = Counter::zero();
+pub(crate) static RETIREMENTS: Counter = Counter::zero();
+pub(crate) static HEAP_CHECKS: Counter = Counter::zero();
+/// The most signals that were held at once.
+pub(crate) static PEAK: Counter = Counter::zero();
+/// How late the latest deadline was, in microseconds.
+pub(crate) static LATEST: Counter = Counter::zero();
+
+/// A number that goes up and down.
+pub(crate) struct Gauge(AtomicI64);
+
+impl Gauge {
+    const fn new() -> Self {
+        Self(AtomicI64::new(0))
+    }
+
+    pub(crate) fn up(&self) -> i64 {
+        self.0.fetch_add(1, Relaxed) + 1
+    }
+
+    pub(crate) fn down(&self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+
+    pub(crate) fn get(&self) -> i64 {
+        self.0.load(Relaxed)
+    }
+}
+
+/// Signals that somebody holds.
+pub(crate) static HELD: Gauge = Gauge::new();
+/// Values that callbacks, details and futures captured, and that still live.
+pub(crate) static CAPTURED: Gauge = Gauge::new();
+
+/// What was done so far, in one line.
+pub(crate) fn line(minute: u32, seed: u64) -> String {
+    format!("stress: minute {minute}: {}; seed {seed}", totals())
+}
+
+fn totals() -> String {
+    let operations: u64 = DONE.iter().map(Counter::get).sum();
+    format!(
+        "{} rounds, {operations} operations, {} threads, {} signals (at most {} held), \
+         {} cancels ({} won), {} deadlines armed, {} fired (the latest after {:.1} ms), \
+         {} callbacks called, {} prevented, {} wakes, {} panics injected, {} futures forgotten, \
+         {} storms, {} retirements, heap compared {} times, at most {} KiB",
+        ROUNDS.get(),
+        THREADS.get(),
+        SIGNALS.get(),
+        PEAK.get(),
+        CANCELS.get(),
+        WON.get(),
+        ARMED.get(),
+        FIRED.get(),
+        LATEST.get() as f64 / 1000.0,
+        CALLED.get(),
+        PREVENTED.get(),
+        WAKES.get(),
+        PANICS.get(),
+        FORGOTTEN.get(),
+        STORMS.get(),
+        RETIREMENTS.get(),
+        HEAP_CHECKS.get(),
+        heap::peak_kib(),
+    )
+}
+
+/// All that was done, each operation by its name.
+pub(crate) fn summary(seed: u64) -> String {
+    let each = OPERATIONS.iter().zip(&DONE);
+    let each: Vec<String> = each.map(|(op, done)| format!("{} {}", done.get(), op.name)).collect();
+    format!("stress: operations: {}\nstress: all held: {}; seed {seed}", each.join(", "), totals())
+}
