@@ -17,7 +17,8 @@
 //! Blocked callbacks so cost a thread each. There are never more than
 //! [`MAX_THREADS`]: the last one keeps time and leaves what is due to the
 //! firers, which take it up as they return. A thread that has had nothing to do
-//! for [`IDLE`] ends, so a process without deadlines has no such thread.
+//! for [`IDLE`] ends, so a process without deadlines has no such thread. A deadline
+//! that was taken back counts until its time: nobody wakes the keeper for it.
 
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};

@@ -255,3 +255,34 @@ fn a_cause_that_was_passed_on_does_not_repeat_itself() {
     assert!(format!("{cause:?}").len() < 500, "and is printed without recursion");
     assert_eq!(cause.detail().map(ToString::to_string).as_deref(), Some("cancelled: shutdown"));
 }
+
+/// Children go as fast as they are marked, while the cause is cloned.
+#[test]
+fn a_wide_tree_that_goes_while_it_is_marked_and_asked_why() {
+    const CHILDREN: usize = if cfg!(miri) { 200 } else { 20_000 };
+    for _ in 0..if cfg!(miri) { 1 } else { 20 } {
+        let parent = Source::new();
+        let kept = parent.child().token();
+        let mut children: Vec<Source> = (0..CHILDREN).map(|_| parent.child()).collect();
+        let asked = parent.child().token();
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                // The newest is marked first.
+                while let Some(child) = children.pop() {
+                    while !child.is_cancelled() {
+                        std::hint::spin_loop();
+                    }
+                }
+            });
+            scope.spawn(|| {
+                asked.blocking_wait();
+                while !kept.is_cancelled() {
+                    assert_eq!(asked.reason(), Some(Reason::Superseded));
+                    drop(asked.cancellation());
+                }
+            });
+            parent.cancel_with(Reason::Superseded);
+        });
+        assert_eq!(kept.reason(), Some(Reason::Superseded));
+    }
+}

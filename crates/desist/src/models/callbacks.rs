@@ -1,5 +1,9 @@
 //! A cancel against everything that is done with a callback.
 
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Waker};
+
 use loom::thread;
 
 use super::{Count, Dropped, Model, assert_dropped_once, block_on, saw};
@@ -108,10 +112,6 @@ fn loom_cancel_and_async_unregister() {
 
 #[test]
 fn loom_async_unregister_that_is_dropped_halfway() {
-    use std::future::Future;
-    use std::pin::Pin;
-    use std::task::{Context, Waker};
-
     let outcomes = &["ready at once", "dropped while it ran"];
     Model::bounded("async unregister dropped halfway", 3, outcomes).check(|| {
         let (source, registration, _written, drops) = registered();
@@ -197,5 +197,30 @@ fn loom_two_callbacks_and_two_that_take_them_back() {
             (false, false) => "both ran",
             _ => "one ran",
         });
+    });
+}
+
+/// More callbacks than a walk turns around in one go, and somebody waits, so
+/// that it does turn them.
+#[test]
+fn loom_a_long_list_of_callbacks_and_one_that_is_taken_back() {
+    let outcomes = &["taken back", "ran"];
+    Model::bounded("a long list of callbacks", 3, outcomes).check(|| {
+        let source = Source::new();
+        let written = Plain::new();
+        let mut registrations: Vec<_> = (0..4)
+            .map(|_| {
+                let written = written.clone();
+                source.token().on_cancel(move |_| written.add())
+            })
+            .collect();
+        let mut waiting = Box::pin(source.token().cancelled_owned());
+        let pending = waiting.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        assert!(pending.is_pending());
+        let canceller = thread::spawn(move || source.cancel());
+        let prevented = registrations.remove(2).unregister();
+        canceller.join().unwrap();
+        assert_eq!(written.get(), 4 - u32::from(prevented));
+        saw(if prevented { "taken back" } else { "ran" });
     });
 }

@@ -23,7 +23,7 @@ fn let_time_pass() {
     IDLE.set(Duration::MAX);
     watch::wake_all();
     while watch::threads() > 0 {
-        loom::thread::yield_now();
+        thread::yield_now();
     }
 }
 
@@ -34,7 +34,7 @@ fn loom_the_keeper_hears_of_an_earlier_deadline() {
         time_stands_still();
         let far = Source::with_timeout(FAR);
         while !watch::has_keeper() {
-            loom::thread::yield_now();
+            thread::yield_now();
         }
         let sleeps = watch::SLEEPERS.get() > 0;
         let near = Source::with_timeout(TICK);

@@ -2,7 +2,8 @@
 
 use loom::thread;
 
-use super::{Dropped, Model, assert_dropped_once, saw};
+use super::{Count, Dropped, Model, assert_dropped_once, saw};
+use crate::node::grave;
 use crate::node::plain::Plain;
 use crate::{Reason, Source};
 
@@ -33,6 +34,32 @@ fn loom_the_last_two_handles_go() {
         assert_dropped_once(&drops);
         // Whoever freed the closure had seen everything before.
         used.add();
+    });
+}
+
+#[test]
+fn loom_a_registration_outlives_the_handles() {
+    let outcomes = &["registered before", "registered after"];
+    Model::exhaustive("a registration outlives the handles", outcomes).check(|| {
+        let source = Source::new();
+        let token = source.token();
+        let (dropped, drops) = Dropped::new();
+        let registered = Count::new();
+        let other = thread::spawn({
+            let registered = registered.clone();
+            move || {
+                let registration = token.on_cancel(move |_| drop(dropped));
+                registered.add();
+                drop(token);
+                registration
+            }
+        });
+        drop(source);
+        saw(if registered.get() == 1 { "registered before" } else { "registered after" });
+        let registration = other.join().unwrap();
+        assert_eq!(drops.get(), 0, "the registration keeps what it needs");
+        assert!(registration.unregister());
+        assert_dropped_once(&drops);
     });
 }
 
@@ -199,5 +226,26 @@ fn loom_a_child_is_cancelled_while_its_live_parent_goes() {
         saw(if drops.get() == 1 { "the parent was last" } else { "the child was last" });
         other.join().unwrap();
         assert_dropped_once(&drops);
+    });
+}
+
+/// A cause whose detail is another cancellation, which another thread holds.
+#[test]
+fn loom_a_cause_and_the_cause_behind_it_go() {
+    let outcomes = &["the outer was last", "the inner was last"];
+    Model::exhaustive("a cause and the cause behind it go", outcomes).check(|| {
+        let inner = Source::new();
+        inner.cancel();
+        let behind = inner.token().cancellation().unwrap();
+        drop(inner);
+        let outer = Source::new();
+        outer.cancel_with(behind.clone());
+        let other = thread::spawn(move || {
+            assert_eq!(behind.reason(), Reason::Requested);
+            drop(behind);
+        });
+        drop(outer);
+        saw(if grave::records() == 0 { "the outer was last" } else { "the inner was last" });
+        other.join().unwrap();
     });
 }

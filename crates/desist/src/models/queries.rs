@@ -39,6 +39,34 @@ fn loom_asking_upward_while_a_cancel_comes() {
 }
 
 #[test]
+fn loom_asking_while_the_last_source_cancels_and_goes() {
+    let outcomes = &["found cancelled", "asked before"];
+    Model::bounded("asking while the last source cancels and goes", 3, outcomes).check(|| {
+        let source = Source::new();
+        let token = source.token();
+        let other = thread::spawn(move || source.cancel());
+        assert!(token.can_be_cancelled(), "it is cancelled, or can be");
+        saw(if token.is_cancelled() { "found cancelled" } else { "asked before" });
+        other.join().unwrap();
+    });
+}
+
+#[test]
+fn loom_asking_while_the_last_source_arms_and_goes() {
+    let outcomes = &["armed before", "asked before"];
+    Model::bounded("asking while the last source arms and goes", 3, outcomes).check(|| {
+        let (clock, _hand) = clock();
+        let source = Source::with_clock(clock);
+        let token = source.token();
+        let other = thread::spawn(move || source.cancel_after(Duration::from_secs(1)));
+        let armed = token.deadline().is_some();
+        assert!(token.can_be_cancelled(), "a source is left, or its deadline");
+        saw(if armed { "armed before" } else { "asked before" });
+        other.join().unwrap();
+    });
+}
+
+#[test]
 fn loom_asking_for_a_deadline_while_the_tree_ends() {
     Model::bounded("asking for a deadline", 3, &["inherited", "none"]).check(|| {
         let (clock, _) = clock();

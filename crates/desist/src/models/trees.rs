@@ -60,6 +60,29 @@ fn loom_a_second_cancel() {
     });
 }
 
+/// One wins, one waits for it, and one finds it all done.
+#[test]
+fn loom_three_cancels() {
+    let outcomes = &["the first won", "another won"];
+    Model::bounded("three cancels", 1, outcomes).check(|| {
+        let source = Source::new();
+        let below = source.child();
+        let others = [source.clone(), source.clone()].map(|source| {
+            let below = below.token();
+            thread::spawn(move || {
+                let won = source.cancel();
+                assert!(below.is_cancelled(), "nothing below is live, whoever won");
+                won
+            })
+        });
+        let won = source.cancel();
+        assert!(below.is_cancelled(), "nothing below is live, whoever won");
+        let wins = others.map(|other| other.join().unwrap()).into_iter().filter(|won| *won);
+        assert_eq!(wins.count() + usize::from(won), 1, "exactly one wins");
+        saw(if won { "the first won" } else { "another won" });
+    });
+}
+
 #[test]
 fn loom_cancels_above_and_below() {
     let outcomes = &["by the parent", "by itself"];
@@ -104,6 +127,29 @@ fn loom_cancel_and_linking() {
     });
 }
 
+/// The second parent is cancelled before the first: the walk from the first
+/// meets the child while it learns of the second.
+#[test]
+fn loom_cancels_of_both_parents_and_linking() {
+    let outcomes = &["by the first", "by the second"];
+    Model::bounded("cancels of both parents and linking", 3, outcomes).check(|| {
+        let first = Source::new();
+        let second = Source::new();
+        let tokens = [first.token(), second.token()];
+        let canceller = thread::spawn(move || {
+            second.cancel_with(Reason::Shutdown);
+            first.cancel_with(Reason::Superseded);
+        });
+        let linked = Source::linked(&tokens);
+        canceller.join().unwrap();
+        saw(match linked.token().reason() {
+            Some(Reason::Superseded) => "by the first",
+            Some(Reason::Shutdown) => "by the second",
+            other => panic!("{other:?}"),
+        });
+    });
+}
+
 #[test]
 fn loom_two_cancels_and_linking() {
     Model::bounded("two cancels and linking", 1, &["by the first", "by the second"]).check(|| {
@@ -113,12 +159,10 @@ fn loom_two_cancels_and_linking() {
         let cancellers = [(first, Reason::Superseded), (second, Reason::Shutdown)]
             .map(|(source, reason)| thread::spawn(move || source.cancel_with(reason)));
         let any = Token::any(&tokens);
-        let early = any.is_cancelled();
         for canceller in cancellers {
             assert!(canceller.join().unwrap());
         }
         assert!(any.is_cancelled());
-        let _ = early;
         saw(match any.reason() {
             Some(Reason::Superseded) => "by the first",
             Some(Reason::Shutdown) => "by the second",
@@ -219,5 +263,28 @@ fn loom_a_callback_that_comes_too_late_finds_nobody_live() {
         });
         canceller.join().unwrap();
         drop(registration);
+    });
+}
+
+/// The counts of a cause that a walk has handed out are given back before the
+/// walk is done, and somebody counts meanwhile.
+#[test]
+fn loom_children_go_while_their_parent_is_marked() {
+    let outcomes = &["marked and gone during the walk", "live"];
+    Model::bounded("children go while their parent is marked", 2, outcomes).check(|| {
+        let parent = Source::new();
+        let mut children: Vec<_> = (0..4).map(|_| parent.child()).collect();
+        let canceller = thread::spawn(move || parent.cancel_with(Reason::Shutdown));
+        // The newest is marked first; what is dropped gives a count back.
+        let asked = children.pop().unwrap().token();
+        let mut gone = 0;
+        while children.pop_if(|newest| newest.is_cancelled()).is_some() {
+            gone += 1;
+        }
+        if let Some(cancelled) = asked.cancellation() {
+            assert_eq!(cancelled.reason(), Reason::Shutdown);
+        }
+        canceller.join().unwrap();
+        saw(if gone == 3 { "marked and gone during the walk" } else { "live" });
     });
 }

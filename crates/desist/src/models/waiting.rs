@@ -87,6 +87,26 @@ fn loom_cancel_and_a_look() {
 }
 
 #[test]
+fn loom_cancel_and_a_bare_look() {
+    Model::exhaustive("cancel and a bare look", &["live", "cancelled"]).check(|| {
+        let source = Source::new();
+        let token = source.token();
+        let before = Plain::new();
+        let canceller = thread::spawn({
+            let before = before.clone();
+            move || {
+                before.add();
+                source.cancel();
+            }
+        });
+        let cancelled = token.is_cancelled();
+        assert!(!cancelled || before.get() == 1, "what came before the cancel is seen");
+        saw(if cancelled { "cancelled" } else { "live" });
+        canceller.join().unwrap();
+    });
+}
+
+#[test]
 fn loom_cancel_and_a_blocked_thread() {
     let outcomes = &["cancelled before", "live before"];
     Model::bounded("cancel and a blocked thread", 3, outcomes).check(|| {

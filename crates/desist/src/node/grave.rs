@@ -33,6 +33,10 @@ pub(crate) fn gone(kind: Kind) {
     ALIVE.with_borrow_mut(|alive| alive[kind as usize] -= 1);
 }
 
+pub(crate) fn records() -> isize {
+    ALIVE.with_borrow(|alive| alive[Kind::Record as usize])
+}
+
 /// Before an execution begins.
 pub(crate) fn clear() {
     ALIVE.set([0; 2]);

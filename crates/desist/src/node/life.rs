@@ -34,8 +34,9 @@ impl Node {
     pub(super) unsafe fn keep(&self) {
         // Ordering: Relaxed: only the lock's holder writes; the lock orders it.
         let life = self.life.load(Relaxed);
-        // Ordering: Release pairs with the Acquire in `free_if_sole`.
-        self.life.store(life + 1, Release);
+        // Ordering: Relaxed: whoever reads this without the lock sees that it is
+        // not alone, and leaves.
+        self.life.store(life + 1, Relaxed);
     }
 
     /// Counts one party less. True if it was the last: the caller then has set
@@ -49,7 +50,7 @@ impl Node {
         // Ordering: Relaxed: only the lock's holder writes; the lock orders it.
         let life = self.life.load(Relaxed);
         debug_assert_ne!(life, 0, "a unit of life is given back once");
-        // Ordering: Release pairs with the Acquire in `free_if_sole`.
+        // Ordering: Release pairs with the Acquire in `is_sole`.
         self.life.store(life - 1, Release);
         if life == 1 {
             // SAFETY: I2: the caller holds the lock.
@@ -86,8 +87,8 @@ impl Node {
     unsafe fn count_shells(&self, more: u32) {
         // Ordering: Relaxed: only the lock's holder writes; the lock orders it.
         let shells = self.shells().load(Relaxed);
-        // Ordering: Release pairs with the Acquire in `is_sole`.
-        self.shells().store(shells + more, Release);
+        // Ordering: Relaxed: as in `keep`.
+        self.shells().store(shells + more, Relaxed);
     }
 
     /// Says that `count` children were just taken off the list by a walk.
@@ -99,8 +100,9 @@ impl Node {
         // Ordering: Relaxed: only the lock's holder writes; the lock orders it.
         let life = self.life.load(Relaxed);
         debug_assert!(life > count, "the walk's own pin is left");
-        // Ordering: Release pairs with the Acquire in `is_sole`.
-        self.life.store(life - count, Release);
+        // Ordering: Relaxed: the walk's pin and the reader's handle remain, so
+        // the reader sees that it is not alone.
+        self.life.store(life - count, Relaxed);
         // SAFETY: I2: the caller holds the lock.
         unsafe { self.count_shells(count) };
     }

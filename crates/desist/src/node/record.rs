@@ -35,8 +35,15 @@ const SETTLED: u8 = 3;
 /// operation on the record.
 const ADVANCE: usize = 1 << (usize::BITS - 4);
 
-/// More counts than this can only come from handles that were forgotten.
-const MAX_REFS: usize = ADVANCE / 2;
+/// More counts than this can only come from handles that were forgotten. While
+/// a walk has its advance, nodes that it marked may already be gone, so that the
+/// sum lies below the advance by as many as it has marked.
+const MAX_REFS: usize = ADVANCE / 4;
+
+/// True for a sum that nobody comes to who does not forget handles.
+fn is_overflowing(refs: usize) -> bool {
+    refs.wrapping_add(MAX_REFS) & (ADVANCE - 1) >= 2 * MAX_REFS
+}
 
 pub(crate) struct Record {
     refs: AtomicUsize,
@@ -129,7 +136,7 @@ impl Clone for RecordRef {
     fn clone(&self) -> Self {
         // Ordering: Relaxed: the count that we come from keeps the record.
         let before = self.refs.fetch_add(1, Relaxed);
-        if before & (ADVANCE - 1) > MAX_REFS {
+        if is_overflowing(before) {
             std::process::abort();
         }
         Self(self.0)
@@ -234,8 +241,8 @@ impl Record {
         }
         let mut own = this.met.lock().unwrap_or_else(PoisonError::into_inner);
         *own = met;
-        // Ordering: Release as above.
-        this.stage.store(OWN_DONE, Release);
+        // Ordering: Relaxed: it is read under the mutex only.
+        this.stage.store(OWN_DONE, Relaxed);
         drop(own);
         this.bell.notify_all();
 
@@ -290,4 +297,22 @@ fn collect_settled(record: &RecordRef) -> Vec<RecordRef> {
         next += 1;
     }
     seen
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::{ADVANCE, MAX_REFS, is_overflowing};
+
+    #[test]
+    fn a_count_is_too_high_only_when_handles_were_forgotten() {
+        for marked_and_gone in [0, 1, 1_000_000] {
+            assert!(!is_overflowing(ADVANCE + 2 - marked_and_gone), "during a walk");
+        }
+        for refs in [1, 2, MAX_REFS - 1, ADVANCE, ADVANCE + MAX_REFS - 1] {
+            assert!(!is_overflowing(refs), "{refs}");
+        }
+        for refs in [MAX_REFS, ADVANCE / 2, ADVANCE + MAX_REFS, ADVANCE + ADVANCE / 2] {
+            assert!(is_overflowing(refs), "{refs}");
+        }
+    }
 }
