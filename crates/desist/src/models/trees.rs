@@ -1,9 +1,11 @@
 //! Cancels in trees and diamonds.
 
+use std::sync::Arc;
+
 use loom::thread;
 
 use super::{Count, Model, saw};
-use crate::node::plain::Plain;
+use crate::node::plain::{Marking, Plain};
 use crate::{Reason, Source, Token};
 
 #[test]
@@ -80,6 +82,36 @@ fn loom_three_cancels() {
         let wins = others.map(|other| other.join().unwrap()).into_iter().filter(|won| *won);
         assert_eq!(wins.count() + usize::from(won), 1, "exactly one wins");
         saw(if won { "the first won" } else { "another won" });
+    });
+}
+
+/// The same without the tree: one marks and says so, one waits for it, and one
+/// only looks.
+#[test]
+fn loom_a_marking_one_that_waits_and_one_that_looks() {
+    let outcomes = &["settled", "not yet"];
+    Model::bounded("a marking, one that waits, one that looks", 3, outcomes).check(|| {
+        let marking = Arc::new(Marking::new());
+        let marked = Plain::new();
+        let walk = thread::spawn({
+            let (marking, marked) = (Arc::clone(&marking), marked.clone());
+            move || {
+                marked.add();
+                marking.settle();
+            }
+        });
+        let waits = thread::spawn({
+            let (marking, marked) = (Arc::clone(&marking), marked.clone());
+            move || {
+                marking.wait();
+                assert_eq!(marked.get(), 1);
+            }
+        });
+        let settled = marking.is_settled();
+        assert!(!settled || marked.get() == 1, "the marks are seen");
+        saw(if settled { "settled" } else { "not yet" });
+        walk.join().unwrap();
+        waits.join().unwrap();
     });
 }
 

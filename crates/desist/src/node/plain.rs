@@ -1,10 +1,16 @@
-//! Something ordinary that one thread of a model writes and another reads: the
-//! checker reports it unless the one came before the other for certain.
+//! What models are made of besides the public interface.
 
+use std::panic::Location;
 use std::sync::Arc;
+use std::time::Instant;
 
-use super::sync::RawCell;
+use super::lock::Lock;
+use super::record::{Record, RecordRef, wait_settled};
+use super::sync::{Guarded, RawCell};
+use crate::{Cause, Reason};
 
+/// Something ordinary that one thread writes and another reads: the checker
+/// reports it unless the one came before the other for certain.
 #[derive(Clone)]
 pub(crate) struct Plain(Arc<RawCell<u32>>);
 
@@ -31,8 +37,8 @@ impl Plain {
 
 /// A number under a node's kind of lock.
 pub(crate) struct Locked {
-    lock: super::lock::Lock,
-    value: super::sync::Guarded<u32>,
+    lock: Lock,
+    value: Guarded<u32>,
 }
 
 // SAFETY: I2: the value is under the lock.
@@ -42,7 +48,7 @@ unsafe impl Sync for Locked {}
 
 impl Locked {
     pub(crate) fn new() -> Self {
-        Self { lock: super::lock::Lock::new(), value: super::sync::Guarded::new(0) }
+        Self { lock: Lock::new(), value: Guarded::new(0) }
     }
 
     /// Adds one; gives what was there.
@@ -52,8 +58,30 @@ impl Locked {
         unsafe {
             let before = self.value.get();
             self.value.set(before + 1);
-            super::lock::Lock::release(&raw const self.lock);
+            Lock::release(&raw const self.lock);
             before
         }
+    }
+}
+
+/// How far a walk is, without a walk.
+pub(crate) struct Marking(RecordRef);
+
+impl Marking {
+    pub(crate) fn new() -> Self {
+        let (cause, origin) = (Cause::new(Reason::Requested), Location::caller());
+        Self(RecordRef::new(cause, origin, Instant::now(), None))
+    }
+
+    pub(crate) fn settle(&self) {
+        Record::settle(&self.0, Vec::new());
+    }
+
+    pub(crate) fn wait(&self) {
+        wait_settled(&self.0);
+    }
+
+    pub(crate) fn is_settled(&self) -> bool {
+        self.0.is_settled()
     }
 }
