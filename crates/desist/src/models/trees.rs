@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use loom::thread;
 
-use super::{Count, Model, saw};
+use super::{Count, Dropped, Model, saw};
 use crate::node::plain::{Marking, Plain};
 use crate::{Reason, Source, Token};
 
@@ -156,6 +156,32 @@ fn loom_cancel_and_linking() {
             Some(Reason::Shutdown) => "by the second",
             other => panic!("{other:?}"),
         });
+    });
+}
+
+/// A linked signal that was cancelled while it was linked keeps nothing of the
+/// parent that is still live.
+#[test]
+fn loom_cancel_of_one_parent_and_linking_lets_the_other_go() {
+    let outcomes = &["while it was linked", "before or after"];
+    Model::bounded("linking under a cancel lets the live parent go", 3, outcomes).check(|| {
+        let first = Source::new();
+        let second = Source::new();
+        let (dropped, drops) = Dropped::new();
+        second.token().on_cancel(move |_| drop(dropped)).detach();
+        let tokens = [first.token(), second.token()];
+        let canceller = thread::spawn(move || first.cancel());
+        let born_live = !tokens[0].is_cancelled();
+        let linked = Source::linked(&tokens);
+        saw(if born_live && linked.is_cancelled() {
+            "while it was linked"
+        } else {
+            "before or after"
+        });
+        canceller.join().unwrap();
+        drop((tokens, second));
+        assert_eq!(drops.get(), 1, "the live parent is gone, though the linked one is held");
+        assert!(linked.is_cancelled());
     });
 }
 
