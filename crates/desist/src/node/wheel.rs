@@ -10,7 +10,6 @@
 //! lock; every timer is also on at most one list, so it can be taken off at any
 //! time in one step.
 
-use std::cmp::Reverse;
 use std::ptr;
 
 use super::sync::Guarded;
@@ -80,8 +79,11 @@ pub(super) struct Wheel {
     elapsed: u64,
     occupied: [u64; LEVELS],
     slots: [[Guarded<*const Spoke>; SLOTS]; LEVELS],
+    /// What has come and waits to be fired: the first tick first, so that nobody
+    /// starves when more comes than can be fired.
     due: Guarded<*const Spoke>,
-    /// The due timers are in the order of their deadlines.
+    due_last: Guarded<*const Spoke>,
+    /// The due timers are in the order of their deadlines, within a tick too.
     due_sorted: bool,
     next_order: u64,
 }
@@ -101,6 +103,7 @@ impl Wheel {
             occupied: [0; LEVELS],
             slots: std::array::from_fn(|_| std::array::from_fn(|_| Guarded::new(ptr::null()))),
             due: Guarded::new(ptr::null()),
+            due_last: Guarded::new(ptr::null()),
             due_sorted: true,
             next_order: 0,
         }
@@ -148,7 +151,12 @@ impl Wheel {
         unsafe {
             match (*spoke).place.get() {
                 Place::Nowhere => return,
-                Place::Due => unlink(&self.due, spoke),
+                Place::Due => {
+                    if self.due_last.get() == spoke {
+                        self.due_last.set((*spoke).prev.get());
+                    }
+                    unlink(&self.due, spoke);
+                }
                 Place::Slot { level, slot } => {
                     let (level, slot) = (usize::from(level), usize::from(slot));
                     let head = &self.slots[level][slot];
@@ -194,7 +202,7 @@ impl Wheel {
                         unlink(&self.slots[level][slot], spoke);
                         if due {
                             (*spoke).place.set(Place::Due);
-                            push(&self.due, spoke);
+                            self.push_due(spoke);
                             self.due_sorted = false;
                         } else {
                             self.place(spoke);
@@ -211,6 +219,26 @@ impl Wheel {
         }
         self.elapsed = self.elapsed.max(target);
         false
+    }
+
+    /// Puts a timer behind those that are due already.
+    ///
+    /// # Safety
+    ///
+    /// The caller holds the clock's lock; the timer is on no list.
+    unsafe fn push_due(&mut self, spoke: *const Spoke) {
+        // SAFETY: I2: the clock's lock. I8: timers in the wheel are alive.
+        unsafe {
+            let last = self.due_last.get();
+            (*spoke).next.set(ptr::null());
+            (*spoke).prev.set(last);
+            if let Some(last) = last.as_ref() {
+                last.next.set(spoke);
+            } else {
+                self.due.set(spoke);
+            }
+            self.due_last.set(spoke);
+        }
     }
 
     /// The earliest slot that is occupied: its level, number and first tick.
@@ -265,10 +293,11 @@ impl Wheel {
                 due.push((this.due_ns.get(), this.order.get(), spoke));
                 spoke = this.next.get();
             }
-            due.sort_unstable_by_key(|&(due_ns, order, _)| Reverse((due_ns, order)));
+            due.sort_unstable_by_key(|&(due_ns, order, _)| (due_ns, order));
             self.due.set(ptr::null());
+            self.due_last.set(ptr::null());
             for (_, _, spoke) in due {
-                push(&self.due, spoke);
+                self.push_due(spoke);
             }
         }
     }
@@ -341,5 +370,39 @@ unsafe fn unlink(head: &Guarded<*const Spoke>, spoke: *const Spoke) {
         } else {
             head.set(next);
         }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::{Spoke, TICK_BITS, Wheel};
+
+    /// What comes while something waits to be fired is fired after it.
+    #[test]
+    fn the_first_tick_is_fired_first() {
+        let timers: Vec<Spoke> = (0..6).map(|_| Spoke::new()).collect();
+        let mut wheel = Wheel::new();
+        let tick = |number: u64| number << TICK_BITS;
+        let mut fired = Vec::new();
+        // SAFETY: I2: nobody else has the wheel. I8: the timers stay in their
+        // place, and are taken out below.
+        unsafe {
+            for (timer, due) in timers.iter().zip([5, 1, 70, 3, 5_000, 2]) {
+                wheel.insert(timer, tick(due));
+            }
+            wheel.advance(tick(4), false, usize::MAX);
+            fired.push(wheel.take_due());
+            wheel.remove(&timers[3]);
+            // The last that waited was taken out; more comes behind the rest.
+            for now in [6, 80, 6_000] {
+                wheel.advance(tick(now), false, usize::MAX);
+            }
+            while let Some(due) = wheel.take_due() {
+                fired.push(Some(due));
+            }
+        }
+        let fired: Vec<u64> =
+            fired.into_iter().flatten().map(|(_, due)| due >> TICK_BITS).collect();
+        assert_eq!(fired, [1, 2, 5, 70, 5_000]);
     }
 }
