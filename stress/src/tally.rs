@@ -53,6 +53,8 @@ pub(crate) static HEAP_CHECKS: Counter = Counter::zero();
 pub(crate) static PEAK: Counter = Counter::zero();
 /// How late the latest deadline was, in microseconds.
 pub(crate) static LATEST: Counter = Counter::zero();
+/// The same of a plain sleep: what of it is the machine's.
+pub(crate) static OVERSLEPT: Counter = Counter::zero();
 
 /// A number that goes up and down.
 pub(crate) struct Gauge(AtomicI64);
@@ -89,7 +91,8 @@ fn totals() -> String {
     let operations: u64 = DONE.iter().map(Counter::get).sum();
     format!(
         "{} rounds, {operations} operations, {} threads, {} signals (at most {} held), \
-         {} cancels ({} won), {} deadlines armed, {} fired (the latest after {:.1} ms), \
+         {} cancels ({} won), {} deadlines armed, {} fired (the latest after {:.1} ms, \
+         a plain sleep at most {:.1} ms), \
          {} callbacks called, {} prevented, {} wakes, {} panics injected, {} futures forgotten, \
          {} storms, {} retirements, heap compared {} times, at most {} KiB",
         ROUNDS.get(),
@@ -101,6 +104,7 @@ fn totals() -> String {
         ARMED.get(),
         FIRED.get(),
         LATEST.get() as f64 / 1000.0,
+        OVERSLEPT.get() as f64 / 1000.0,
         CALLED.get(),
         PREVENTED.get(),
         WAKES.get(),

@@ -4,9 +4,10 @@ use std::fmt::Write;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::report::{hangs, say};
+use crate::tally::OVERSLEPT;
 
 /// How long a thread may be busy with one thing.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -66,7 +67,10 @@ pub(crate) fn start(names: fn(u8) -> &'static str, stay: bool) {
         BEGUN.store(true, Relaxed);
         let mut seen = [(0_u64, 0_u64); DESKS];
         loop {
+            let began = Instant::now();
             thread::sleep(BETWEEN_LOOKS);
+            let late = began.elapsed().saturating_sub(BETWEEN_LOOKS);
+            OVERSLEPT.raise_to(u64::try_from(late.as_micros()).unwrap_or(u64::MAX));
             for (desk, (at, looks)) in DESK.iter().zip(&mut seen) {
                 let now = desk.at.load(Relaxed);
                 let same = desk.taken.load(Relaxed) != 0 && now == *at;
