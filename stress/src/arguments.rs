@@ -74,5 +74,8 @@ pub(crate) fn parse(mut words: impl Iterator<Item = String>) -> Option<Arguments
         }
     }
     arguments.time = Duration::try_from_secs_f64(minutes? * 60.0).ok()?;
+    if arguments.time.is_zero() {
+        return None;
+    }
     Some(arguments)
 }

@@ -99,5 +99,8 @@ fn stress(arguments: &Arguments) {
         seat.doing(worker::HEAP);
         heap.check_to_the_byte();
     }
+    if arguments.parts.rounds {
+        tally::ensure_all_was_done();
+    }
     say(tally::summary(arguments.seed));
 }

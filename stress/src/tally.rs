@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
 use crate::heap;
+use crate::report::ensure;
 use crate::worker::{DONE, OPERATIONS};
 
 /// One number. Relaxed, so that counting orders no two threads.
@@ -115,6 +116,25 @@ fn totals() -> String {
         HEAP_CHECKS.get(),
         heap::peak_kib(),
     )
+}
+
+/// Each operation was done, and each outcome seen: otherwise nothing was shown.
+pub(crate) fn ensure_all_was_done() {
+    for (operation, done) in OPERATIONS.iter().zip(&DONE) {
+        ensure!(done.get() > 0, "never done: {}", operation.name);
+    }
+    let outcomes = [
+        ("a cancel that won", WON.get()),
+        ("a cancel that lost", CANCELS.get().saturating_sub(WON.get())),
+        ("a deadline that fired", FIRED.get()),
+        ("a callback that was called", CALLED.get()),
+        ("a callback that was prevented", PREVENTED.get()),
+        ("a wake", WAKES.get()),
+        ("a panic", PANICS.get()),
+    ];
+    for (outcome, seen) in outcomes {
+        ensure!(seen > 0, "never seen: {outcome}");
+    }
 }
 
 /// All that was done, each operation by its name.

@@ -47,23 +47,52 @@ fn loom_the_keeper_hears_of_an_earlier_deadline() {
     });
 }
 
+/// One callback waits for a later deadline: somebody else must keep time, and
+/// somebody else again must fire.
+fn block_until_the_next_deadline() {
+    let (first, second) = (Source::new(), Source::new());
+    let token = second.token();
+    let registration = first.token().on_cancel(move |_| {
+        token.blocking_wait();
+    });
+    first.cancel_after(TICK);
+    second.cancel_after(TICK);
+    second.token().blocking_wait();
+    first.token().blocking_wait();
+    registration.blocking_unregister();
+}
+
+fn threads() -> &'static str {
+    match watch::threads() {
+        1 => "one thread",
+        2 => "two threads",
+        _ => "three threads",
+    }
+}
+
 #[test]
 fn loom_a_callback_blocks_until_the_next_deadline() {
-    let outcomes = &["called", "taken back in time"];
+    let outcomes = &["two threads", "three threads"];
     Model::bounded("a callback blocks until the next deadline", 1, outcomes).check(|| {
         time_stands_still();
-        let first = Source::new();
-        let second = Source::new();
-        let token = second.token();
-        let registration = first.token().on_cancel(move |_| {
-            token.blocking_wait();
-        });
-        first.cancel_after(TICK);
-        second.cancel_after(TICK);
-        second.token().blocking_wait();
-        first.token().blocking_wait();
-        let prevented = registration.blocking_unregister();
-        saw(if prevented { "taken back in time" } else { "called" });
+        block_until_the_next_deadline();
+        saw(threads());
+        let_time_pass();
+    });
+}
+
+/// The same where a spare thread sleeps: it is called, or nobody keeps time.
+#[test]
+fn loom_a_callback_blocks_while_a_spare_thread_sleeps() {
+    let outcomes = &["two threads", "three threads"];
+    Model::bounded("a callback blocks while a spare thread sleeps", 1, outcomes).check(|| {
+        time_stands_still();
+        Source::with_timeout(TICK).token().blocking_wait();
+        while watch::SLEEPERS.get() < 2 {
+            thread::yield_now();
+        }
+        block_until_the_next_deadline();
+        saw(threads());
         let_time_pass();
     });
 }

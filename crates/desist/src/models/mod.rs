@@ -98,6 +98,9 @@ impl Model {
     fn check(self, body: impl Fn() + Sync + Send + 'static) {
         let mut builder = loom::model::Builder::new();
         builder.max_branches = 20_000;
+        // A model is explored to its end, whatever else the environment says.
+        (builder.max_permutations, builder.max_duration) = (None, None);
+        builder.checkpoint_file = None;
         let asked_for = builder.preemption_bound.unwrap_or(0);
         builder.preemption_bound = self.preemptions.map(|own| own.max(asked_for));
         let executions = Count::new();

@@ -28,6 +28,8 @@ pub(crate) struct Ext {
 
 impl Ext {
     fn new(links: Vec<Link>, clock: Clock, probe: Option<Probe>) -> Self {
+        #[cfg(all(test, loom))]
+        super::grave::born(super::grave::Kind::Ext);
         Self {
             links,
             clock,
@@ -209,6 +211,7 @@ pub(super) unsafe fn empty(node: NonNull<Node>, panic: &mut Panic) {
         let inside = this.has_flag(EXT_INSIDE);
         #[cfg(all(test, loom))]
         if let Some(ext) = ext.as_ref() {
+            super::grave::gone(super::grave::Kind::Ext);
             ext.timer.assert_sole();
             ext.links.iter().for_each(|link| link.entry.assert_sole());
         }

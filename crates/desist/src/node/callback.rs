@@ -101,7 +101,10 @@ impl<F: FnOnce(&Cancelled)> WithClosure<F> {
         unsafe {
             let this = *Box::from_raw(this.cast::<Self>().as_ptr());
             #[cfg(all(test, loom))]
-            this.common.assert_sole();
+            {
+                super::grave::gone(super::grave::Kind::Callback);
+                this.common.assert_sole();
+            }
             if with_closure {
                 this.closure.with_mut(|closure| ManuallyDrop::drop(&mut *closure));
             }
@@ -189,6 +192,8 @@ impl TokenRef {
         }
         let callback = WithClosure::new(self.ptr(), closure, WithClosure::<F>::dispose_boxed);
         let callback = NonNull::from(Box::leak(Box::new(callback))).cast::<Callback>();
+        #[cfg(all(test, loom))]
+        super::grave::born(super::grave::Kind::Callback);
         // SAFETY: I9: the callback stays on the heap until one side disposes of it.
         if unsafe { register(callback) } {
             return Some(CallbackHandle(callback));

@@ -14,7 +14,7 @@ use super::alloc::dealloc_now;
 
 thread_local! {
     // All threads of a model run on one thread of the system.
-    static ALIVE: RefCell<[isize; 2]> = const { RefCell::new([0; 2]) };
+    static ALIVE: RefCell<[isize; 4]> = const { RefCell::new([0; 4]) };
     static GRAVES: RefCell<Vec<(NonNull<Node>, bool)>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -23,6 +23,8 @@ thread_local! {
 pub(crate) enum Kind {
     Node,
     Record,
+    Callback,
+    Ext,
 }
 
 pub(crate) fn born(kind: Kind) {
@@ -39,7 +41,7 @@ pub(crate) fn records() -> isize {
 
 /// Before an execution begins.
 pub(crate) fn clear() {
-    ALIVE.set([0; 2]);
+    ALIVE.set([0; 4]);
     for (node, extended) in GRAVES.take() {
         // SAFETY: I1: it was given up when it was buried, and the threads that
         // could have come to it are over.
@@ -49,7 +51,7 @@ pub(crate) fn clear() {
 
 /// After an execution: everything was freed.
 pub(crate) fn assert_all_freed() {
-    assert_eq!(ALIVE.take(), [0, 0], "nodes and records that nobody freed");
+    assert_eq!(ALIVE.take(), [0; 4], "nodes, records, callbacks, and Exts that nobody freed");
 }
 
 /// Takes a node out of use.

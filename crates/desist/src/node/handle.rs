@@ -11,7 +11,8 @@ use crate::Cancelled;
 const TOKEN: u64 = 1;
 /// What a source counts: a handle, and one more that can cancel.
 const SOURCE: u64 = 1 << 32 | TOKEN;
-/// More handles than this can only come from handles that were forgotten.
+/// More handles of one signal than this are not: it is a loop that forgets them,
+/// or 16 GiB of tokens. The count must not come round.
 const MAX_HANDLES: u32 = u32::MAX / 2;
 
 /// How many handles `refs` stands for.

@@ -65,9 +65,8 @@ impl Lock {
         let word = unsafe { &(*this).0 };
         // Ordering: Relaxed: only chooses between two ways to release; an
         // announcement missed here is made good by PARK_LIMIT.
-        if word.load(Relaxed) == HELD && !always_contended() {
-            // Ordering: Release pairs with the Acquire in `acquire`.
-            word.store(FREE, Release);
+        if word.load(Relaxed) == HELD {
+            give_back(word);
             false
         } else {
             // Ordering: Release pairs with the Acquire in `acquire`.
@@ -131,14 +130,18 @@ impl Lock {
     }
 }
 
-/// The model checker does not know that a word which was exchanged has no other
-/// write in between, so for it the lock is given back by an exchange, too.
 #[inline(always)]
-fn always_contended() -> bool {
+fn give_back(word: &AtomicU8) {
+    // The model checker does not know that a word which is exchanged has no
+    // other write in between, so where others exchange it, this is one, too.
     #[cfg(all(test, loom))]
-    return crate::models::whole_lock();
-    #[cfg(not(all(test, loom)))]
-    false
+    if crate::models::whole_lock() {
+        // Ordering: Release as below.
+        word.swap(FREE, Release);
+        return;
+    }
+    // Ordering: Release pairs with the Acquire in `acquire`.
+    word.store(FREE, Release);
 }
 
 #[cfg(not(all(test, loom)))]

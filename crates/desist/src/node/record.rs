@@ -24,6 +24,7 @@ use std::time::Instant;
 
 use super::sync::{AtomicU8, AtomicUsize, Condvar, Mutex};
 use crate::cause::Detail;
+use crate::unwind::Panic;
 use crate::{Cause, Reason};
 
 const MARKING: u8 = 0;
@@ -277,10 +278,15 @@ impl Record {
 }
 
 /// Waits until the walk of `record` has marked its part, and the walks that it
-/// met theirs, and so on. Runs no foreign code and never waits for any.
+/// met theirs, and so on. Never waits for foreign code. If the last count of a
+/// record that was waited for is left here, its detail's drop runs here; a panic
+/// of it ends here, the panic hook has heard it.
 pub(crate) fn wait_settled(record: &RecordRef) {
     if !record.is_settled() {
-        drop(collect_settled(record));
+        let seen = collect_settled(record);
+        let mut panic = Panic::none();
+        panic.catch(|| drop(seen));
+        panic.swallow();
     }
 }
 
