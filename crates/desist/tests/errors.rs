@@ -396,6 +396,19 @@ mod debug {
         assert!(text.contains("gone"), "{text}");
     }
 
+    #[test]
+    fn of_a_cause_tells_the_reason_and_the_detail() {
+        for cause in [
+            Cause::new(Reason::LeaseLost).message("gone"),
+            Cause::new(Reason::LeaseLost).detail(io::Error::other("gone")),
+            Cause::from(cancelled(Cause::new(Reason::LeaseLost).message("gone"))),
+        ] {
+            let text = format!("{cause:?}");
+            assert!(text.contains("LeaseLost"), "{text}");
+            assert!(text.contains("gone"), "{text}");
+        }
+    }
+
     #[cfg(feature = "testing")]
     #[test]
     fn of_a_clock_moved_by_hand_is_one_line() {

@@ -3,6 +3,9 @@
 
 mod common;
 
+#[path = "every_checkpoint/waits.rs"]
+mod waits;
+
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::pin::pin;

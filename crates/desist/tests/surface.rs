@@ -5,6 +5,7 @@ mod common;
 use std::collections::HashSet;
 use std::error::Error;
 use std::fmt;
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::time::{Duration, Instant};
 
 use desist::{Cancelled, Cause, Guard, Reason, Source, Token};
@@ -251,6 +252,8 @@ mod identity {
     fn does_not_change_with_the_state() {
         let source = Source::new();
         let token = source.token();
+        let hash = |token: &Token| BuildHasherDefault::<DefaultHasher>::default().hash_one(token);
+        assert_ne!(hash(&token), hash(&Source::new().token()), "else a set of them is a list");
         let set = HashSet::from([token.clone()]);
         source.cancel_after(HOUR);
         source.cancel();

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use desist::testing::{HostileWaker, ManualClock};
 use desist::{Reason, Source};
 
-use common::{panic_of, panics, poll_once, poll_with};
+use common::{Count, Gate, panic_of, panics, poll_once, poll_with};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -61,6 +61,36 @@ fn a_manual_clock_is_advanced_from_several_threads() {
         });
         assert_eq!(clock.now(), begin + SECOND * 300);
         assert!(sources.iter().all(Source::is_cancelled));
+    });
+}
+
+#[test]
+fn a_manual_clock_that_is_being_advanced_is_advanced_further_by_another_thread() {
+    common::no_deadlock(|| {
+        let clock = ManualClock::new();
+        let begin = clock.now();
+        let source = Source::with_clock(clock.clock());
+        source.cancel_after(SECOND);
+        let [moved, go, done] = [Gate::new(), Gate::new(), Gate::new()];
+        let other = {
+            let (clock, moved, go, done) = (clock.clone(), moved.clone(), go.clone(), done.clone());
+            std::thread::spawn(move || {
+                // It has moved the clock before, but does not do so when it comes again.
+                clock.advance(Duration::ZERO);
+                moved.open();
+                go.wait();
+                clock.advance(SECOND * 5);
+                done.open();
+            })
+        };
+        moved.wait();
+        let _held = source.token().on_cancel(move |_| {
+            go.open();
+            done.wait();
+        });
+        clock.advance(SECOND * 10);
+        assert_eq!(clock.now(), begin + SECOND * 15);
+        other.join().expect("no panic");
     });
 }
 
@@ -142,4 +172,19 @@ fn a_hostile_waker_calls_its_hooks() {
     let waker = hostile.waker();
     let mut wait = Box::pin(Source::new().token().cancelled_owned());
     assert_eq!(panic_of(|| poll_with(wait.as_mut(), &waker)), "planned: a hostile clone");
+}
+
+#[test]
+fn a_hostile_waker_says_when_it_is_dropped_and_how_often_it_was_woken() {
+    let dropped = Count::new();
+    let count = dropped.clone();
+    let hostile = HostileWaker::new().on_drop(move || count.add());
+    let (waker, other) = (hostile.waker(), hostile.waker());
+    assert_eq!((dropped.get(), hostile.drops()), (0, 0));
+    drop(waker);
+    assert_eq!((dropped.get(), hostile.drops()), (1, 1));
+    let before = format!("{hostile:?}");
+    assert!(before.contains("HostileWaker"), "{before}");
+    other.wake_by_ref();
+    assert_ne!(format!("{hostile:?}"), before);
 }

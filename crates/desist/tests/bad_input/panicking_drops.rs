@@ -218,3 +218,18 @@ fn the_timer_survives_whatever_panics_when_it_is_dropped() {
         assert_eq!(after.token().blocking_wait().reason(), Reason::Deadline);
     });
 }
+
+#[cfg(feature = "testing")]
+#[test]
+fn a_clock_moved_by_hand_survives_a_payload_that_panics_when_it_is_dropped() {
+    listen();
+    let soon = std::time::Duration::from_secs(1);
+    let clock = desist::testing::ManualClock::new();
+    let (first, second) = (Source::with_clock(clock.clock()), Source::with_clock(clock.clock()));
+    first.cancel_after(soon);
+    second.cancel_after(soon * 2);
+    let payload = || OnDrop(|| planned("a payload dropped by the clock"));
+    first.token().on_cancel(move |_| panic_any(payload())).detach();
+    clock.advance(soon * 2);
+    assert!(first.is_cancelled() && second.is_cancelled());
+}

@@ -204,3 +204,30 @@ fn many_far_deadlines_on_a_clock_by_hand_come_in_order() {
     assert_eq!(log.take(), (21..34).collect::<Vec<_>>());
     drop(held);
 }
+
+#[cfg(feature = "testing")]
+#[test]
+fn the_first_instant_that_is_too_late_for_any_clock_is_as_if_not_armed() {
+    use desist::testing::ManualClock;
+
+    const TOO_LATE: u64 = u64::MAX - 1;
+    let clock = ManualClock::new();
+    let begin = clock.now();
+    let armed = |nanos| {
+        let after = Duration::from_nanos(nanos);
+        let sources = [0, 1].map(|_| Source::with_clock(clock.clock()));
+        sources[0].cancel_after(after);
+        sources[1].cancel_at(begin + after);
+        sources.map(|source| (source.token().deadline(), source))
+    };
+    let (last, never) = (armed(TOO_LATE - 1), armed(TOO_LATE));
+    for (deadline, _) in &last {
+        assert_eq!(*deadline, Some(begin + Duration::from_nanos(TOO_LATE - 1)));
+    }
+    for (deadline, _) in &never {
+        assert_eq!(*deadline, None);
+    }
+    clock.advance(Duration::from_nanos(u64::MAX));
+    assert!(last.iter().all(|(_, source)| source.is_cancelled()));
+    assert!(!never.iter().any(|(_, source)| source.is_cancelled()));
+}

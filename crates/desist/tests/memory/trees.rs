@@ -5,9 +5,9 @@ use std::thread;
 
 use desist::{Cause, Reason, Source, Token};
 
-use crate::common::race::Random;
+use crate::common::race::{Random, Side, race};
 use crate::common::wakers::{counting, on_wake};
-use crate::common::{block_on, panic_of, panics, poll_with};
+use crate::common::{Count, block_on, panic_of, panics, poll_with};
 use crate::heap::leaves_nothing;
 
 /// A tree of about a thousand tokens with several parents here and there.
@@ -188,5 +188,28 @@ fn every_checkpoint_of_a_body() {
             (0..10).all(|_| child.token().check().is_ok())
         });
         assert_eq!(found, 10);
+    });
+}
+
+#[test]
+fn callbacks_registered_in_the_moment_of_the_cancel() {
+    leaves_nothing(|| {
+        race(
+            Source::new,
+            Source::cancel,
+            |source| {
+                // It takes its time to bring so much to the heap, after the first look at the token.
+                let (called, captured) = (Count::new(), [7_u64; 8_192]);
+                let count = called.clone();
+                let registration = source.token().on_cancel(move |_| {
+                    assert_eq!(captured[1], 7);
+                    count.add();
+                });
+                let before = called.get();
+                registration.unregister();
+                before == 1
+            },
+            |_source, _cancelled, called| Side::left_if(called),
+        );
     });
 }

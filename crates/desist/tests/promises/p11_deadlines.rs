@@ -230,6 +230,20 @@ fn a_time_source_has_one_teller_at_a_time_who_looks_again() {
 }
 
 #[test]
+fn a_time_source_is_told_of_every_earlier_deadline() {
+    let time = Still::new();
+    let root = Source::with_clock(Clock::new(time.clone()));
+    let mut armed = Vec::new();
+    // Also of one that is earlier by less than the system's clock tells apart.
+    for before in [0, 1, 2, 1_000, 1_000_000].map(Duration::from_nanos) {
+        let child = root.token().child_with_timeout(Duration::from_millis(40) - before);
+        assert!(time.last_told() <= child.token().deadline(), "earlier by {before:?}");
+        assert!(time.last_told().is_some());
+        armed.push(child);
+    }
+}
+
+#[test]
 fn a_time_source_is_called_without_a_lock() {
     /// Uses the signal of its own clock whenever it is asked or told.
     struct Curious(Still, Arc<Mutex<Option<Source>>>);
