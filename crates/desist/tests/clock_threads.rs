@@ -18,14 +18,24 @@ const HOUR: Duration = Duration::from_secs(3_600);
 /// What must happen happens in this time.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// How many threads the process may have beside its first and the test's.
+enum Room {
+    /// One: three stacks take more than all the memory that there is.
+    ForOne,
+    ForMany,
+}
+
 /// True in the process that is to run the test called `name`; any other starts that one.
-fn in_its_own_process(name: &str) -> bool {
+fn in_its_own_process(name: &str, room: Room) -> bool {
     if env::var_os(CHILD).is_some() {
         return true;
     }
-    // So little memory that it can be used up.
-    let Output { status, stdout, stderr } = Command::new("sh")
-        .args(["-c", "ulimit -v 2000000 && exec \"$0\" \"$@\""])
+    let mut shell = Command::new("sh");
+    if matches!(room, Room::ForOne) {
+        shell.env("RUST_MIN_STACK", "360000000");
+    }
+    let Output { status, stdout, stderr } = shell
+        .args(["-c", "ulimit -v 1000000 && exec \"$0\" \"$@\""])
         .arg(env::current_exe().expect("it runs"))
         .args(["--exact", name, "--test-threads=1", "--nocapture"])
         .env(CHILD, "1")
@@ -36,54 +46,38 @@ fn in_its_own_process(name: &str) -> bool {
     false
 }
 
-/// No thread can be started while this exists.
+/// No thread can be started while this exists, in a process with room for one.
 struct NoThread {
-    /// All the memory there is, in pieces that are smaller than a stack.
-    _eaten: Vec<Vec<u8>>,
-    /// Stacks of threads that have ended are used again: these use them.
-    idle: Vec<JoinHandle<()>>,
+    idle: Option<JoinHandle<()>>,
     leave: Arc<AtomicBool>,
 }
 
 impl NoThread {
     fn begin() -> Self {
-        // What is needed meanwhile finds its place among what was used before.
-        drop((0..100).map(|size| Vec::<u8>::with_capacity(size * 64)).collect::<Vec<_>>());
-        let (mut eaten, mut idle) = (Vec::with_capacity(100_000), Vec::with_capacity(1_000));
-        for size in [1 << 28, 1 << 24, 1 << 20, 1 << 18] {
-            while eaten.len() < eaten.capacity() {
-                let mut piece = Vec::<u8>::new();
-                if piece.try_reserve_exact(size).is_err() {
-                    break;
-                }
-                eaten.push(piece);
-            }
-        }
         let leave = Arc::new(AtomicBool::new(false));
-        while idle.len() < idle.capacity() {
-            let told = Arc::clone(&leave);
-            let wait = move || {
-                while !told.load(Relaxed) {
-                    thread::park();
-                }
-            };
-            match thread::Builder::new().spawn(wait) {
-                Ok(thread) => idle.push(thread),
-                Err(_) => return Self { _eaten: eaten, idle, leave },
+        let told = Arc::clone(&leave);
+        let idle = thread::spawn(move || {
+            while !told.load(Relaxed) {
+                thread::park();
             }
-        }
-        panic!("there is always room for one thread more");
+        });
+        assert_no_thread_can_be_started();
+        Self { idle: Some(idle), leave }
     }
 }
 
 impl Drop for NoThread {
     fn drop(&mut self) {
         self.leave.store(true, Relaxed);
-        for thread in self.idle.drain(..) {
-            thread.thread().unpark();
-            let _ = thread.join();
+        if let Some(idle) = self.idle.take() {
+            idle.thread().unpark();
+            idle.join().expect("it only waited");
         }
     }
+}
+
+fn assert_no_thread_can_be_started() {
+    assert!(thread::Builder::new().spawn(|| ()).is_err(), "there is no room for it");
 }
 
 /// How many threads the clock has.
@@ -108,7 +102,7 @@ fn assert_fires(source: &Source) {
 
 #[test]
 fn when_none_can_be_started_whoever_arms_next_tries_again() {
-    if !in_its_own_process("when_none_can_be_started_whoever_arms_next_tries_again") {
+    if !in_its_own_process("when_none_can_be_started_whoever_arms_next_tries_again", Room::ForOne) {
         return;
     }
     let (first, second) = (Source::new(), Source::new());
@@ -122,23 +116,23 @@ fn when_none_can_be_started_whoever_arms_next_tries_again() {
 
 #[test]
 fn the_one_that_keeps_time_fires_by_itself_when_no_other_can_be_started() {
-    if !in_its_own_process("the_one_that_keeps_time_fires_by_itself_when_no_other_can_be_started") {
+    let name = "the_one_that_keeps_time_fires_by_itself_when_no_other_can_be_started";
+    if !in_its_own_process(name, Room::ForOne) {
         return;
     }
     let _far = Source::with_timeout(HOUR);
-    assert_fires(&Source::with_timeout(SOON));
-    // The one that waits to be needed waits for some seconds only.
     wait_for_threads(1);
-    let source = Source::with_timeout(SOON * 100);
-    let no_thread = NoThread::begin();
-    assert_fires(&source);
-    drop(no_thread);
-    assert_fires(&Source::with_timeout(SOON));
+    assert_no_thread_can_be_started();
+    for _ in 0..3 {
+        assert_fires(&Source::with_timeout(SOON));
+        // It keeps time again.
+        assert_eq!(threads(), 1);
+    }
 }
 
 #[test]
 fn when_nothing_is_armed_for_long_all_end() {
-    if !in_its_own_process("when_nothing_is_armed_for_long_all_end") {
+    if !in_its_own_process("when_nothing_is_armed_for_long_all_end", Room::ForMany) {
         return;
     }
     assert_fires(&Source::with_timeout(SOON));
