@@ -29,7 +29,7 @@ impl TimeSource for Hand {
 }
 
 impl Hand {
-    fn advance(&self, by: Duration) {
+    pub(super) fn advance(&self, by: Duration) {
         *self.now.lock().unwrap() += by;
     }
 
@@ -54,11 +54,11 @@ pub(super) fn clock() -> (Clock, Arc<Hand>) {
     (Clock::new(Arc::clone(&hand)), hand)
 }
 
-const SOON: Duration = Duration::from_millis(5);
-const LATE: Duration = Duration::from_secs(5);
+pub(super) const SOON: Duration = Duration::from_millis(5);
+pub(super) const LATE: Duration = Duration::from_secs(5);
 
 /// A source whose deadline has come and was not looked at.
-fn overdue() -> (Clock, Arc<Hand>, Source) {
+pub(super) fn overdue() -> (Clock, Arc<Hand>, Source) {
     let (clock, hand) = clock();
     let source = Source::with_clock(clock.clone());
     source.cancel_after(SOON);

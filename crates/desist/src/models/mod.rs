@@ -11,6 +11,7 @@
 //! A small model is explored with every preemption. The others name how many
 //! each execution may have; `LOOM_MAX_PREEMPTIONS` asks for more.
 
+mod arming;
 mod callbacks;
 mod deadlines;
 mod keeper;
