@@ -165,6 +165,8 @@ pub(crate) fn yield_to_waiter() {
 
 /// Where the waiters of contended locks sleep, by the lock's address.
 mod park {
+    // Not those of `sync`: the word alone has to order, so what a bed orders is
+    // not spelled for a sanitizer.
     use std::sync::{Condvar, Mutex, PoisonError};
     use std::time::Duration;
 

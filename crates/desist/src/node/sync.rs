@@ -1,5 +1,6 @@
-//! The shared-memory words of the protocol, in one spelling for both the real
-//! machine and loom's model of it.
+//! The shared-memory words of the protocol, in one spelling for the real machine,
+//! for the same with a sanitizer that watches (`--cfg desist_watched`), and for
+//! loom's model of it.
 
 #[cfg(not(all(test, loom)))]
 mod words {
@@ -7,11 +8,15 @@ mod words {
     pub(crate) use std::sync::atomic::{
         AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize,
     };
+    #[cfg(not(desist_watched))]
     pub(crate) use std::sync::{Condvar, LazyLock as Lazy, Mutex, MutexGuard};
     pub(crate) use std::thread;
     pub(crate) use std::thread_local as per_thread;
 
     use std::cell::UnsafeCell;
+
+    #[cfg(desist_watched)]
+    pub(crate) use super::watched::{Condvar, Lazy, Mutex, MutexGuard};
 
     /// A cell that is reached through raw pointers only.
     #[derive(Debug)]
@@ -127,6 +132,10 @@ pub(crate) use global;
 #[cfg(all(test, loom))]
 #[path = "modelled.rs"]
 mod modelled;
+
+#[cfg(all(desist_watched, not(all(test, loom))))]
+#[path = "watched.rs"]
+mod watched;
 
 /// A small value that a lock guards: only the lock's holder, or somebody who
 /// has the whole object to himself, may read or write it.

@@ -2,10 +2,11 @@ use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::{Acquire, Release};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
+use crate::node::sync::{Mutex, MutexGuard};
 use crate::node::{CountLooks, Probe, SourceRef};
 use crate::{Cause, Reason, Source, Token, WhenCancelled};
 
@@ -285,6 +286,6 @@ impl<F: Future> Future for Watched<'_, F> {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,8 +1,9 @@
 use std::cell::RefCell;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::node::sync::{Mutex, MutexGuard};
 use crate::{Clock, TimeSource};
 
 /// A clock that stands still until it is moved.
