@@ -3,7 +3,6 @@
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::Mutex;
 use std::task::{Context, Waker};
 use std::thread;
 use std::time::Duration;
@@ -13,6 +12,7 @@ use desist::{Cancelled, Reason, Source, Token};
 use crate::books::{CallbackBook, ClockKind, Detail, SignalBook, Slot, take_back};
 use crate::panics::inject;
 use crate::report::ensure;
+use crate::sync::Mutex;
 
 /// What a callback does, or a waker's hook.
 pub(crate) enum Action {

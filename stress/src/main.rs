@@ -23,6 +23,7 @@ mod report;
 mod retirement;
 mod round;
 mod storm;
+mod sync;
 mod tally;
 mod watchdog;
 mod worker;

@@ -1,7 +1,6 @@
 //! The thread that keeps the system clock goes when nothing was armed for ten
 //! seconds. Whoever arms in that very moment must not be forgotten.
 
-use std::sync::Barrier;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -9,6 +8,7 @@ use desist::Source;
 
 use crate::random::Random;
 use crate::storm::fires;
+use crate::sync::Barrier;
 use crate::tally::{RETIREMENTS, THREADS};
 use crate::watchdog::Seat;
 use crate::worker::WAIT_FOR_DEADLINES;

@@ -1,6 +1,6 @@
 //! What the threads of one round have in common.
 
-use std::sync::{Arc, Barrier, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use desist::testing::ManualClock;
 use desist::{Clock, Source, Token};
@@ -9,6 +9,7 @@ use crate::books::{Callback, ClockKind, Signal, Wait};
 use crate::forget::Costs;
 use crate::own_clock::own_clock;
 use crate::random::Random;
+use crate::sync::{Barrier, Mutex};
 use crate::worker::OPERATIONS;
 
 /// What changes hands between threads.

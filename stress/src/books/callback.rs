@@ -2,7 +2,6 @@
 //! taken back.
 
 use std::sync::Arc;
-use std::sync::Mutex;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicU8, AtomicU32};
 use std::time::Instant;
@@ -12,6 +11,7 @@ use desist::{Cancelled, Reason, Registration, Token};
 use super::captured::Mark;
 use super::{Captured, ClockKind};
 use crate::report::ensure;
+use crate::sync::{Mutex, MutexGuard};
 use crate::tally::{CALLED, PREVENTED};
 
 /// What its holder did with it.
@@ -143,7 +143,7 @@ impl CallbackBook {
 pub(crate) struct Slot(Mutex<Option<(Registration, Arc<CallbackBook>)>>);
 
 impl Slot {
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<(Registration, Arc<CallbackBook>)>> {
+    fn lock(&self) -> MutexGuard<'_, Option<(Registration, Arc<CallbackBook>)>> {
         self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 

@@ -5,13 +5,14 @@ use std::error::Error;
 use std::fmt;
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use desist::Source;
 
 use super::number;
 use crate::panics::inject;
 use crate::report::ensure;
+use crate::sync::Mutex;
 use crate::tally::CAPTURED;
 
 /// Tells how often its value was dropped.

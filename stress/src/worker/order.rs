@@ -1,11 +1,12 @@
 //! The order of the calls, in a tree that no other thread knows.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use desist::{Registration, Source, Token};
 
 use super::Worker;
 use crate::report::ensure;
+use crate::sync::Mutex;
 use crate::tally::CALLED;
 
 /// Which callbacks ran, in their order: the depth of the signal, and which one
