@@ -140,3 +140,15 @@ fn when_nothing_is_armed_for_long_all_end() {
     wait_for_threads(0);
     assert_fires(&Source::with_timeout(SOON));
 }
+
+#[test]
+fn whoever_is_not_needed_ends_while_another_keeps_time() {
+    if !in_its_own_process("whoever_is_not_needed_ends_while_another_keeps_time", Room::ForMany) {
+        return;
+    }
+    let _far = Source::with_timeout(HOUR);
+    assert_fires(&Source::with_timeout(SOON));
+    // One keeps time and the one that fired waits to be needed, for some seconds.
+    wait_for_threads(1);
+    assert_fires(&Source::with_timeout(SOON));
+}

@@ -38,6 +38,23 @@ fn loom_asking_upward_while_a_cancel_comes() {
     });
 }
 
+/// From above the parent, which has no source itself.
+#[test]
+fn loom_asking_upward_while_a_cancel_comes_from_further_above() {
+    let outcomes = &["found cancelled", "asked before"];
+    Model::bounded("asking upward, a cancel from further above", 2, outcomes).check(|| {
+        let root = Source::new();
+        let between = root.child();
+        let child = between.child();
+        let token = child.token();
+        drop((between, child));
+        let other = thread::spawn(move || root.cancel());
+        assert!(token.can_be_cancelled(), "it is cancelled, or is about to be");
+        saw(if token.is_cancelled() { "found cancelled" } else { "asked before" });
+        other.join().unwrap();
+    });
+}
+
 #[test]
 fn loom_asking_while_the_last_source_cancels_and_goes() {
     let outcomes = &["found cancelled", "asked before"];

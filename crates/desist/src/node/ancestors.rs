@@ -98,23 +98,26 @@ impl Node {
     }
 }
 
-/// Asks `start` and all its live ancestors, each once. Allocates only where a
-/// node has several parents.
+/// Asks `start` and all its ancestors, each once, until the answer is `Break`.
+/// Allocates only where a node has several parents.
 fn climb<B>(start: &TokenRef, mut ask: impl FnMut(&TokenRef) -> ControlFlow<B>) -> ControlFlow<B> {
     let mut next = Some(start.clone());
     let mut further = Vec::new();
     // Only where ways can meet again.
     let mut visited = HashSet::new();
     while let Some(handle) = next.take().or_else(|| further.pop()) {
+        // Looked at before it is asked: one that is cancelled after that is passed
+        // like a live one, for what cancels it is above, and what is below may not
+        // be marked yet.
+        let was_live = handle.node().record().is_none();
         ask(&handle)?;
-        if handle.node().record().is_some() {
-            // What is above a cancelled node concerns it no more.
+        if !was_live {
             continue;
         }
         let several = handle.node().links().count() > 1;
         for (up, _) in handle.node().links() {
-            // SAFETY: I4: we hold a handle of a node that was not released
-            // when we made it, and will not be while we hold it.
+            // SAFETY: I4: the node was live when we held a handle already, so it
+            // is not released while we hold it.
             let Some(parent) = NonNull::new(unsafe { up.get() }.cast_mut()) else { continue };
             if (several || !visited.is_empty()) && !visited.insert(parent) {
                 continue;

@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::thread;
+use std::time::Duration;
 
 use desist::{Cause, Reason, Source, Token};
 
@@ -180,6 +181,19 @@ fn blocked_threads_and_awaited_tokens() {
 }
 
 #[cfg(feature = "testing")]
+#[test]
+fn deadlines_that_are_armed_later_than_the_signal_was_made() {
+    let hour = Duration::from_secs(3_600);
+    leaves_nothing(|| {
+        let (kept, cancelled, child) = (Source::new(), Source::new(), Source::new().child());
+        for source in [&kept, &cancelled, &child] {
+            source.cancel_after(hour);
+        }
+        cancelled.cancel();
+        assert!(kept.token().deadline().is_some());
+    });
+}
+
 #[test]
 fn every_checkpoint_of_a_body() {
     leaves_nothing(|| {
