@@ -1,6 +1,7 @@
 //! Promise 5, the scoped callback: its closure borrows, so it always waits.
 
 use std::cell::Cell;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -40,6 +41,25 @@ fn after_it_returned_the_callback_is_never_called() {
     source.token().while_registered(|_| called.add(), || bodies.set(bodies.get() + 1));
     source.cancel();
     assert_eq!((bodies.get(), called.get()), (1, 0));
+}
+
+#[test]
+fn what_the_callback_captured_is_dropped_once_whether_it_was_called_or_not() {
+    let captured = Arc::new(());
+    for called in [false, true] {
+        let source = Source::new();
+        let inside = Arc::clone(&captured);
+        source.token().while_registered(
+            move |_| assert_eq!(Arc::strong_count(&inside), 2),
+            || {
+                assert_eq!(Arc::strong_count(&captured), 2);
+                if called {
+                    source.cancel();
+                }
+            },
+        );
+        assert_eq!(Arc::strong_count(&captured), 1, "called: {called}");
+    }
 }
 
 #[test]
