@@ -7,15 +7,18 @@
 //! came before or comes later; and a lock that was freed is never free again.
 
 use std::cell::RefCell;
+use std::mem::MaybeUninit;
+use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
 
-use super::Node;
 use super::alloc::dealloc_now;
+use super::{Node, Record};
 
 thread_local! {
     // All threads of a model run on one thread of the system.
     static ALIVE: RefCell<[isize; 4]> = const { RefCell::new([0; 4]) };
     static GRAVES: RefCell<Vec<(NonNull<Node>, bool)>> = const { RefCell::new(Vec::new()) };
+    static RECORDS: RefCell<Vec<NonNull<Record>>> = const { RefCell::new(Vec::new()) };
 }
 
 /// What is counted.
@@ -46,6 +49,10 @@ pub(crate) fn clear() {
         // SAFETY: I1: it was given up when it was buried, and the threads that
         // could have come to it are over.
         unsafe { dealloc_now(node, extended) };
+    }
+    for record in RECORDS.take() {
+        // SAFETY: I10: as above; it came from a box, and what it owned was taken.
+        drop(unsafe { Box::from_raw(record.as_ptr().cast::<MaybeUninit<Record>>()) });
     }
 }
 
@@ -78,4 +85,31 @@ pub(super) unsafe fn bury(node: NonNull<Node>, extended: bool) {
         (*this).list.set((*this).list.get());
     }
     GRAVES.with_borrow_mut(|graves| graves.push((node, extended)));
+}
+
+/// A record that is put aside, for who brought its count to zero.
+pub(super) struct LastLook(NonNull<Record>);
+
+/// # Safety
+///
+/// I10: the last count of the record is gone.
+pub(super) unsafe fn bury_record(record: NonNull<Record>) -> LastLook {
+    RECORDS.with_borrow_mut(|records| records.push(record));
+    LastLook(record)
+}
+
+impl Deref for LastLook {
+    type Target = Record;
+
+    fn deref(&self) -> &Record {
+        // SAFETY: I10: the memory stays until the end of the execution.
+        unsafe { self.0.as_ref() }
+    }
+}
+
+impl DerefMut for LastLook {
+    fn deref_mut(&mut self) -> &mut Record {
+        // SAFETY: I10: the last count is gone, so there is no other reference.
+        unsafe { self.0.as_mut() }
+    }
 }

@@ -137,6 +137,7 @@ impl Clone for RecordRef {
     fn clone(&self) -> Self {
         // Ordering: Relaxed: the count that we come from keeps the record.
         let before = self.refs.fetch_add(1, Relaxed);
+        debug_assert_ne!(before, 0, "a count keeps the record");
         if is_overflowing(before) {
             std::process::abort();
         }
@@ -149,7 +150,9 @@ impl Drop for RecordRef {
     fn drop(&mut self) {
         // Ordering: AcqRel: Release pairs with the Acquire of whoever brings
         // the count to zero, so that all uses come before the free.
-        if self.refs.fetch_sub(1, AcqRel) == 1 {
+        let before = self.refs.fetch_sub(1, AcqRel);
+        debug_assert_ne!(before, 0, "a count of a record is given back once");
+        if before == 1 {
             free(self.0);
         }
     }
@@ -160,9 +163,7 @@ impl Drop for RecordRef {
 #[cold]
 fn free(record: NonNull<Record>) {
     // SAFETY: I10: the last count is gone, nobody else can reach the record.
-    let mut record = unsafe { Box::from_raw(record.as_ptr()) };
-    #[cfg(all(test, loom))]
-    record.assert_sole();
+    let mut record = unsafe { take_last(record.as_ptr()) };
     while let Some(Detail::Cancelled(inner)) = record.detail.take() {
         let inner = inner.into_record();
         // Ordering: AcqRel, as in `drop`.
@@ -171,9 +172,30 @@ fn free(record: NonNull<Record>) {
             return;
         }
         // SAFETY: I10: the last count is gone.
-        record = unsafe { Box::from_raw(inner.into_raw()) };
-        #[cfg(all(test, loom))]
-        record.assert_sole();
+        record = unsafe { take_last(inner.into_raw()) };
+    }
+}
+
+/// # Safety
+///
+/// I10: the last count of the record is gone.
+#[cfg(not(all(test, loom)))]
+unsafe fn take_last(record: *mut Record) -> Box<Record> {
+    // SAFETY: I10 by the caller; the memory came from a box.
+    unsafe { Box::from_raw(record) }
+}
+
+/// The same; whoever comes to the record later is reported.
+///
+/// # Safety
+///
+/// I10: the last count of the record is gone.
+#[cfg(all(test, loom))]
+unsafe fn take_last(record: *mut Record) -> super::grave::LastLook {
+    // SAFETY: I10 by the caller.
+    unsafe {
+        (*record).assert_sole();
+        super::grave::bury_record(NonNull::new_unchecked(record))
     }
 }
 
