@@ -341,7 +341,9 @@ fn find_cancelled_walks_a_long_chain_without_recursion() {
 }
 
 mod debug {
-    use desist::{Clock, FutureExt};
+    use std::time::Instant;
+
+    use desist::{Clock, FutureExt, TimeSource};
 
     use super::*;
 
@@ -377,6 +379,21 @@ mod debug {
         for (name, text) in &texts {
             assert_one_line(name, text);
         }
+    }
+
+    #[test]
+    fn of_a_clock_tells_whether_it_is_the_systems() {
+        struct Still(Instant);
+        impl TimeSource for Still {
+            fn now(&self) -> Instant {
+                self.0
+            }
+
+            fn arm(&self, _next: Option<Instant>) {}
+        }
+        let own = format!("{:?}", Clock::new(Still(Instant::now())));
+        let system = format!("{:?}", Clock::system());
+        assert!(system.contains("system") && !own.contains("system"), "{own}, {system}");
     }
 
     #[test]

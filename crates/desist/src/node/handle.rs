@@ -149,7 +149,7 @@ impl<const UNIT: u64> Drop for Handle<UNIT> {
         // Ordering: Acquire pairs with the Release of the other handles'
         // drops: what they did is done when we find ourselves alone (I6).
         if handles(refs.load(Acquire)) == 1
-            // SAFETY: I6: this is the first of its four loads.
+            // SAFETY: I6: this is the first of its five loads.
             && unsafe { life::free_if_sole(self.0) }
         {
             return;
