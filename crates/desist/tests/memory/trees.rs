@@ -180,7 +180,6 @@ fn blocked_threads_and_awaited_tokens() {
     });
 }
 
-#[cfg(feature = "testing")]
 #[test]
 fn deadlines_that_are_armed_later_than_the_signal_was_made() {
     let hour = Duration::from_secs(3_600);
@@ -194,6 +193,7 @@ fn deadlines_that_are_armed_later_than_the_signal_was_made() {
     });
 }
 
+#[cfg(feature = "testing")]
 #[test]
 fn every_checkpoint_of_a_body() {
     leaves_nothing(|| {
