@@ -244,6 +244,22 @@ fn a_time_source_is_told_of_every_earlier_deadline() {
 }
 
 #[test]
+fn a_cancel_takes_the_deadline_off_its_clock_and_those_below_too() {
+    for from_above in [false, true] {
+        let time = Still::new();
+        let clock = Clock::new(time.clone());
+        let root = Source::with_clock(clock.clone());
+        let armed = if from_above { root.child() } else { root.clone() };
+        armed.cancel_after(HOUR);
+        assert!(time.last_told().is_some());
+        root.cancel();
+        clock.fire_due();
+        assert_eq!(time.last_told(), None, "nothing is armed; from above: {from_above}");
+        assert!(armed.token().deadline().is_some(), "it is still told what was armed");
+    }
+}
+
+#[test]
 fn a_time_source_is_called_without_a_lock() {
     /// Uses the signal of its own clock whenever it is asked or told.
     struct Curious(Still, Arc<Mutex<Option<Source>>>);
