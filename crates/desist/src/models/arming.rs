@@ -74,7 +74,7 @@ fn loom_rearm_and_asking_for_the_deadline() {
 #[test]
 fn loom_fire_and_cancel_and_rearm() {
     let outcomes = &["deadline", "requested"];
-    Model::bounded("fire, cancel and rearm", 1, outcomes).check(|| {
+    Model::bounded("fire, cancel and rearm", 1, outcomes).no_further().check(|| {
         let (clock, hand, source) = overdue();
         let firer = thread::spawn({
             let clock = clock.clone();
@@ -100,7 +100,7 @@ fn loom_fire_and_cancel_and_rearm() {
 #[test]
 fn loom_two_that_fire_and_one_that_rearms() {
     let outcomes = &["fired", "put off"];
-    Model::bounded("two that fire and one that rearms", 1, outcomes).check(|| {
+    Model::bounded("two that fire and one that rearms", 1, outcomes).no_further().check(|| {
         let (clock, hand, source) = overdue();
         let firers = [0, 1].map(|_| {
             let clock = clock.clone();

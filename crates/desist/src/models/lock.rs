@@ -35,7 +35,7 @@ fn contend(threads: usize, times: u32, model: Model) {
 #[test]
 fn loom_two_want_a_lock_and_one_comes_back() {
     let outcomes = &["first", "not first"];
-    contend(2, 2, Model::bounded("two want a lock, one comes back", 3, outcomes));
+    contend(2, 2, Model::bounded("two want a lock, one comes back", 5, outcomes));
 }
 
 #[test]
@@ -45,5 +45,5 @@ fn loom_two_want_a_lock() {
 
 #[test]
 fn loom_three_want_a_lock() {
-    contend(3, 1, Model::bounded("three want a lock", 1, &["first", "not first"]));
+    contend(3, 1, Model::bounded("three want a lock", 1, &["first", "not first"]).no_further());
 }

@@ -9,7 +9,7 @@
 //! one side only is no model.
 //!
 //! A small model is explored with every preemption. The others name how many
-//! each execution may have; `LOOM_MAX_PREEMPTIONS` asks for more.
+//! each execution may have; `LOOM_MAX_PREEMPTIONS` asks for more, of all that can.
 
 mod arming;
 mod callbacks;
@@ -82,17 +82,24 @@ struct Model {
     name: &'static str,
     outcomes: &'static [&'static str],
     preemptions: Option<usize>,
+    further: bool,
 }
 
 impl Model {
     /// With every preemption, however many: for two threads.
     fn exhaustive(name: &'static str, outcomes: &'static [&'static str]) -> Self {
-        Self { name, outcomes, preemptions: None }
+        Self { name, outcomes, preemptions: None, further: true }
     }
 
     /// With so many preemptions at most: for more.
     fn bounded(name: &'static str, preemptions: usize, outcomes: &'static [&'static str]) -> Self {
-        Self { name, outcomes, preemptions: Some(preemptions) }
+        Self { name, outcomes, preemptions: Some(preemptions), further: true }
+    }
+
+    /// Not with more preemptions, whoever asks: three threads that yield to each
+    /// other then make executions that are longer than the checker follows.
+    fn no_further(self) -> Self {
+        Self { further: false, ..self }
     }
 
     #[allow(clippy::print_stdout)]
@@ -102,7 +109,7 @@ impl Model {
         // A model is explored to its end, whatever else the environment says.
         (builder.max_permutations, builder.max_duration) = (None, None);
         builder.checkpoint_file = None;
-        let asked_for = builder.preemption_bound.unwrap_or(0);
+        let asked_for = builder.preemption_bound.filter(|_| self.further).unwrap_or(0);
         builder.preemption_bound = self.preemptions.map(|own| own.max(asked_for));
         let executions = Count::new();
         let count = executions.clone();
