@@ -2,8 +2,11 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::{Acquire, Release};
 use std::task::{Context, Waker};
 
+use loom::sync::atomic::AtomicBool;
 use loom::thread;
 
 use super::{Count, Dropped, Model, assert_dropped_once, block_on, saw};
@@ -166,10 +169,20 @@ fn loom_cancel_and_a_scope() {
     Model::bounded("cancel and a scope", 3, &["called", "not called"]).check(|| {
         let source = Source::new();
         let token = source.token();
-        let canceller = thread::spawn(move || source.cancel());
+        let returned = Arc::new(AtomicBool::new(false));
+        let canceller = thread::spawn({
+            let returned = Arc::clone(&returned);
+            move || {
+                source.cancel();
+                // Ordering: Release pairs with the Acquire below.
+                returned.store(true, Release);
+            }
+        });
         let written = Plain::new();
+        // Ordering: Acquire pairs with the Release above.
+        let late = token.while_registered(|_| written.add(), || returned.load(Acquire));
         // Borrowed, and read at once: nobody may still be in the callback.
-        token.while_registered(|_| written.add(), || ());
+        assert!(!late || written.get() == 1, "what could not be registered was called");
         saw(if written.get() == 1 { "called" } else { "not called" });
         canceller.join().unwrap();
     });

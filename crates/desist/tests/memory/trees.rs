@@ -181,6 +181,17 @@ fn blocked_threads_and_awaited_tokens() {
 }
 
 #[test]
+fn callbacks_that_are_detached_when_nobody_else_is_left() {
+    leaves_nothing(|| {
+        let source = Source::new();
+        let captured = vec![0_u8; 64];
+        let registration = source.token().on_cancel(move |_| drop(captured));
+        drop(source);
+        registration.detach();
+    });
+}
+
+#[test]
 fn deadlines_that_are_armed_later_than_the_signal_was_made() {
     let hour = Duration::from_secs(3_600);
     leaves_nothing(|| {
