@@ -48,7 +48,9 @@ impl Action {
             Self::Descend(token) => descend(&token),
             Self::Drop(sources, tokens) => drop((sources, tokens)),
             Self::Register(token, clock) => register(&token, clock),
-            Self::Unregister(slot) => slot.unregister(),
+            Self::Unregister(slot) => {
+                slot.unregister();
+            }
             Self::WaitFor(slot) => {
                 if let Some((registration, book)) = slot.take() {
                     take_back(&book, || registration.blocking_unregister(), true);

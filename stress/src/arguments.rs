@@ -16,6 +16,9 @@ pub(crate) const USAGE: &str = "usage: desist-stress <minutes> [--threads N] [--
 
 exit code: 0 all held, 1 a promise was broken, 2 usage, 3 a thread hangs";
 
+/// A run of this length sees the keeper retire, however slow the machine is.
+pub(crate) const WITH_RETIREMENT: Duration = Duration::from_secs(30);
+
 /// What is done.
 #[derive(Clone, Copy)]
 pub(crate) struct Parts {

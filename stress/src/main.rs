@@ -34,7 +34,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use self::arguments::Arguments;
+use self::arguments::{Arguments, WITH_RETIREMENT};
 use self::heap::Heap;
 use self::random::Random;
 use self::report::say;
@@ -70,16 +70,20 @@ fn stress(arguments: &Arguments) {
     let begin = Instant::now();
     let mut minute = 1;
     let mut pauses = 0;
-    while begin.elapsed() < arguments.time {
+    let parts = arguments.parts;
+    // Its time may come in the middle of a round that outlasts the run.
+    let retires = parts.retirement && arguments.time >= WITH_RETIREMENT;
+    let to_come = || retires && tally::RETIREMENTS.get() == 0;
+    while begin.elapsed() < arguments.time || to_come() {
         let threads = arguments.threads.unwrap_or_else(|| random.between(3, 8));
-        let parts = arguments.parts;
         // One pause a minute, in which the keeper retires; alone, it is all.
         let pause = !parts.rounds || begin.elapsed() > MINUTE * pauses + MINUTE / 3;
         if parts.retirement && pause {
             pauses += 1;
             retirement::race(&mut random, threads, &seat);
         }
-        if parts.storms && (!parts.rounds || random.one_in(16)) {
+        let storm = !parts.rounds || random.one_in(16) || tally::STORMS.get() == 0;
+        if parts.storms && storm {
             storm::storm(&mut random, threads, &seat);
         }
         if parts.rounds {
@@ -100,8 +104,6 @@ fn stress(arguments: &Arguments) {
         seat.doing(worker::HEAP);
         heap.check_to_the_byte();
     }
-    if arguments.parts.rounds {
-        tally::ensure_all_was_done();
-    }
+    tally::ensure_all_was_done(arguments);
     say(tally::summary(arguments.seed));
 }

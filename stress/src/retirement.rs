@@ -19,7 +19,6 @@ const IDLE: Duration = Duration::from_secs(10);
 /// Waits until the keeper is about to go, and arms from several threads right
 /// then, for a while.
 pub(crate) fn race(random: &mut Random, threads: usize, seat: &Seat) {
-    RETIREMENTS.add();
     seat.doing(WAIT_FOR_DEADLINES);
     let last = Source::with_timeout(Duration::from_millis(1)).token();
     fires(&last, "armed before the keeper retires");
@@ -37,6 +36,7 @@ pub(crate) fn race(random: &mut Random, threads: usize, seat: &Seat) {
             scope.spawn(move || burst(&mut random, together, begins, slow));
         }
     });
+    RETIREMENTS.add();
 }
 
 /// Arms a few deadlines around the moment, and sees that they fire.

@@ -21,7 +21,6 @@ use crate::worker::{STALLED, WAIT_FOR_DEADLINES};
 const BLOCK: usize = 30;
 
 pub(crate) fn storm(random: &mut Random, threads: usize, seat: &Seat) {
-    STORMS.add();
     seat.doing(WAIT_FOR_DEADLINES);
     thread::scope(|scope| {
         for _ in 0..threads {
@@ -39,6 +38,7 @@ pub(crate) fn storm(random: &mut Random, threads: usize, seat: &Seat) {
             });
         }
     });
+    STORMS.add();
 }
 
 fn burst(random: &mut Random) {

@@ -156,11 +156,11 @@ impl Slot {
         self.lock().take()
     }
 
-    /// Takes it back, if nobody did yet; never waits.
-    pub(crate) fn unregister(&self) {
-        if let Some((registration, book)) = self.take() {
-            take_back(&book, || registration.unregister(), false);
-        }
+    /// Takes it back, and never waits; false if somebody did before.
+    pub(crate) fn unregister(&self) -> bool {
+        let Some((registration, book)) = self.take() else { return false };
+        take_back(&book, || registration.unregister(), false);
+        true
     }
 }
 

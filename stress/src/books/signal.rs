@@ -10,7 +10,7 @@ use desist::{Cancelled, Reason, Source, Token};
 
 use super::number;
 use crate::report::ensure;
-use crate::tally::{CANCELS, FIRED, HELD, LATEST, SIGNALS, WON};
+use crate::tally::{CANCELS, FIRED, HELD, LATEST, LOST, SIGNALS, WON};
 
 /// What all who hold a signal know of it.
 #[derive(Default)]
@@ -48,6 +48,8 @@ impl SignalBook {
             self.winner.store(mark, Relaxed);
             let before = self.won.fetch_add(1, Relaxed);
             ensure!(before == 0, "two cancels of one signal returned true");
+        } else {
+            LOST.add();
         }
         won
     }

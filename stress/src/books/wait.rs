@@ -138,7 +138,7 @@ impl Wait {
         // What is known before counts: a poll that begins then must see it.
         let cancelled = self.on.as_ref().is_some_and(Token::is_cancelled);
         let told = match &self.hold {
-            Hold::Run(_, ready, _) => ready.load(Relaxed) && self.was_polled(),
+            Hold::Run(_, ready, _) => ready.load(Relaxed) && self.is_pending(),
             _ => false,
         };
         let before = counted.wakes();
@@ -167,7 +167,8 @@ impl Wait {
         };
     }
 
-    fn was_polled(&self) -> bool {
+    /// It was polled, and was not ready.
+    pub(crate) fn is_pending(&self) -> bool {
         matches!(self.state, State::Pending(..))
     }
 

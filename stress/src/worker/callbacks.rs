@@ -59,11 +59,12 @@ impl Worker {
         }
     }
 
-    pub(super) fn register(&mut self) {
+    pub(super) fn register(&mut self) -> bool {
         if self.held.callbacks.iter().filter(|callback| callback.registration.is_some()).count()
             > HELD
         {
-            return self.unregister();
+            self.unregister();
+            return false;
         }
         let at = self.any_signal();
         // `any` of what cannot be cancelled is one of these, too.
@@ -109,6 +110,7 @@ impl Worker {
                 None => callback.registration = Some(registration),
             }
         }
+        true
     }
 
     /// A registration that this thread holds, taken out of its callback.
@@ -123,58 +125,57 @@ impl Worker {
         held.next()
     }
 
-    pub(super) fn unregister(&mut self) {
+    pub(super) fn unregister(&mut self) -> bool {
         if self.random.one_in(4) && !self.held.slots.is_empty() {
             return self.random.pick(&self.held.slots).unregister();
         }
-        if let Some((registration, at)) = self.take_registration() {
-            let book = Arc::clone(&self.held.callbacks[at].book);
-            take_back(&book, || registration.unregister(), false);
-        }
+        let Some((registration, at)) = self.take_registration() else { return false };
+        let book = Arc::clone(&self.held.callbacks[at].book);
+        take_back(&book, || registration.unregister(), false);
+        true
     }
 
-    pub(super) fn blocking_unregister(&mut self) {
-        if let Some((registration, at)) = self.take_registration() {
-            let book = Arc::clone(&self.held.callbacks[at].book);
-            take_back(&book, || registration.blocking_unregister(), true);
-        }
+    pub(super) fn blocking_unregister(&mut self) -> bool {
+        let Some((registration, at)) = self.take_registration() else { return false };
+        let book = Arc::clone(&self.held.callbacks[at].book);
+        take_back(&book, || registration.blocking_unregister(), true);
+        true
     }
 
     /// As a future, polled now and again later, or dropped.
-    pub(super) fn unregistered(&mut self) {
-        if let Some((registration, at)) = self.take_registration() {
-            let callback = &mut self.held.callbacks[at];
-            // From now on another thread may take it back.
-            callback.signal = 0;
-            let hold = Hold::Unregistered(
-                Box::pin(registration.unregistered()),
-                Arc::clone(&callback.book),
-            );
-            let mut wait = Wait::new(hold, callback.on.clone(), 0);
-            if !self.random.one_in(8) {
-                let waker = self.counted(false, 0);
-                wait.poll(waker);
-            }
-            self.keep_wait(wait);
+    pub(super) fn unregistered(&mut self) -> bool {
+        let Some((registration, at)) = self.take_registration() else { return false };
+        let callback = &mut self.held.callbacks[at];
+        // From now on another thread may take it back.
+        callback.signal = 0;
+        let hold =
+            Hold::Unregistered(Box::pin(registration.unregistered()), Arc::clone(&callback.book));
+        let mut wait = Wait::new(hold, callback.on.clone(), 0);
+        let polled = !self.random.one_in(8);
+        if polled {
+            let waker = self.counted(false, 0);
+            wait.poll(waker);
         }
+        self.keep_wait(wait);
+        polled
     }
 
-    pub(super) fn drop_registration(&mut self) {
-        if let Some((registration, at)) = self.take_registration() {
-            let book = Arc::clone(&self.held.callbacks[at].book);
-            book.dropped();
-            drop(registration);
-        }
+    pub(super) fn drop_registration(&mut self) -> bool {
+        let Some((registration, at)) = self.take_registration() else { return false };
+        let book = Arc::clone(&self.held.callbacks[at].book);
+        book.dropped();
+        drop(registration);
+        true
     }
 
-    pub(super) fn detach(&mut self) {
-        if let Some((registration, _)) = self.take_registration() {
-            registration.detach();
-        }
+    pub(super) fn detach(&mut self) -> bool {
+        let Some((registration, _)) = self.take_registration() else { return false };
+        registration.detach();
+        true
     }
 
     /// A callback that borrows from this stack, while something else happens.
-    pub(super) fn while_registered(&mut self) {
+    pub(super) fn while_registered(&mut self) -> bool {
         let at = self.any_signal();
         let token = self.held.signals[at].token.clone();
         let (begun, over) = (AtomicU32::new(0), AtomicU32::new(0));
@@ -206,5 +207,6 @@ impl Worker {
         ensure!(begun == over && begun <= 1, "begun {begun} times, over {over} times");
         ensure!(!was_cancelled || begun == 1, "not called first on a cancelled signal");
         ensure!(result.is_some() || panics || begun <= 1, "a scope went wrong");
+        true
     }
 }

@@ -22,28 +22,28 @@ const REASONS: [Reason; 8] = [
 ];
 
 impl Worker {
-    pub(super) fn cancel(&mut self) {
+    pub(super) fn cancel(&mut self) -> bool {
         let at = self.any_signal();
         let signal = &self.held.signals[at];
         // Roots that all share end most of what goes on, so more rarely.
-        if !(signal.shared && signal.certain) {
-            self.cancel_at(at);
-        }
+        !(signal.shared && signal.certain) && self.cancel_at(at)
     }
 
-    pub(super) fn cancel_shared(&mut self) {
+    pub(super) fn cancel_shared(&mut self) -> bool {
         let at = self.certain_signal();
-        self.cancel_at(at);
+        let shared = self.held.signals[at].shared;
+        self.cancel_at(at) && shared
     }
 
     /// Cancels the signal at this place, if its source is there.
-    pub(super) fn cancel_at(&mut self, at: usize) {
+    pub(super) fn cancel_at(&mut self, at: usize) -> bool {
         let signal = &self.held.signals[at];
-        let Some(source) = signal.source.clone() else { return };
+        let Some(source) = signal.source.clone() else { return false };
         let (book, id) = (Arc::clone(&signal.book), signal.id);
         let won = self.cancel_somehow(&source, &book);
         ensure!(source.is_cancelled(), "live after a cancel");
         self.check_after(id, won);
+        true
     }
 
     fn cancel_somehow(&mut self, source: &Source, book: &SignalBook) -> bool {
@@ -88,18 +88,18 @@ impl Worker {
         }
     }
 
-    pub(super) fn guard(&mut self) {
+    pub(super) fn guard(&mut self) -> bool {
         let at = self.any_signal();
         let signal = &mut self.held.signals[at];
-        let Some(source) = &signal.source else { return };
+        let Some(source) = &signal.source else { return false };
         if self.random.one_in(3) {
             let guard = source.clone().into_guard();
             ensure!(guard.token() == signal.token, "a guard's token is another");
             ensure!(guard.disarm() == *source, "a guard gives another source back");
-            return;
+            return true;
         }
         if signal.shared && signal.certain && !self.random.one_in(20) {
-            return;
+            return false;
         }
         let (source, id) = (source.clone(), signal.id);
         signal.book.guarded.store(true, Relaxed);
@@ -108,13 +108,15 @@ impl Worker {
         drop(guard);
         ensure!(source.is_cancelled(), "live after its guard was dropped");
         self.check_after(id, false);
+        true
     }
 
-    pub(super) fn born_cancelled(&mut self) {
+    pub(super) fn born_cancelled(&mut self) -> bool {
         let token = Token::cancelled_with(*self.random.pick(&REASONS));
         ensure!(token.is_cancelled(), "born cancelled, yet live");
         let mut signal = Signal::new(None, token, ClockKind::System);
         signal.parents = None;
         self.keep(signal);
+        true
     }
 }

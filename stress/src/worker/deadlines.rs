@@ -34,7 +34,7 @@ impl Worker {
         }
     }
 
-    pub(super) fn timed_source(&mut self) {
+    pub(super) fn timed_source(&mut self) -> bool {
         let timeout = self.short_or_long();
         let now = Instant::now();
         let source = match now.checked_add(timeout) {
@@ -44,9 +44,10 @@ impl Worker {
         let mut signal = Signal::root(source, ClockKind::System);
         note(&mut signal, now.checked_add(timeout));
         self.keep(signal);
+        true
     }
 
-    pub(super) fn timed_child(&mut self) {
+    pub(super) fn timed_child(&mut self) -> bool {
         let timeout = self.short_or_long();
         let at = self.some_signals(1)[0];
         let parent = &self.held.signals[at];
@@ -58,9 +59,10 @@ impl Worker {
         let mut child = Signal::root(source, parent.clock).below(&[parent], true);
         note(&mut child, None);
         self.keep(child);
+        true
     }
 
-    pub(super) fn shielded(&mut self) {
+    pub(super) fn shielded(&mut self) -> bool {
         let bound = self.short_or_long();
         let at = self.any_signal();
         let signal = &self.held.signals[at];
@@ -68,39 +70,46 @@ impl Worker {
         let mut shielded = Signal::root(signal.token.shielded_for(bound), clock);
         note(&mut shielded, now.checked_add(bound));
         self.keep(shielded);
+        true
     }
 
-    pub(super) fn arm_short(&mut self) {
+    pub(super) fn arm_short(&mut self) -> bool {
         let timeout = self.short();
-        self.arm(timeout);
+        self.arm(timeout)
     }
 
-    pub(super) fn arm_long(&mut self) {
+    pub(super) fn arm_long(&mut self) -> bool {
         let timeout = *self.random.pick(&[HOUR, Duration::from_millis(300), Duration::MAX]);
-        self.arm(timeout);
+        self.arm(timeout)
     }
 
-    fn arm(&mut self, timeout: Duration) {
+    fn arm(&mut self, timeout: Duration) -> bool {
         let at = self.any_signal();
         let now = self.world.clock(self.held.signals[at].clock).now();
-        self.arm_with(at, now.checked_add(timeout), |source| source.cancel_after(timeout));
+        self.arm_with(at, now.checked_add(timeout), |source| source.cancel_after(timeout))
     }
 
-    pub(super) fn arm_at(&mut self) {
+    pub(super) fn arm_at(&mut self) -> bool {
         let (timeout, at) = (self.short_or_long(), self.any_signal());
         let now = self.world.clock(self.held.signals[at].clock).now();
-        if let Some(due) = now.checked_add(timeout) {
-            self.arm_with(at, Some(due), |source| source.cancel_at(due));
-        }
+        let Some(due) = now.checked_add(timeout) else { return false };
+        self.arm_with(at, Some(due), |source| source.cancel_at(due))
     }
 
-    fn arm_with(&mut self, at: usize, not_before: Option<Instant>, arm: impl FnOnce(&Source)) {
+    fn arm_with(
+        &mut self,
+        at: usize,
+        not_before: Option<Instant>,
+        arm: impl FnOnce(&Source),
+    ) -> bool {
         let often = !self.random.one_in(10);
         let signal = &mut self.held.signals[at];
         if signal.shared && signal.certain && often {
-            return;
+            return false;
         }
-        let Some(source) = &signal.source else { return };
+        let Some(source) = &signal.source else { return false };
+        // Else there is nothing to arm any more.
+        let live = !source.is_cancelled();
         signal.book.timed.store(true, Relaxed);
         // It may fire right there, and a callback of it panic: then nothing is
         // known any more.
@@ -108,29 +117,44 @@ impl Worker {
         arm(source);
         signal.armed = old;
         note(signal, not_before);
+        live
     }
 
-    pub(super) fn disarm(&mut self) {
+    pub(super) fn disarm(&mut self) -> bool {
         let at = self.any_signal();
         let signal = &mut self.held.signals[at];
-        if let Some(source) = &signal.source {
-            source.disarm();
-        }
+        let Some(source) = &signal.source else { return false };
+        let armed = signal.token.deadline().is_some() && !source.is_cancelled();
+        source.disarm();
+        armed
     }
 
-    pub(super) fn advance(&mut self) {
+    pub(super) fn advance(&mut self) -> bool {
         let by = Duration::from_micros(self.random.below(4_000) as u64);
         self.world.manual.advance(by);
+        !by.is_zero()
     }
 
-    pub(super) fn fire_due(&mut self) {
+    pub(super) fn fire_due(&mut self) -> bool {
+        // Whatever else is due there, this is.
+        let source = Source::with_clock(self.world.own.clone());
+        let due = Instant::now() + Duration::from_micros(20);
+        source.cancel_at(due);
+        while Instant::now() < due {
+            std::hint::spin_loop();
+        }
+        let was_live = !source.is_cancelled();
         self.world.own.fire_due();
+        // Live yet, if another thread is about to fire it.
+        was_live && source.is_cancelled()
     }
 
-    pub(super) fn look_for_stalls(&mut self) {
+    pub(super) fn look_for_stalls(&mut self) -> bool {
         for signal in &self.held.signals {
             look_for_stall(signal);
         }
+        let on_time = |signal: &Signal| signal.clock == ClockKind::System;
+        self.held.signals.iter().any(|signal| on_time(signal) && signal.token.deadline().is_some())
     }
 
     /// Waits for what is due now or soon.

@@ -30,15 +30,19 @@ pub(crate) struct Operation {
     pub(crate) name: &'static str,
     /// How often it is drawn, beside the others.
     pub(crate) weight: usize,
-    run: fn(&mut Worker),
+    /// False if there was nothing for it to do.
+    run: fn(&mut Worker) -> bool,
 }
 
-const fn op(name: &'static str, weight: usize, run: fn(&mut Worker)) -> Operation {
+const fn op(name: &'static str, weight: usize, run: fn(&mut Worker) -> bool) -> Operation {
     Operation { name, weight, run }
 }
 
+/// The one that `--no-forget` leaves out.
+pub(crate) const FORGET: &str = "forget";
+
 /// All that can be done.
-pub(crate) const OPERATIONS: [Operation; 40] = [
+pub(crate) const OPERATIONS: [Operation; 42] = [
     op("new source", 4, Worker::new_source),
     op("child", 12, Worker::child),
     op("linked", 6, Worker::linked),
@@ -78,10 +82,13 @@ pub(crate) const OPERATIONS: [Operation; 40] = [
     op("borrowed wait", 4, Worker::borrowed_wait),
     op("blocking_wait_timeout", 1, Worker::wait_with_timeout),
     op("blocking_wait", 1, Worker::wait_on_a_thread),
-    op("forget, checkpoints", 1, Worker::rarely),
+    op("every_checkpoint", 1, Worker::checkpoints),
+    op("guard in a panic", 1, Worker::guard_in_a_panic),
+    op(FORGET, 1, Worker::forget),
 ];
 
-/// How often each was done.
+/// How often each was done: not how often it was drawn, for many find nothing
+/// to do. One that ended in a panic is not counted.
 pub(crate) static DONE: [Counter; OPERATIONS.len()] = [const { Counter::zero() }; OPERATIONS.len()];
 
 /// Steps that are no operation, for the watchdog.
@@ -150,8 +157,9 @@ impl Worker {
         for _ in 0..self.world.steps {
             let number = self.world.draw(&mut self.random);
             self.seat.doing(number as u8);
-            DONE[number].add();
-            guarded(|| (OPERATIONS[number].run)(&mut self));
+            if guarded(|| (OPERATIONS[number].run)(&mut self)) == Some(true) {
+                DONE[number].add();
+            }
         }
         self.close();
         self.held

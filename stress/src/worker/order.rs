@@ -16,7 +16,7 @@ type Log = Arc<Mutex<Vec<(usize, usize)>>>;
 impl Worker {
     /// A chain, with callbacks on every link: the last link's come first, and
     /// on each the last registered.
-    pub(super) fn order(&mut self) {
+    pub(super) fn order(&mut self) -> bool {
         let (depth, each) = (self.random.between(1, 5), self.random.between(1, 4));
         let mut links = vec![Source::new()];
         for above in 1..depth {
@@ -40,6 +40,7 @@ impl Worker {
             (0..depth).rev().flat_map(|at| (0..each).rev().map(move |n| (at, n))).collect();
         ensure!(found == wanted, "called in the order {found:?}, not {wanted:?}");
         drop(registrations);
+        true
     }
 }
 

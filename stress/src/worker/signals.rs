@@ -38,16 +38,17 @@ impl Before {
 }
 
 impl Worker {
-    pub(super) fn new_source(&mut self) {
+    pub(super) fn new_source(&mut self) -> bool {
         let kind = *self.random.pick(&[ClockKind::System, ClockKind::Manual, ClockKind::Own]);
         let source = match kind {
             ClockKind::System if self.random.one_in(2) => Source::default(),
             _ => Source::with_clock(self.world.clock(kind)),
         };
         self.keep(Signal::root(source, kind));
+        true
     }
 
-    pub(super) fn child(&mut self) {
+    pub(super) fn child(&mut self) -> bool {
         let at = self.some_signals(1)[0];
         let known = self.random.one_in(2);
         let parent = &self.held.signals[at];
@@ -62,9 +63,10 @@ impl Worker {
         );
         let child = Signal::root(source, parent.clock).below(&[parent], known);
         self.keep(child);
+        true
     }
 
-    pub(super) fn linked(&mut self) {
+    pub(super) fn linked(&mut self) -> bool {
         let parents = self.some_signals(4);
         let parents: Vec<&Signal> = parents.iter().map(|&at| &self.held.signals[at]).collect();
         let was_cancelled = parents.iter().any(|parent| parent.token.is_cancelled());
@@ -74,9 +76,10 @@ impl Worker {
             "linked to a cancelled one, yet live"
         );
         self.keep(linked);
+        true
     }
 
-    pub(super) fn any(&mut self) {
+    pub(super) fn any(&mut self) -> bool {
         let parents = self.some_signals(4);
         let parents: Vec<&Signal> = parents.iter().map(|&at| &self.held.signals[at]).collect();
         let before = cancelled_before(&parents);
@@ -93,9 +96,10 @@ impl Worker {
         let mut any = Signal::new(None, token, kind).below(&parents, true);
         any.shared = true;
         self.keep(any);
+        true
     }
 
-    pub(super) fn clone_handles(&mut self) {
+    pub(super) fn clone_handles(&mut self) -> bool {
         let at = self.any_signal();
         let signal = &self.held.signals[at];
         let tokens = vec![signal.token.clone(); 3];
@@ -105,12 +109,13 @@ impl Worker {
             let source = source.clone();
             ensure!(source.token() == signal.token, "a source and its token are not equal");
         }
+        true
     }
 
-    pub(super) fn drop_signal(&mut self) {
+    pub(super) fn drop_signal(&mut self) -> bool {
         let at = self.any_signal();
         if self.held.signals[at].shared && self.held.signals[at].certain {
-            return;
+            return false;
         }
         let mut signal = self.held.signals.swap_remove(at);
         if self.random.one_in(2) {
@@ -118,19 +123,19 @@ impl Worker {
             drop(source);
         }
         let _ = guarded(|| drop(signal));
+        true
     }
 
-    pub(super) fn drop_source(&mut self) {
+    pub(super) fn drop_source(&mut self) -> bool {
         let at = self.any_signal();
         let signal = &mut self.held.signals[at];
-        if !signal.shared {
-            signal.source = None;
-        }
+        !signal.shared && signal.source.take().is_some()
     }
 
-    pub(super) fn change_hands(&mut self) {
+    /// True if something came into these hands.
+    pub(super) fn change_hands(&mut self) -> bool {
         if !self.world.has_parcels() {
-            return;
+            return false;
         }
         let parcel = match self.random.below(4) {
             0 => {
@@ -152,12 +157,13 @@ impl Worker {
             Some(Parcel::Signal(signal)) => self.keep(signal),
             Some(Parcel::Callback(callback)) => self.held.callbacks.push(callback),
             Some(Parcel::Wait(wait)) => self.held.waits.push(wait),
-            None => {}
+            None => return false,
         }
+        true
     }
 
     /// Every question that a handle answers.
-    pub(super) fn ask(&mut self) {
+    pub(super) fn ask(&mut self) -> bool {
         let at = self.any_signal();
         let signal = &self.held.signals[at];
         let token = &signal.token;
@@ -176,10 +182,12 @@ impl Worker {
         } else {
             ensure!(token.shielded() == Token::never(), "shielded is not never");
         }
+        true
     }
 
-    pub(super) fn look(&mut self) {
+    /// True if there was a cause to look at.
+    pub(super) fn look(&mut self) -> bool {
         let at = self.any_signal();
-        self.held.signals[at].look();
+        self.held.signals[at].look().is_some()
     }
 }

@@ -16,7 +16,7 @@ use crate::action::Once;
 use crate::books::{ClockKind, Counted, Hold, Inner, Wait};
 use crate::panics::{guarded, inject};
 use crate::report::ensure;
-use crate::tally::{THREADS, WAKES};
+use crate::tally::{FORGOTTEN, THREADS, WAKES};
 
 /// Above this, waits are dropped before new ones come.
 const HELD: usize = 300;
@@ -58,7 +58,7 @@ impl Worker {
         self.held.waits.push(wait);
     }
 
-    pub(super) fn wait(&mut self) {
+    pub(super) fn wait(&mut self) -> bool {
         let at = self.any_signal();
         let (token, signal, certain) = {
             let signal = &self.held.signals[at];
@@ -67,9 +67,10 @@ impl Worker {
         let on = self.random.one_in(2).then(|| token.clone());
         let hold = Hold::Cancelled(Box::pin(token.cancelled_owned()));
         self.first_poll(Wait::new(hold, on, signal), certain);
+        true
     }
 
-    pub(super) fn run_future(&mut self) {
+    pub(super) fn run_future(&mut self) -> bool {
         let at = self.any_signal();
         let signal = &self.held.signals[at];
         let (token, id, certain) = (signal.token.clone(), signal.id, signal.certain);
@@ -78,6 +79,7 @@ impl Worker {
         let inner = Inner { ready: Arc::clone(&ready), value };
         let run = Box::pin(token.clone().run_owned(inner));
         self.first_poll(Wait::new(Hold::Run(run, ready, value), Some(token), id), certain);
+        true
     }
 
     fn first_poll(&mut self, mut wait: Wait, certain: bool) {
@@ -91,9 +93,9 @@ impl Worker {
     }
 
     /// Polls one that waits, mostly with another waker.
-    pub(super) fn poll_again(&mut self) {
+    pub(super) fn poll_again(&mut self) -> bool {
         if self.held.waits.is_empty() {
-            return;
+            return false;
         }
         let at = self.random.below(self.held.waits.len());
         let counted = self.counted(false, 0);
@@ -101,21 +103,27 @@ impl Worker {
         if self.random.one_in(3) {
             wait.tell();
         }
+        let pending = wait.is_pending();
         wait.poll(counted);
         if wait.is_ready() {
             self.held.waits.swap_remove(at).give_up();
         }
+        pending
     }
 
-    pub(super) fn drop_wait(&mut self) {
-        if !self.held.waits.is_empty() {
-            let at = self.random.below(self.held.waits.len());
-            self.held.waits.swap_remove(at).give_up();
+    pub(super) fn drop_wait(&mut self) -> bool {
+        if self.held.waits.is_empty() {
+            return false;
         }
+        let at = self.random.below(self.held.waits.len());
+        let wait = self.held.waits.swap_remove(at);
+        let pending = wait.is_pending();
+        wait.give_up();
+        pending
     }
 
     /// A wait on the stack, that borrows its token.
-    pub(super) fn borrowed_wait(&mut self) {
+    pub(super) fn borrowed_wait(&mut self) -> bool {
         let at = self.any_signal();
         let token = self.held.signals[at].token.clone();
         let mut cx = Context::from_waker(Waker::noop());
@@ -126,14 +134,15 @@ impl Worker {
         let mut run = pin!(std::future::ready(1).or_cancelled(&token));
         let said = run.as_mut().poll(&mut cx);
         ensure!(said.is_ready(), "a future that is ready is pending under run");
+        true
     }
 
-    pub(super) fn wait_with_timeout(&mut self) {
+    pub(super) fn wait_with_timeout(&mut self) -> bool {
         let at = self.any_signal();
         let signal = &self.held.signals[at];
         // Time that the threads move would wait for this very thread.
         if signal.clock != ClockKind::System {
-            return;
+            return false;
         }
         let token = signal.token.clone();
         let timeout = Duration::from_micros(self.random.below(1_500) as u64);
@@ -147,18 +156,19 @@ impl Worker {
             Some(_) => ensure!(token.is_cancelled(), "woken although live"),
             None => ensure!(since.elapsed() >= timeout, "a sleep ended early"),
         }
+        true
     }
 
     /// A thread that blocks until the stop, and may be the last to hold it.
-    pub(super) fn wait_on_a_thread(&mut self) {
+    pub(super) fn wait_on_a_thread(&mut self) -> bool {
         self.held.threads.retain(|thread| !thread.is_finished());
         if self.held.threads.len() >= BLOCKED {
-            return;
+            return false;
         }
         let at = self.certain_signal();
         let signal = &self.held.signals[at];
         if !signal.certain {
-            return;
+            return false;
         }
         let (token, clock) = (signal.token.clone(), signal.clock);
         let bounded = clock == ClockKind::System && self.random.one_in(3);
@@ -172,35 +182,44 @@ impl Worker {
                 let _ = guarded(|| drop((token, cancelled)));
             }
         };
-        if let Ok(thread) = thread::Builder::new().name("blocked".into()).spawn(work) {
-            THREADS.add();
-            self.held.threads.push(thread);
-        }
+        let Ok(thread) = thread::Builder::new().name("blocked".into()).spawn(work) else {
+            return false;
+        };
+        THREADS.add();
+        self.held.threads.push(thread);
+        true
     }
 
-    /// A future that is forgotten, or a run for every checkpoint.
-    pub(super) fn rarely(&mut self) {
-        if self.random.one_in(10) {
-            let way = self.random.below(3);
-            if let Some(costs) = &self.world.costs {
-                costs.forget_one(way);
-            }
-        } else if self.random.one_in(10) {
-            let checkpoints = every_checkpoint(|token: Token| {
-                let child = token.child();
-                (0..3).try_for_each(|_| child.token().check())
-            });
-            ensure!(checkpoints == 3, "three checks are {checkpoints} checkpoints");
-        } else {
-            // A scope that ends in a panic cancels by its guard.
-            let at = self.any_signal();
-            let child = self.held.signals[at].token.child();
-            let token = child.token();
-            let ended = guarded(move || {
-                let _guard = child.into_guard();
-                inject();
-            });
-            ensure!(ended.is_some() || token.is_cancelled(), "a guard did not cancel in a panic");
+    /// A future that is forgotten: the first that is drawn, then a few.
+    pub(super) fn forget(&mut self) -> bool {
+        let Some(costs) = &self.world.costs else { return false };
+        if FORGOTTEN.get() > 0 && !self.random.one_in(10) {
+            return false;
         }
+        costs.forget_one(self.random.below(3));
+        true
+    }
+
+    pub(super) fn checkpoints(&mut self) -> bool {
+        let checkpoints = every_checkpoint(|token: Token| {
+            let child = token.child();
+            (0..3).try_for_each(|_| child.token().check())
+        });
+        ensure!(checkpoints == 3, "three checks are {checkpoints} checkpoints");
+        true
+    }
+
+    /// A scope that ends in a panic cancels by its guard.
+    pub(super) fn guard_in_a_panic(&mut self) -> bool {
+        let at = self.any_signal();
+        let child = self.held.signals[at].token.child();
+        let token = child.token();
+        let was_live = !token.is_cancelled();
+        let ended = guarded(move || {
+            let _guard = child.into_guard();
+            inject();
+        });
+        ensure!(ended.is_some() || token.is_cancelled(), "a guard did not cancel in a panic");
+        ended.is_none() && was_live
     }
 }
