@@ -244,6 +244,25 @@ fn a_time_source_is_told_of_every_earlier_deadline() {
 }
 
 #[test]
+fn what_has_come_at_once_is_fired_in_the_order_of_the_deadlines() {
+    let time = Still::new();
+    let clock = Clock::new(time.clone());
+    let root = Source::with_clock(clock.clone());
+    let fired = Arc::new(Mutex::new(Vec::new()));
+    // In other orders than that in which they come, and some less than a tick apart.
+    let armed = [700, 30, 2_000_000, 500, 40_000_000, 10, 600].map(|nanos| {
+        let child = root.token().child_with_timeout(Duration::from_nanos(nanos));
+        let fired = Arc::clone(&fired);
+        child.token().on_cancel(move |_| lock(&fired).push(nanos)).detach();
+        child
+    });
+    time.pass(HOUR);
+    clock.fire_due();
+    assert_eq!(*lock(&fired), [10, 30, 500, 600, 700, 2_000_000, 40_000_000]);
+    drop(armed);
+}
+
+#[test]
 fn a_cancel_takes_the_deadline_off_its_clock_and_those_below_too() {
     for from_above in [false, true] {
         let time = Still::new();
