@@ -23,7 +23,12 @@ struct Node {
     parents: Vec<usize>,
     /// The text of the cancel that returned true.
     won: Option<String>,
-    armed: bool,
+    /// Of each deadline that may still fire, what it cannot come before.
+    dues: Vec<Instant>,
+    /// The same of those that were over when they were set. Nobody can take them back.
+    over: Vec<Instant>,
+    /// Whether somebody looks at the clock when it is cancelled.
+    watched: bool,
     guarded: bool,
 }
 
@@ -64,6 +69,9 @@ struct Shared {
     forgotten: Mutex<Vec<(Count, Captured)>>,
     /// Callbacks that borrowed, and how often they were called when their scope ended.
     scopes: Mutex<Vec<(Count, usize)>>,
+    /// Deadlines that fired when the clock did not stand at them yet. A count, because what panics
+    /// in a callback of a deadline is swallowed.
+    early: Count,
     /// No two causes have the same number.
     cancels: Count,
 }
@@ -88,6 +96,7 @@ impl Shared {
             waiters: Mutex::default(),
             forgotten: Mutex::default(),
             scopes: Mutex::default(),
+            early: Count::new(),
             cancels: Count::new(),
         };
         let children = [root.child(), root.child()];
@@ -131,6 +140,49 @@ impl Shared {
             assert_eq!(before, None, "two winners");
         }
         self.check_after(on, won.then_some(text));
+    }
+
+    fn arm(&self, source: &Source, on: usize, timeout: Duration) {
+        let mut nodes = lock(&self.nodes);
+        let node = &mut nodes[on];
+        if !std::mem::replace(&mut node.watched, true) {
+            self.watch(&node.token);
+        }
+        let due = self.clock.now() + timeout;
+        if timeout.is_zero() {
+            // It cancels at once, and callbacks take the lock.
+            node.over.push(due);
+            drop(nodes);
+            source.cancel_after(timeout);
+            return;
+        }
+        // Under the lock, so that who arms and who takes back come one after the other.
+        source.cancel_after(timeout);
+        if !source.is_cancelled() {
+            // What was armed before is replaced, and can fire no more.
+            node.dues.clear();
+        }
+        node.dues.push(due);
+    }
+
+    /// The cause says the due instant even if it comes early: only the clock tells, at that moment.
+    fn watch(&self, token: &Token) {
+        let (clock, early) = (self.clock.clone(), self.early.clone());
+        let registration = token.on_cancel(move |cause| {
+            if cause.reason() == Reason::Deadline && clock.now() < cause.at() {
+                early.add();
+            }
+        });
+        registration.detach();
+    }
+
+    /// Lets the time of every deadline come. Those that were not taken back fire.
+    fn pass_all_deadlines(&self) {
+        self.clock.advance(Duration::from_secs(3600));
+        for node in lock(&self.nodes).iter() {
+            let armed = !node.dues.is_empty() || !node.over.is_empty();
+            assert!(!armed || node.token.is_cancelled(), "a deadline is missed");
+        }
     }
 
     /// What must hold when a cancel of this signal has returned.
@@ -279,10 +331,16 @@ impl Shared {
             }
             46 | 47 => {
                 let (source, on) = self.source(first);
-                lock(&self.nodes)[on].armed = true;
-                source.cancel_after(Duration::from_millis(u64::from(second % 50)));
+                self.arm(&source, on, Duration::from_millis(u64::from(second % 50)));
             }
-            48 => self.source(first).0.disarm(),
+            48 => {
+                let (source, on) = self.source(first);
+                let node = &mut lock(&self.nodes)[on];
+                source.disarm();
+                if !source.is_cancelled() {
+                    node.dues.clear();
+                }
+            }
             49 | 50 => self.clock.advance(Duration::from_millis(u64::from(first % 16))),
             51..55 => {
                 let Some(place) = pick(&mine.registrations, first) else { return };
@@ -317,7 +375,9 @@ impl Shared {
         let causes: Vec<_> = nodes.iter().map(|node| cause_of(&node.token)).collect();
         for (node, cause) in nodes.iter().zip(&causes) {
             let own = match cause.reason() {
-                Reason::Deadline => node.armed,
+                Reason::Deadline => {
+                    node.dues.iter().chain(&node.over).any(|due| *due <= cause.at())
+                }
                 Reason::Dropped => node.guarded,
                 _ => detail_text(cause) == node.won,
             };
@@ -326,6 +386,7 @@ impl Shared {
             assert!(own || inherited, "{cause:?} is neither its own nor of a parent");
             assert!(node.won.is_none() || cause.1 == node.won, "the cause is the winner's");
         }
+        assert_eq!(self.early.get(), 0, "no deadline fires early");
         for callback in lock(&self.callbacks).iter() {
             let (called, prevented) = (callback.called.get(), callback.prevented.get());
             assert_eq!(called + prevented, 1, "called {called} times, prevented {prevented} times");
@@ -350,7 +411,16 @@ impl Shared {
 impl Node {
     fn new(token: Token, source: Option<Source>, parents: &[usize]) -> Self {
         let parents = parents.to_vec();
-        Self { token, source, parents, won: None, armed: false, guarded: false }
+        Self {
+            token,
+            source,
+            parents,
+            won: None,
+            dues: Vec::new(),
+            over: Vec::new(),
+            watched: false,
+            guarded: false,
+        }
     }
 }
 
@@ -398,6 +468,7 @@ pub(crate) fn run(programs: &[Vec<Action>]) {
         }
         waits.extend(mine.waits);
     }
+    shared.pass_all_deadlines();
     let (root, on) = shared.source(0);
     shared.cancel(&root, on);
     for (mut wait, _) in waits {
