@@ -1,5 +1,8 @@
 //! Signals that several threads work on at once, and what must hold in whatever order.
 
+mod deadlines;
+mod passing;
+
 use std::hint::spin_loop;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex};
@@ -58,6 +61,9 @@ struct Mine {
     registrations: Vec<(Registration, Callback)>,
     /// By the number in the list of all.
     waits: Vec<(Wait, usize)>,
+    /// Their wakers call back.
+    calling: Vec<Wait>,
+    kept: Option<Token>,
 }
 
 struct Shared {
@@ -69,6 +75,8 @@ struct Shared {
     forgotten: Mutex<Vec<(Count, Captured)>>,
     /// Callbacks that borrowed, and how often they were called when their scope ended.
     scopes: Mutex<Vec<(Count, usize)>>,
+    /// A token for whoever comes next.
+    handed: Mutex<Option<Token>>,
     /// Deadlines that fired when the clock did not stand at them yet. A count, because what panics
     /// in a callback of a deadline is swallowed.
     early: Count,
@@ -96,6 +104,7 @@ impl Shared {
             waiters: Mutex::default(),
             forgotten: Mutex::default(),
             scopes: Mutex::default(),
+            handed: Mutex::default(),
             early: Count::new(),
             cancels: Count::new(),
         };
@@ -140,49 +149,6 @@ impl Shared {
             assert_eq!(before, None, "two winners");
         }
         self.check_after(on, won.then_some(text));
-    }
-
-    fn arm(&self, source: &Source, on: usize, timeout: Duration) {
-        let mut nodes = lock(&self.nodes);
-        let node = &mut nodes[on];
-        if !std::mem::replace(&mut node.watched, true) {
-            self.watch(&node.token);
-        }
-        let due = self.clock.now() + timeout;
-        if timeout.is_zero() {
-            // It cancels at once, and callbacks take the lock.
-            node.over.push(due);
-            drop(nodes);
-            source.cancel_after(timeout);
-            return;
-        }
-        // Under the lock, so that who arms and who takes back come one after the other.
-        source.cancel_after(timeout);
-        if !source.is_cancelled() {
-            // What was armed before is replaced, and can fire no more.
-            node.dues.clear();
-        }
-        node.dues.push(due);
-    }
-
-    /// The cause says the due instant even if it comes early: only the clock tells, at that moment.
-    fn watch(&self, token: &Token) {
-        let (clock, early) = (self.clock.clone(), self.early.clone());
-        let registration = token.on_cancel(move |cause| {
-            if cause.reason() == Reason::Deadline && clock.now() < cause.at() {
-                early.add();
-            }
-        });
-        registration.detach();
-    }
-
-    /// Lets the time of every deadline come. Those that were not taken back fire.
-    fn pass_all_deadlines(&self) {
-        self.clock.advance(Duration::from_secs(3600));
-        for node in lock(&self.nodes).iter() {
-            let armed = !node.dues.is_empty() || !node.over.is_empty();
-            assert!(!armed || node.token.is_cancelled(), "a deadline is missed");
-        }
     }
 
     /// What must hold when a cancel of this signal has returned.
@@ -302,6 +268,10 @@ impl Shared {
 
     fn act(self: &Arc<Self>, [what, first, second, third]: Action, mine: &mut Mine) {
         match what % 64 {
+            7 => self.timed_child(first, second),
+            24 => self.wait_calling_back(mine, first),
+            34 => self.run_briefly(first, second),
+            61 => self.hand_on(mine, first),
             0..8 => {
                 let (token, on) = self.token(first);
                 let child = token.child();
@@ -333,14 +303,7 @@ impl Shared {
                 let (source, on) = self.source(first);
                 self.arm(&source, on, Duration::from_millis(u64::from(second % 50)));
             }
-            48 => {
-                let (source, on) = self.source(first);
-                let node = &mut lock(&self.nodes)[on];
-                source.disarm();
-                if !source.is_cancelled() {
-                    node.dues.clear();
-                }
-            }
+            48 => self.disarm(first),
             49 | 50 => self.clock.advance(Duration::from_millis(u64::from(first % 16))),
             51..55 => {
                 let Some(place) = pick(&mine.registrations, first) else { return };
@@ -426,9 +389,10 @@ impl Node {
 
 fn take_back((registration, callback): (Registration, Callback), way: u8) {
     callback.wanted.add();
-    let prevented = match way % 2 {
+    let prevented = match way % 4 {
         0 => registration.unregister(),
-        _ => registration.blocking_unregister(),
+        1 => registration.blocking_unregister(),
+        way => passing::take_back_awaited(registration, way == 3),
     };
     if prevented {
         callback.prevented.add();
@@ -466,12 +430,13 @@ pub(crate) fn run(programs: &[Vec<Action>]) {
                 registration.detach();
             }
         }
-        waits.extend(mine.waits);
+        waits.extend(mine.waits.into_iter().map(|(wait, _)| wait));
+        waits.extend(mine.calling);
     }
     shared.pass_all_deadlines();
     let (root, on) = shared.source(0);
     shared.cancel(&root, on);
-    for (mut wait, _) in waits {
+    for mut wait in waits {
         assert!(poll_once(wait.as_mut()).is_ready());
     }
     shared.check_end();
