@@ -3,7 +3,7 @@
 use loom::thread;
 
 use super::deadlines::{LATE, SOON, clock, overdue};
-use super::{Count, Dropped, Model, assert_dropped_once, saw};
+use super::{Model, assert_dropped_once, saw, writing_callback};
 use crate::{Reason, Source};
 
 #[test]
@@ -124,16 +124,8 @@ fn loom_fire_and_disarm_and_drop_of_the_source() {
     let outcomes = &["fired", "taken back or freed"];
     Model::bounded("fire, disarm and drop of the source", 2, outcomes).check(|| {
         let (clock, _hand, source) = overdue();
-        let (dropped, drops) = Dropped::new();
-        let fired = Count::new();
-        let fires = fired.clone();
-        source
-            .token()
-            .on_cancel(move |_| {
-                let _dropped = dropped;
-                fires.add();
-            })
-            .detach();
+        let (registration, fired, drops) = writing_callback(&source.token());
+        registration.detach();
         let firer = thread::spawn(move || clock.fire_due());
         let other = thread::spawn({
             let source = source.clone();
@@ -158,16 +150,8 @@ fn loom_fire_and_cancel_of_the_parent_and_drop_of_the_child() {
         let (clock, hand) = clock();
         let parent = Source::with_clock(clock.clone());
         let child = parent.token().child_with_timeout(SOON);
-        let (dropped, drops) = Dropped::new();
-        let called = Count::new();
-        let calls = called.clone();
-        child
-            .token()
-            .on_cancel(move |_| {
-                let _dropped = dropped;
-                calls.add();
-            })
-            .detach();
+        let (registration, called, drops) = writing_callback(&child.token());
+        registration.detach();
         hand.advance(SOON);
         let firer = thread::spawn(move || clock.fire_due());
         let canceller = thread::spawn(move || parent.cancel());

@@ -9,22 +9,14 @@ use std::task::{Context, Waker};
 use loom::sync::atomic::AtomicBool;
 use loom::thread;
 
-use super::{Count, Dropped, Model, assert_dropped_once, block_on, saw};
+use super::{Count, Dropped, Model, assert_dropped_once, block_on, saw, writing_callback};
 use crate::node::plain::Plain;
 use crate::{Registration, Source};
 
 /// A source with a registered callback that writes, and who counts its end.
 fn registered() -> (Source, Registration, Plain, Count) {
     let source = Source::new();
-    let written = Plain::new();
-    let (dropped, drops) = Dropped::new();
-    let registration = source.token().on_cancel({
-        let written = written.clone();
-        move |_| {
-            let _dropped = dropped;
-            written.add();
-        }
-    });
+    let (registration, written, drops) = writing_callback(&source.token());
     (source, registration, written, drops)
 }
 

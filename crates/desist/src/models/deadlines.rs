@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use loom::thread;
 
-use super::{Count, Dropped, Model, assert_dropped_once, saw};
+use super::{Dropped, Model, assert_dropped_once, saw, writing_callback};
 use crate::{Clock, Reason, Source, TimeSource};
 
 /// Moved by hand. Its mutex is nothing to the model checker: threads of a model
@@ -117,16 +117,8 @@ fn loom_fire_and_cancel() {
 fn loom_fire_and_drop_of_the_source() {
     Model::bounded("fire and drop of the source", 2, &["fired", "freed"]).check(|| {
         let (clock, _hand, source) = overdue();
-        let (dropped, drops) = Dropped::new();
-        let fired = Count::new();
-        let fires = fired.clone();
-        source
-            .token()
-            .on_cancel(move |_| {
-                let _dropped = dropped;
-                fires.add();
-            })
-            .detach();
+        let (registration, fired, drops) = writing_callback(&source.token());
+        registration.detach();
         let firer = thread::spawn(move || clock.fire_due());
         drop(source);
         firer.join().unwrap();

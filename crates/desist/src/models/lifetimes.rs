@@ -2,7 +2,7 @@
 
 use loom::thread;
 
-use super::{Count, Dropped, Model, assert_dropped_once, saw};
+use super::{Count, Dropped, Model, assert_dropped_once, saw, writing_callback};
 use crate::node::grave;
 use crate::node::plain::Plain;
 use crate::{Reason, Source};
@@ -162,16 +162,8 @@ fn loom_cancel_and_drop_of_a_child_with_a_callback() {
         || {
             let parent = Source::new();
             let child = parent.child();
-            let (dropped, drops) = Dropped::new();
-            let called = Plain::new();
-            let calls = called.clone();
-            child
-                .token()
-                .on_cancel(move |_| {
-                    let _dropped = dropped;
-                    calls.add();
-                })
-                .detach();
+            let (registration, called, drops) = writing_callback(&child.token());
+            registration.detach();
             let canceller = thread::spawn(move || parent.cancel());
             drop(child);
             canceller.join().unwrap();

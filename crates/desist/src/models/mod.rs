@@ -34,7 +34,9 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
 use crate::node::grave;
+use crate::node::plain::Plain;
 use crate::park::Parker;
+use crate::{Registration, Token};
 
 /// A tick of the wheel.
 const TICK: Duration = Duration::from_nanos(1 << 20);
@@ -171,6 +173,20 @@ impl Drop for Dropped {
     fn drop(&mut self) {
         self.0.add();
     }
+}
+
+/// A callback that writes, and who counts its end.
+fn writing_callback(token: &Token) -> (Registration, Plain, Count) {
+    let written = Plain::new();
+    let (dropped, drops) = Dropped::new();
+    let registration = token.on_cancel({
+        let written = written.clone();
+        move |_| {
+            let _dropped = dropped;
+            written.add();
+        }
+    });
+    (registration, written, drops)
 }
 
 /// Runs a future on this thread.

@@ -6,7 +6,7 @@ use loom::thread;
 
 use super::deadlines::clock;
 use super::{Model, saw};
-use crate::Source;
+use crate::{Source, Token};
 
 #[test]
 fn loom_asking_upward_while_the_parent_goes() {
@@ -23,18 +23,25 @@ fn loom_asking_upward_while_the_parent_goes() {
     });
 }
 
-#[test]
-fn loom_asking_upward_while_a_cancel_comes() {
-    let outcomes = &["found cancelled", "asked before"];
-    Model::bounded("asking upward while a cancel comes", 3, outcomes).check(|| {
-        let parent = Source::new();
-        let child = parent.child();
-        let token = child.token();
-        drop(child);
-        let other = thread::spawn(move || parent.cancel());
+/// `make` gives a source, which is the last to go, and a token at it or below.
+fn asked_during_a_cancel(model: Model, make: impl Fn() -> (Source, Token) + Sync + Send + 'static) {
+    model.check(move || {
+        let (source, token) = make();
+        let other = thread::spawn(move || source.cancel());
         assert!(token.can_be_cancelled(), "it is cancelled, or is about to be");
         saw(if token.is_cancelled() { "found cancelled" } else { "asked before" });
         other.join().unwrap();
+    });
+}
+
+#[test]
+fn loom_asking_upward_while_a_cancel_comes() {
+    let outcomes = &["found cancelled", "asked before"];
+    let model = Model::bounded("asking upward while a cancel comes", 3, outcomes);
+    asked_during_a_cancel(model, || {
+        let parent = Source::new();
+        let token = parent.child().token();
+        (parent, token)
     });
 }
 
@@ -42,29 +49,22 @@ fn loom_asking_upward_while_a_cancel_comes() {
 #[test]
 fn loom_asking_upward_while_a_cancel_comes_from_further_above() {
     let outcomes = &["found cancelled", "asked before"];
-    Model::bounded("asking upward, a cancel from further above", 2, outcomes).check(|| {
+    let model = Model::bounded("asking upward, a cancel from further above", 2, outcomes);
+    asked_during_a_cancel(model, || {
         let root = Source::new();
-        let between = root.child();
-        let child = between.child();
-        let token = child.token();
-        drop((between, child));
-        let other = thread::spawn(move || root.cancel());
-        assert!(token.can_be_cancelled(), "it is cancelled, or is about to be");
-        saw(if token.is_cancelled() { "found cancelled" } else { "asked before" });
-        other.join().unwrap();
+        let token = root.child().child().token();
+        (root, token)
     });
 }
 
 #[test]
 fn loom_asking_while_the_last_source_cancels_and_goes() {
     let outcomes = &["found cancelled", "asked before"];
-    Model::bounded("asking while the last source cancels and goes", 3, outcomes).check(|| {
+    let model = Model::bounded("asking while the last source cancels and goes", 3, outcomes);
+    asked_during_a_cancel(model, || {
         let source = Source::new();
         let token = source.token();
-        let other = thread::spawn(move || source.cancel());
-        assert!(token.can_be_cancelled(), "it is cancelled, or can be");
-        saw(if token.is_cancelled() { "found cancelled" } else { "asked before" });
-        other.join().unwrap();
+        (source, token)
     });
 }
 
