@@ -4,11 +4,11 @@
 //! A freed node is checked and put aside instead: every word of it is written
 //! as only its sole owner may write it. So an access by another thread that is
 //! not ordered before the freeing is reported as the race it is, whether it
-//! came before or comes later; and a lock that was freed is never free again.
+//! came before or comes later; and a lock that was freed is never free again. A
+//! record is put aside as well.
 
 use std::cell::RefCell;
 use std::mem::MaybeUninit;
-use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
 
 use super::alloc::dealloc_now;
@@ -87,29 +87,11 @@ pub(super) unsafe fn bury(node: NonNull<Node>, extended: bool) {
     GRAVES.with_borrow_mut(|graves| graves.push((node, extended)));
 }
 
-/// A record that is put aside, for who brought its count to zero.
-pub(super) struct LastLook(NonNull<Record>);
-
+/// Takes a record out of use, with its count of zero, from which nobody can count.
+///
 /// # Safety
 ///
 /// I10: the last count of the record is gone.
-pub(super) unsafe fn bury_record(record: NonNull<Record>) -> LastLook {
+pub(super) unsafe fn bury_record(record: NonNull<Record>) {
     RECORDS.with_borrow_mut(|records| records.push(record));
-    LastLook(record)
-}
-
-impl Deref for LastLook {
-    type Target = Record;
-
-    fn deref(&self) -> &Record {
-        // SAFETY: I10: the memory stays until the end of the execution.
-        unsafe { self.0.as_ref() }
-    }
-}
-
-impl DerefMut for LastLook {
-    fn deref_mut(&mut self) -> &mut Record {
-        // SAFETY: I10: the last count is gone, so there is no other reference.
-        unsafe { self.0.as_mut() }
-    }
 }

@@ -161,41 +161,39 @@ impl Drop for RecordRef {
 /// Frees a record; a chain of records that were each other's detail is freed
 /// in a loop, not by recursion.
 #[cold]
-fn free(record: NonNull<Record>) {
-    // SAFETY: I10: the last count is gone, nobody else can reach the record.
-    let mut record = unsafe { take_last(record.as_ptr()) };
-    while let Some(Detail::Cancelled(inner)) = record.detail.take() {
+fn free(mut record: NonNull<Record>) {
+    loop {
+        // SAFETY: I10: the last count is gone, nobody else can reach the record.
+        let detail = unsafe {
+            let detail = (*record.as_ptr()).detail.take();
+            dealloc(record);
+            detail
+        };
+        // Any other detail is foreign code, and goes here.
+        let Some(Detail::Cancelled(inner)) = detail else { return };
         let inner = inner.into_record();
         // Ordering: AcqRel, as in `drop`.
         if inner.refs.fetch_sub(1, AcqRel) != 1 {
             std::mem::forget(inner);
             return;
         }
-        // SAFETY: I10: the last count is gone.
-        record = unsafe { take_last(inner.into_raw()) };
+        record = std::mem::ManuallyDrop::new(inner).0;
     }
 }
 
 /// # Safety
 ///
-/// I10: the last count of the record is gone.
-#[cfg(not(all(test, loom)))]
-unsafe fn take_last(record: *mut Record) -> Box<Record> {
+/// I10: the last count of the record is gone, and its detail was taken.
+unsafe fn dealloc(record: NonNull<Record>) {
     // SAFETY: I10 by the caller; the memory came from a box.
-    unsafe { Box::from_raw(record) }
-}
-
-/// The same; whoever comes to the record later is reported.
-///
-/// # Safety
-///
-/// I10: the last count of the record is gone.
-#[cfg(all(test, loom))]
-unsafe fn take_last(record: *mut Record) -> super::grave::LastLook {
-    // SAFETY: I10 by the caller.
     unsafe {
-        (*record).assert_sole();
-        super::grave::bury_record(NonNull::new_unchecked(record))
+        #[cfg(all(test, loom))]
+        {
+            (*record.as_ptr()).assert_sole();
+            super::grave::bury_record(record);
+        }
+        #[cfg(not(all(test, loom)))]
+        drop(Box::from_raw(record.as_ptr()));
     }
 }
 
