@@ -100,6 +100,38 @@ fn loom_fire_and_rearm() {
     });
 }
 
+/// What comes again while a thread still fires it is left to that thread, which
+/// may be the last that keeps it alive.
+#[test]
+fn loom_fire_and_rearm_and_fire_again() {
+    let outcomes = &["fired once", "put off and fired", "freed before it came"];
+    Model::bounded("fire, rearm and fire again", 3, outcomes).check(|| {
+        let (clock, hand, source) = overdue();
+        let (registration, fired, drops) = writing_callback(&source.token());
+        registration.detach();
+        let firer = thread::spawn({
+            let (clock, source) = (clock.clone(), source.clone());
+            move || {
+                clock.fire_due();
+                drop(source);
+            }
+        });
+        source.cancel_after(SOON);
+        let first = source.is_cancelled();
+        drop(source);
+        hand.advance(SOON);
+        clock.fire_due();
+        firer.join().unwrap();
+        assert_dropped_once(&drops);
+        saw(match (first, fired.get()) {
+            (true, 1) => "fired once",
+            (false, 1) => "put off and fired",
+            (false, 0) => "freed before it came",
+            other => panic!("{other:?}"),
+        });
+    });
+}
+
 #[test]
 fn loom_fire_and_cancel() {
     Model::exhaustive("fire and cancel", &["deadline", "requested"]).check(|| {

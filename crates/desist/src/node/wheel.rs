@@ -405,4 +405,32 @@ mod tests {
             fired.into_iter().flatten().map(|(_, due)| due >> TICK_BITS).collect();
         assert_eq!(fired, [1, 2, 5, 70, 5_000]);
     }
+
+    /// The lock is held for so many timers at most, and what is left comes with
+    /// the next hold.
+    #[test]
+    fn no_more_is_moved_than_the_budget_allows() {
+        let timers: Vec<Spoke> = (0..5).map(|_| Spoke::new()).collect();
+        let mut wheel = Wheel::new();
+        let mut moved = Vec::new();
+        // SAFETY: I2: nobody else has the wheel. I8: the timers stay in their
+        // place, and all of them are taken out.
+        unsafe {
+            for timer in &timers {
+                wheel.insert(timer, 1 << TICK_BITS);
+            }
+            loop {
+                let more = wheel.advance(2 << TICK_BITS, false, 2);
+                let mut count = 0;
+                while wheel.take_due().is_some() {
+                    count += 1;
+                }
+                moved.push(count);
+                if !more {
+                    break;
+                }
+            }
+        }
+        assert_eq!(moved, [2, 2, 1]);
+    }
 }
