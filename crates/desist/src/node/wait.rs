@@ -1,10 +1,9 @@
 //! Waiting for the cancel: an entry inside the future itself, no allocation.
 
-use std::cell::Cell;
 use std::fmt;
 use std::future::Future;
 use std::marker::PhantomPinned;
-use std::mem::{self, MaybeUninit};
+use std::mem::{self, ManuallyDrop};
 use std::pin::Pin;
 use std::ptr;
 use std::task::{Context, Poll, Waker};
@@ -46,15 +45,14 @@ enum Observed<'a> {
 }
 
 /// What stands on the node's list. The entry comes first: a walk finds the
-/// waiter from it. `waker` is initialised while the entry is linked; it is
-/// written under the node's lock only, and read without it only by its owner,
-/// who compares it.
+/// waiter from it. `waker` is there since the entry was put on the list, and
+/// belongs to whoever takes the entry off. It is written by its owner only,
+/// under the node's lock; a walk takes it without a mark, so that the owner can
+/// compare it without the lock.
 #[repr(C)]
 struct Waiter {
     entry: Entry,
-    waker: RawCell<MaybeUninit<Waker>>,
-    /// The owner's own note: the entry was put on the list and may still be.
-    registered: Cell<bool>,
+    waker: RawCell<ManuallyDrop<Option<Waker>>>,
     _pinned: PhantomPinned,
 }
 
@@ -72,8 +70,7 @@ impl<'a> WhenCancelled<'a> {
     fn new(token: Observed<'a>) -> Self {
         let waiter = Waiter {
             entry: Entry::new(Kind::Waiter),
-            waker: RawCell::new(MaybeUninit::uninit()),
-            registered: Cell::new(false),
+            waker: RawCell::new(ManuallyDrop::new(None)),
             _pinned: PhantomPinned,
         };
         Self { waiter, token }
@@ -129,16 +126,13 @@ impl Waiter {
     /// node, the same one at every call.
     #[inline]
     unsafe fn wait(&self, handle: &TokenRef, waker: &Waker) -> bool {
-        if self.registered.get() {
-            // SAFETY: I9: the waker was initialised when we registered, and since
-            // then only we write it. A walk may have taken it meanwhile, but
-            // its words are still there, and comparing them follows none. The
-            // node was live a moment ago with this waker on its list, so it is
-            // either still there or has been woken since: nothing is missed.
-            let same = self.waker.with(|own| unsafe { (*own).assume_init_ref().will_wake(waker) });
-            if same {
-                return true;
-            }
+        // A walk may have taken it meanwhile, but its words are still there, and
+        // comparing them follows none. The node was live a moment ago with this
+        // waker on its list, so it is either still there or has been woken since:
+        // nothing is missed.
+        // SAFETY: I9: only we write it.
+        if self.waker.with(|own| unsafe { is_like(&*own, waker) }) {
+            return true;
         }
         // SAFETY: I1, I9 by the caller.
         unsafe { self.register(handle, waker) }
@@ -157,12 +151,11 @@ impl Waiter {
             node.lock.acquire();
             let live = node.record().is_none();
             if self.entry.is_linked() {
-                displaced = Some(self.replace(own));
+                displaced = ManuallyDrop::into_inner(self.replace(Some(own)));
             } else if live {
-                self.waker.with_mut(|place| (*place).write(own));
+                self.replace(Some(own));
                 push_front(&node.list, ptr::from_ref(self).cast());
                 node.set_flag(HAD_WAITER);
-                self.registered.set(true);
             } else {
                 displaced = Some(own);
             }
@@ -177,12 +170,14 @@ impl Waiter {
         live
     }
 
+    /// Gives what was there.
+    ///
     /// # Safety
     ///
-    /// The waker is there, and the node's lock is held.
-    unsafe fn replace(&self, waker: Waker) -> Waker {
+    /// The node's lock is held; what comes back is not dropped if a walk has it.
+    unsafe fn replace(&self, waker: Option<Waker>) -> ManuallyDrop<Option<Waker>> {
         // SAFETY: I2 by the caller.
-        self.waker.with_mut(|own| unsafe { mem::replace((*own).assume_init_mut(), waker) })
+        self.waker.with_mut(|own| unsafe { mem::replace(&mut *own, ManuallyDrop::new(waker)) })
     }
 
     /// Takes the entry off the list if it is still there.
@@ -192,18 +187,19 @@ impl Waiter {
     /// I1: `handle` keeps the node that was given to `wait`.
     #[inline]
     unsafe fn leave(&self, handle: &TokenRef) {
-        if !self.registered.get() {
+        // SAFETY: I9: only we write it.
+        if self.waker.with(|own| unsafe { (*own).is_none() }) {
             return;
         }
-        self.registered.set(false);
         let node = handle.node();
         let mut waker = None;
-        // SAFETY: I2: under the lock. The waker is there while linked.
+        // SAFETY: I2: under the lock. The waker is ours while the entry is linked.
         unsafe {
             node.lock.acquire();
+            let own = self.replace(None);
             if self.entry.is_linked() {
                 unlink(node, &self.entry);
-                waker = Some(self.waker.with(|own| (*own).assume_init_read()));
+                waker = ManuallyDrop::into_inner(own);
             }
             Lock::release(&node.lock);
         }
@@ -214,6 +210,10 @@ impl Waiter {
     }
 }
 
+fn is_like(own: &Option<Waker>, waker: &Waker) -> bool {
+    own.as_ref().is_some_and(|own| own.will_wake(waker))
+}
+
 /// Moves the waker out of a waiter that was just taken off its list.
 ///
 /// # Safety
@@ -222,7 +222,8 @@ impl Waiter {
 pub(super) unsafe fn take_waker(entry: *const Entry) -> Option<Waker> {
     // SAFETY: I9: the waiter is alive while the lock is held; its waker is
     // there, and nobody else will take it, because the entry is off the list.
-    unsafe { Some((*entry.cast::<Waiter>()).waker.with(|waker| (*waker).assume_init_read())) }
+    let waker = unsafe { (*entry.cast::<Waiter>()).waker.with(|waker| waker.read()) };
+    ManuallyDrop::into_inner(waker)
 }
 
 impl Drop for WhenCancelled<'_> {
