@@ -1,32 +1,78 @@
-//! What a thread does with signals that are not in the table: they are freed while others work.
+//! Who knows which signals, and what is done with those that nobody keeps: they are freed while
+//! others work.
 
-use std::future::pending;
-use std::hint::spin_loop;
-use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Poll, Wake};
 
-use desist::{Registration, Token};
+use desist::{Source, Token};
 
-use super::{Mine, Shared};
-use crate::common::{Captured, Count, Wakes, lock, poll_once, poll_with};
+use super::{Mine, Node, Shared, pick};
+use crate::common::{Captured, Count, lock};
 
-/// A waker that works on the signal it is woken for.
-struct CallsBack(Token);
+/// A signal that a thread knows, and its source unless that was dropped.
+#[derive(Clone)]
+pub(super) struct Known {
+    pub(super) on: usize,
+    pub(super) node: Arc<Node>,
+    source: Option<Source>,
+}
 
-impl Wake for CallsBack {
-    fn wake(self: Arc<Self>) {
-        assert!(self.0.is_cancelled(), "woken by a signal that is live");
-        assert!(self.0.child().is_cancelled(), "live below a cancelled signal");
+impl Mine {
+    pub(super) fn known(&self, number: u8) -> &Known {
+        &self.known[pick(&self.known, number).expect("there is the root")]
+    }
+
+    /// Of those that have one; the root always has.
+    pub(super) fn source(&self, number: u8) -> (&Source, &Known) {
+        let with: Vec<_> = self
+            .known
+            .iter()
+            .filter_map(|known| known.source.as_ref().map(|source| (source, known)))
+            .collect();
+        with[pick(&with, number).expect("there is the root")]
+    }
+
+    /// The root's source stays: nobody is forgotten before the end.
+    pub(super) fn drop_source(&mut self, number: u8) {
+        let Some(place) = pick(&self.known[1..], number) else { return };
+        self.known[place + 1].source = None;
     }
 }
 
 impl Shared {
+    pub(super) fn add(
+        &self,
+        mine: &mut Mine,
+        token: Token,
+        source: Option<Source>,
+        parents: &[usize],
+    ) {
+        self.add_node(mine, Node::new(token, parents), source);
+    }
+
+    /// Every other signal stays with the thread that made it, so that sources go while others work.
+    pub(super) fn add_node(&self, mine: &mut Mine, node: Node, source: Option<Source>) {
+        let node = Arc::new(node);
+        let mut nodes = lock(&self.nodes);
+        let known = Known { on: nodes.len(), node: Arc::clone(&node), source };
+        nodes.push(node);
+        drop(nodes);
+        if known.on % 2 == 0 {
+            lock(&self.news).push(known.clone());
+        }
+        mine.known.push(known);
+    }
+
+    /// Signals that it made itself it then knows twice.
+    pub(super) fn read_news(&self, mine: &mut Mine) {
+        let news = lock(&self.news);
+        mine.known.extend_from_slice(&news[mine.read.min(news.len())..]);
+        mine.read = news.len();
+    }
+
     /// One handle of a child goes to whoever comes next, the other stays for a while: which thread
     /// frees it, nobody knows.
     pub(super) fn hand_on(&self, mine: &mut Mine, number: u8) {
-        let (parent, _) = self.token(number);
-        let token = parent.child().token();
+        let token = mine.known(number).node.token.child().token();
         let (called, captured) = (Count::new(), Captured::new());
         let (calls, handle) = (called.clone(), captured.handle());
         let registration = token.on_cancel(move |_| {
@@ -39,44 +85,5 @@ impl Shared {
         drop(received);
         let kept = mine.kept.replace(token);
         drop(kept);
-    }
-
-    /// A run that is given up, after a poll and a moment in which it may be woken.
-    pub(super) fn run_briefly(&self, number: u8, spins: u8) {
-        let (token, _) = self.token(number);
-        let mut run = pin!(token.run(pending::<()>()));
-        let waker = Arc::new(Wakes::default()).into();
-        let before = token.is_cancelled();
-        let first = poll_with(run.as_mut(), &waker);
-        assert!(!before || first.is_ready(), "it waits although cancelled");
-        if let Poll::Ready(result) = first {
-            assert!(result.is_err() && token.is_cancelled(), "nothing else ends it");
-            return;
-        }
-        (0..u32::from(spins)).for_each(|_| spin_loop());
-        let cancelled = token.is_cancelled();
-        assert!(poll_once(run).is_ready() || !cancelled, "it waits although cancelled");
-    }
-
-    pub(super) fn wait_calling_back(&self, mine: &mut Mine, number: u8) {
-        let (token, _) = self.token(number);
-        let mut wait = Box::pin(token.clone().cancelled_owned());
-        let waker = Arc::new(CallsBack(token)).into();
-        if poll_with(wait.as_mut(), &waker).is_pending() {
-            mine.calling.push(wait);
-        }
-    }
-}
-
-/// As a future: driven to its end, or given up if it has to wait. True if it was prevented.
-pub(super) fn take_back_awaited(registration: Registration, give_up: bool) -> bool {
-    let mut unregistered = pin!(registration.unregistered());
-    loop {
-        match poll_once(unregistered.as_mut()) {
-            Poll::Ready(prevented) => return prevented,
-            // It waits only for a callback that runs: that one was not prevented.
-            Poll::Pending if give_up => return false,
-            Poll::Pending => std::thread::yield_now(),
-        }
     }
 }

@@ -1,19 +1,27 @@
 //! Signals that several threads work on at once, and what must hold in whatever order.
+//!
+//! A thread chooses among the handles that it has itself, without a lock: a lock would put the
+//! threads in an order that their real users do not have. What it did is noted after it was done.
 
+mod callbacks;
 mod deadlines;
 mod passing;
+mod waits;
 
 use std::hint::spin_loop;
-use std::pin::{Pin, pin};
+use std::mem;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use desist::testing::ManualClock;
-use desist::{Cancelled, Reason, Registration, Source, Token, WhenCancelled};
+use desist::{Cancelled, Reason, Source, Token};
 
-use crate::common::{
-    Captured, Count, Wakes, cause_of, counting, detail_text, lock, poll_once, poll_with,
-};
+use self::callbacks::{Callback, Taken, tolerate};
+use self::deadlines::Dues;
+use self::passing::Known;
+use self::waits::{Wait, Waiter};
+use crate::common::{Captured, Count, cause_of, detail_text, lock, poll_once};
 
 /// What is done, and three numbers that choose to what. A thread's program is many of them.
 pub(crate) type Action = [u8; 4];
@@ -21,44 +29,20 @@ pub(crate) type Action = [u8; 4];
 /// One signal. The tokens of all stay until the end, so that all can be asked then.
 struct Node {
     token: Token,
-    /// Gone once somebody drops it.
-    source: Option<Source>,
     parents: Vec<usize>,
     /// The text of the cancel that returned true.
-    won: Option<String>,
-    /// Of each deadline that may still fire, what it cannot come before.
-    dues: Vec<Instant>,
-    /// The same of those that were over when they were set. Nobody can take them back.
-    over: Vec<Instant>,
-    /// Whether somebody looks at the clock when it is cancelled.
-    watched: bool,
-    guarded: bool,
+    won: Mutex<Option<String>>,
+    dues: Mutex<Dues>,
+    guarded: AtomicBool,
 }
-
-#[derive(Clone)]
-struct Callback {
-    on: usize,
-    called: Count,
-    /// Somebody is about to take it back.
-    wanted: Count,
-    prevented: Count,
-    captured: Arc<Captured>,
-}
-
-struct Waiter {
-    on: usize,
-    /// Of the first waker and of the one that may have taken its place.
-    wakes: [Arc<Wakes>; 2],
-    replaced: bool,
-    gone: bool,
-}
-
-type Wait = Pin<Box<WhenCancelled<'static>>>;
 
 /// What one thread holds for itself.
 #[derive(Default)]
 struct Mine {
-    registrations: Vec<(Registration, Callback)>,
+    known: Vec<Known>,
+    /// How much of the news it has read.
+    read: usize,
+    registrations: Vec<Taken>,
     /// By the number in the list of all.
     waits: Vec<(Wait, usize)>,
     /// Their wakers call back.
@@ -68,7 +52,9 @@ struct Mine {
 
 struct Shared {
     clock: ManualClock,
-    nodes: Mutex<Vec<Node>>,
+    nodes: Mutex<Vec<Arc<Node>>>,
+    /// What the others do not know yet.
+    news: Mutex<Vec<Known>>,
     callbacks: Mutex<Vec<Callback>>,
     waiters: Mutex<Vec<Waiter>>,
     /// Callbacks of children that were forgotten at once: how often called, and what is captured.
@@ -77,9 +63,13 @@ struct Shared {
     scopes: Mutex<Vec<(Count, usize)>>,
     /// A token for whoever comes next.
     handed: Mutex<Option<Token>>,
-    /// Deadlines that fired when the clock did not stand at them yet. A count, because what panics
-    /// in a callback of a deadline is swallowed.
+    /// Sources that only their deadline cancels.
+    shielded: Mutex<Vec<Source>>,
+    /// Deadlines that fired when the clock did not stand at them yet.
     early: Count,
+    /// What did not hold inside a callback. A count, because what panics in a callback of a
+    /// deadline, or after another that panicked, is swallowed.
+    faults: Count,
     /// No two causes have the same number.
     cancels: Count,
 }
@@ -94,61 +84,36 @@ fn identity(cause: &Cancelled) -> (Reason, Option<String>, Instant) {
 }
 
 impl Shared {
-    fn new() -> Self {
-        let clock = ManualClock::new();
-        let root = Source::with_clock(clock.clock());
-        let shared = Self {
+    fn new(clock: ManualClock) -> Self {
+        Self {
             clock,
             nodes: Mutex::default(),
+            news: Mutex::default(),
             callbacks: Mutex::default(),
             waiters: Mutex::default(),
             forgotten: Mutex::default(),
             scopes: Mutex::default(),
             handed: Mutex::default(),
+            shielded: Mutex::default(),
             early: Count::new(),
+            faults: Count::new(),
             cancels: Count::new(),
-        };
-        let children = [root.child(), root.child()];
-        shared.add(root.token(), Some(root), &[]);
-        for child in children {
-            shared.add(child.token(), Some(child), &[0]);
         }
-        shared
     }
 
-    fn add(&self, token: Token, source: Option<Source>, parents: &[usize]) {
-        lock(&self.nodes).push(Node::new(token, source, parents));
-    }
-
-    fn token(&self, number: u8) -> (Token, usize) {
-        let nodes = lock(&self.nodes);
-        let index = pick(&nodes, number).expect("there is the root");
-        (nodes[index].token.clone(), index)
-    }
-
-    /// Of those that have one; the root always has.
-    fn source(&self, number: u8) -> (Source, usize) {
-        let nodes = lock(&self.nodes);
-        let with: Vec<_> = nodes
-            .iter()
-            .enumerate()
-            .filter_map(|(index, node)| node.source.as_ref().map(|source| (source, index)))
-            .collect();
-        let (source, index) = with[pick(&with, number).expect("there is the root")];
-        (source.clone(), index)
-    }
-
-    fn cancel(&self, source: &Source, on: usize) {
+    fn cancel(&self, source: &Source, known: &Known) {
         let reasons = [Reason::Superseded, Reason::Overload, Reason::Shutdown, Reason::Other];
         let number = self.cancels.next();
         let text = number.to_string();
-        let won = source.cancel_with(reasons[number % 4].with(text.clone()));
+        let cause = reasons[number % 4].with(text.clone());
+        // Only who has won calls, so only who has won meets a panic.
+        let won = tolerate(|| source.cancel_with(cause)).unwrap_or(true);
         if won {
             assert_eq!(detail_text(&cause_of(&source.token())).as_ref(), Some(&text), "who won");
-            let before = lock(&self.nodes)[on].won.replace(text.clone());
+            let before = lock(&known.node.won).replace(text.clone());
             assert_eq!(before, None, "two winners");
         }
-        self.check_after(on, won.then_some(text));
+        self.check_after(known.on, won.then_some(text));
     }
 
     /// What must hold when a cancel of this signal has returned.
@@ -164,203 +129,102 @@ impl Shared {
         let Some(won) = won else { return };
         let by_this = |on: usize| detail_text(&cause_of(&nodes[on].token)) == Some(won.clone());
         for waiter in lock(&self.waiters).iter().filter(|waiter| below[waiter.on]) {
-            let woken = waiter.wakes.iter().any(|wakes| wakes.get() > 0);
-            assert!(woken || waiter.gone || !by_this(waiter.on), "not woken by the winner");
+            assert!(waiter.is_over() || !by_this(waiter.on), "not woken by the winner");
         }
         for callback in lock(&self.callbacks).iter().filter(|callback| below[callback.on]) {
-            let over = callback.called.get() + callback.wanted.get() > 0;
-            assert!(over || !by_this(callback.on), "not called by the winner");
+            assert!(callback.is_over() || !by_this(callback.on), "not called by the winner");
         }
     }
 
-    fn register(self: &Arc<Self>, mine: &mut Mine, number: u8, cancels: Option<u8>) {
-        let (token, on) = self.token(number);
-        let callback = Callback {
-            on,
-            called: Count::new(),
-            wanted: Count::new(),
-            prevented: Count::new(),
-            captured: Arc::new(Captured::new()),
-        };
-        let (called, handle) = (callback.called.clone(), callback.captured.handle());
-        let other = cancels.map(|number| (Arc::clone(self), self.source(number)));
-        let registration = token.on_cancel(move |_| {
-            let _handle = handle;
-            called.add();
-            if let Some((shared, (source, on))) = other {
-                drop(source.child());
-                shared.cancel(&source, on);
-            }
-        });
-        lock(&self.callbacks).push(callback.clone());
-        mine.registrations.push((registration, callback));
-    }
-
-    /// A child that is dropped at once, with a callback and a wait on it.
-    fn forget(&self, number: u8, detach: bool) {
-        let (token, _) = self.token(number);
-        let (called, captured) = (Count::new(), Captured::new());
-        let child = token.child();
-        let mut wait = pin!(child.token().cancelled_owned());
-        let _ = poll_once(wait.as_mut());
-        let (calls, handle) = (called.clone(), captured.handle());
-        let registration = child.token().on_cancel(move |_| {
-            let _handle = handle;
-            calls.add();
-        });
-        if detach {
-            registration.detach();
-        }
-        lock(&self.forgotten).push((called, captured));
-    }
-
-    fn wait(&self, mine: &mut Mine, number: u8) {
-        let (token, on) = self.token(number);
-        let ((first, waker), (second, _)) = (counting(), counting());
-        let mut wait = Box::pin(token.cancelled_owned());
-        if poll_with(wait.as_mut(), &waker).is_pending() {
-            let wakes = [first, second];
-            let mut waiters = lock(&self.waiters);
-            waiters.push(Waiter { on, wakes, replaced: false, gone: false });
-            mine.waits.push((wait, waiters.len() - 1));
-        }
-    }
-
-    /// The other waker takes the place of the first.
-    fn replace(&self, mine: &mut Mine, number: u8) {
-        let Some(place) = pick(&mine.waits, number) else { return };
-        let (wait, index) = &mut mine.waits[place];
-        let mut waiters = lock(&self.waiters);
-        let second = Arc::clone(&waiters[*index].wakes[1]);
-        // If it is ready it may have gone before it was woken.
-        waiters[*index].gone = true;
-        drop(waiters);
-        if poll_with(wait.as_mut(), &second.into()).is_pending() {
-            let waiter = &mut lock(&self.waiters)[*index];
-            (waiter.gone, waiter.replaced) = (false, true);
-        }
-    }
-
-    fn drop_wait(&self, mine: &mut Mine, number: u8) {
-        let Some(place) = pick(&mine.waits, number) else { return };
-        let (wait, index) = mine.waits.swap_remove(place);
-        lock(&self.waiters)[index].gone = true;
-        drop(wait);
-    }
-
-    fn scope(&self, number: u8, cancels: Option<u8>) {
-        let (token, _) = self.token(number);
-        let (begun, ended) = (Count::new(), Count::new());
-        let (begin, end) = (begun.clone(), ended.clone());
-        let cancels = cancels.map(|number| self.source(number));
-        token.while_registered(
-            move |_| {
-                begin.add();
-                (0..100).for_each(|_| spin_loop());
-                end.add();
-            },
-            || cancels.map(|(source, on)| self.cancel(&source, on)),
-        );
-        let calls = begun.get();
-        assert!(calls <= 1 && calls == ended.get(), "it runs on after its scope");
-        lock(&self.scopes).push((begun, calls));
+    fn guard(&self, mine: &Mine, number: u8) {
+        let (source, known) = mine.source(number);
+        known.node.guarded.store(true, Ordering::SeqCst);
+        tolerate(|| drop(source.guard()));
+        self.check_after(known.on, None);
     }
 
     fn act(self: &Arc<Self>, [what, first, second, third]: Action, mine: &mut Mine) {
         match what % 64 {
-            7 => self.timed_child(first, second),
+            7 => self.timed_child(mine, first, second),
+            13 => self.shielded(mine, first, second),
+            16 => self.panicking_callback(mine, first),
             24 => self.wait_calling_back(mine, first),
-            34 => self.run_briefly(first, second),
+            33 => self.block_briefly(mine, first, second),
+            34 => self.run_briefly(mine, first, second),
+            45 => self.arm_and_take_back(mine, first, second),
             61 => self.hand_on(mine, first),
+            62 => self.read_news(mine),
             0..8 => {
-                let (token, on) = self.token(first);
-                let child = token.child();
-                self.add(child.token(), Some(child), &[on]);
+                let parent = mine.known(first);
+                let (child, on) = (parent.node.token.child(), parent.on);
+                self.add(mine, child.token(), Some(child), &[on]);
             }
-            8..14 => {
-                let parents = [first, second, third].map(|number| self.token(number));
-                let parents = &parents[..2 + usize::from(what % 2)];
-                let above: Vec<usize> = parents.iter().map(|(_, on)| *on).collect();
-                let tokens = parents.iter().map(|(token, _)| token);
-                if what % 3 == 0 {
-                    self.add(Token::any(tokens), None, &above);
-                } else {
-                    let source = Source::linked(tokens);
-                    self.add(source.token(), Some(source), &above);
-                }
-            }
-            14..17 => self.forget(first, second % 2 == 0),
+            8..14 => self.link(mine, [first, second, third], what),
+            14..17 => self.forget(mine, first, second % 2 == 0),
             17..25 => self.register(mine, first, None),
             25..29 => self.register(mine, first, Some(second)),
             29..35 => self.wait(mine, first),
             35..38 => self.replace(mine, first),
             38..41 => self.drop_wait(mine, first),
             41..46 => {
-                let (source, on) = self.source(first);
-                self.cancel(&source, on);
+                let (source, known) = mine.source(first);
+                self.cancel(source, known);
             }
             46 | 47 => {
-                let (source, on) = self.source(first);
-                self.arm(&source, on, Duration::from_millis(u64::from(second % 50)));
+                let (source, known) = mine.source(first);
+                self.arm(source, known, Duration::from_millis(u64::from(second % 50)), third);
             }
-            48 => self.disarm(first),
+            48 => self.disarm(mine, first),
             49 | 50 => self.clock.advance(Duration::from_millis(u64::from(first % 16))),
             51..55 => {
                 let Some(place) = pick(&mine.registrations, first) else { return };
-                take_back(mine.registrations.swap_remove(place), second);
+                callbacks::take_back(mine.registrations.swap_remove(place), second);
             }
             55 => {
                 let Some(place) = pick(&mine.registrations, first) else { return };
                 mine.registrations.swap_remove(place).0.detach();
             }
-            56 | 57 => {
-                let mut nodes = lock(&self.nodes);
-                // The root's source stays: nobody is forgotten before the end.
-                let source =
-                    pick(&nodes[1..], first).and_then(|place| nodes[place + 1].source.take());
-                drop(nodes);
-                drop(source);
-            }
-            58 => {
-                let (source, on) = self.source(first);
-                lock(&self.nodes)[on].guarded = true;
-                drop(source.guard());
-                self.check_after(on, None);
-            }
-            59 | 60 => self.scope(first, (what == 60).then_some(second)),
+            56 | 57 => mine.drop_source(first),
+            58 => self.guard(mine, first),
+            59 | 60 => self.scope(mine, first, (what == 60).then_some(second)),
             _ => (0..u32::from(first) * 8).for_each(|_| spin_loop()),
+        }
+    }
+
+    fn link(&self, mine: &mut Mine, numbers: [u8; 3], what: u8) {
+        let parents = numbers.map(|number| mine.known(number));
+        let parents = &parents[..2 + usize::from(what % 2)];
+        let above: Vec<usize> = parents.iter().map(|known| known.on).collect();
+        let tokens = parents.iter().map(|known| &known.node.token);
+        if what % 3 == 0 {
+            let any = Token::any(tokens);
+            self.add(mine, any, None, &above);
+        } else {
+            let source = Source::linked(tokens);
+            self.add(mine, source.token(), Some(source), &above);
         }
     }
 
     /// Everything is cancelled and nobody works on it any more.
     fn check_end(&self) {
+        assert_eq!(self.faults.get(), 0, "what must hold in a callback: see above");
+        assert_eq!(self.early.get(), 0, "no deadline fires early");
         let nodes = lock(&self.nodes);
         let causes: Vec<_> = nodes.iter().map(|node| cause_of(&node.token)).collect();
         for (node, cause) in nodes.iter().zip(&causes) {
+            let won = lock(&node.won).clone();
             let own = match cause.reason() {
-                Reason::Deadline => {
-                    node.dues.iter().chain(&node.over).any(|due| *due <= cause.at())
-                }
-                Reason::Dropped => node.guarded,
-                _ => detail_text(cause) == node.won,
+                Reason::Deadline => lock(&node.dues).explain(cause.at()),
+                Reason::Dropped => node.guarded.load(Ordering::SeqCst),
+                _ => detail_text(cause) == won,
             };
             let cause = identity(cause);
             let inherited = node.parents.iter().any(|parent| identity(&causes[*parent]) == cause);
             assert!(own || inherited, "{cause:?} is neither its own nor of a parent");
-            assert!(node.won.is_none() || cause.1 == node.won, "the cause is the winner's");
+            assert!(won.is_none() || cause.1 == won, "the cause is the winner's");
         }
-        assert_eq!(self.early.get(), 0, "no deadline fires early");
-        for callback in lock(&self.callbacks).iter() {
-            let (called, prevented) = (callback.called.get(), callback.prevented.get());
-            assert_eq!(called + prevented, 1, "called {called} times, prevented {prevented} times");
-            assert_eq!(callback.captured.held(), 0, "what it captured is dropped");
-        }
-        for waiter in lock(&self.waiters).iter() {
-            let [first, second] = waiter.wakes.each_ref().map(|wakes| wakes.get());
-            assert!(first <= 1 && second <= 1, "woken at most once: {first}, {second}");
-            let last = if waiter.replaced { second } else { first };
-            assert!(last == 1 || waiter.gone, "the last waker is woken");
-        }
+        lock(&self.callbacks).iter().for_each(Callback::check_end);
+        lock(&self.waiters).iter().for_each(Waiter::check_end);
         for (called, captured) in lock(&self.forgotten).iter() {
             assert!(called.get() <= 1, "called at most once");
             assert_eq!(captured.held(), 0, "what a forgotten callback captured is dropped");
@@ -372,50 +236,48 @@ impl Shared {
 }
 
 impl Node {
-    fn new(token: Token, source: Option<Source>, parents: &[usize]) -> Self {
-        let parents = parents.to_vec();
+    fn new(token: Token, parents: &[usize]) -> Self {
         Self {
             token,
-            source,
-            parents,
-            won: None,
-            dues: Vec::new(),
-            over: Vec::new(),
-            watched: false,
-            guarded: false,
+            parents: parents.to_vec(),
+            won: Mutex::default(),
+            dues: Mutex::default(),
+            guarded: AtomicBool::new(false),
         }
-    }
-}
-
-fn take_back((registration, callback): (Registration, Callback), way: u8) {
-    callback.wanted.add();
-    let prevented = match way % 4 {
-        0 => registration.unregister(),
-        1 => registration.blocking_unregister(),
-        way => passing::take_back_awaited(registration, way == 3),
-    };
-    if prevented {
-        callback.prevented.add();
     }
 }
 
 /// Runs each program on a thread of its own, all from the same moment on, and then the end: what is
 /// left is cancelled at the root, and everything must be over.
 pub(crate) fn run(programs: &[Vec<Action>]) {
-    let shared = Arc::new(Shared::new());
+    let clock = ManualClock::new();
+    let root = Source::with_clock(clock.clock());
+    let shared = Arc::new(Shared::new(clock));
+    let mut begin = Mine::default();
+    shared.add(&mut begin, root.token(), Some(root.clone()), &[]);
+    for child in [root.child(), root.child()] {
+        shared.add(&mut begin, child.token(), Some(child), &[0]);
+    }
     let waiting = Count::new();
-    let work = |program: &[Action]| {
+    let work = |known: Vec<Known>, program: &[Action]| {
+        let mut mine = Mine { read: known.len(), known, ..Mine::default() };
         waiting.add();
         while waiting.get() < programs.len() {
             std::thread::yield_now();
         }
-        let mut mine = Mine::default();
-        program.iter().for_each(|action| shared.act(*action, &mut mine));
+        for action in program {
+            tolerate(|| shared.act(*action, &mut mine));
+        }
         mine
     };
     let left: Vec<Mine> = std::thread::scope(|scope| {
-        let threads: Vec<_> =
-            programs.iter().map(|program| scope.spawn(|| work(program))).collect();
+        let threads: Vec<_> = programs
+            .iter()
+            .map(|program| {
+                let known = begin.known.clone();
+                scope.spawn(|| work(known, program))
+            })
+            .collect();
         let ends = threads.into_iter().map(|thread| thread.join());
         ends.map(|end| end.unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
     });
@@ -423,23 +285,23 @@ pub(crate) fn run(programs: &[Vec<Action>]) {
     // Half of the registrations that are left are prevented, the others must be called.
     let mut waits = Vec::new();
     for (index, mine) in left.into_iter().enumerate() {
-        for (registration, callback) in mine.registrations {
+        for taken in mine.registrations {
             if index % 2 == 0 {
-                take_back((registration, callback), 0);
+                callbacks::take_back(taken, 0);
             } else {
-                registration.detach();
+                taken.0.detach();
             }
         }
         waits.extend(mine.waits.into_iter().map(|(wait, _)| wait));
         waits.extend(mine.calling);
     }
     shared.pass_all_deadlines();
-    let (root, on) = shared.source(0);
-    shared.cancel(&root, on);
+    shared.cancel(&root, &begin.known[0]);
     for mut wait in waits {
         assert!(poll_once(wait.as_mut()).is_ready());
     }
     shared.check_end();
+    drop(mem::take(&mut *lock(&shared.news)));
     let sole = Arc::into_inner(shared);
     assert!(sole.is_some(), "no callback is left that holds everything");
 }
