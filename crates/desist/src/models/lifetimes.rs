@@ -222,9 +222,11 @@ fn loom_a_child_is_cancelled_while_its_live_parent_goes() {
 }
 
 /// A cause whose detail is another cancellation, which another thread holds.
+/// Three that hold it: the signal, one that was told the cause, one that was told
+/// the cause behind it.
 #[test]
 fn loom_a_cause_and_the_cause_behind_it_go() {
-    let outcomes = &["the outer was last", "the inner was last"];
+    let outcomes = &["the signal was last", "another was last"];
     Model::exhaustive("a cause and the cause behind it go", outcomes).check(|| {
         let inner = Source::new();
         inner.cancel();
@@ -232,12 +234,19 @@ fn loom_a_cause_and_the_cause_behind_it_go() {
         drop(inner);
         let outer = Source::new();
         outer.cancel_with(behind.clone());
-        let other = thread::spawn(move || {
-            assert_eq!(behind.reason(), Reason::Requested);
-            drop(behind);
+        let told = outer.token().cancellation().unwrap();
+        let others = [(behind, 1), (told, 2)].map(|(cause, causes)| {
+            thread::spawn(move || {
+                assert_eq!(cause.reason(), Reason::Requested);
+                assert!(grave::records() >= causes, "what is behind a cause stays with it");
+                drop(cause);
+            })
         });
         drop(outer);
-        saw(if grave::records() == 0 { "the outer was last" } else { "the inner was last" });
-        other.join().unwrap();
+        saw(if grave::records() == 0 { "the signal was last" } else { "another was last" });
+        for other in others {
+            other.join().unwrap();
+        }
+        assert_eq!(grave::records(), 0);
     });
 }
