@@ -244,16 +244,21 @@ fn loom_linked_goes_while_a_parent_is_cancelled() {
     });
 }
 
-/// `x` and `y` are below both roots, met in the opposite order by the two
-/// walks; each has a child, so that each walk meets the other one twice.
+/// `x` and `y` are below both roots, on a way of their own from each, and met in
+/// the opposite order by the two walks: each walk meets the other twice.
 #[test]
 fn loom_two_cancels_meet_twice_in_a_diamond() {
     let outcomes = &["all by one", "shared"];
     Model::bounded("two cancels meet twice", 2, outcomes).check(|| {
         let left = Source::new();
         let right = Source::new();
-        let x = Source::linked([&left.token(), &right.token()]);
-        let y = Source::linked([&right.token(), &left.token()]);
+        // The newest child is marked first.
+        let lx = left.child();
+        let ly = left.child();
+        let ry = right.child();
+        let rx = right.child();
+        let x = Source::linked([&lx.token(), &rx.token()]);
+        let y = Source::linked([&ly.token(), &ry.token()]);
         let calls = Count::new();
         for signal in [&x, &y] {
             let calls = calls.clone();

@@ -7,7 +7,7 @@ use std::task::{Context, Wake, Waker};
 
 use loom::thread;
 
-use super::{Count, Model, block_on, saw};
+use super::{Count, Model, block_on, saw, writing_callback};
 use crate::Source;
 use crate::node::plain::Plain;
 use crate::park::Parker;
@@ -31,6 +31,28 @@ fn counted(inner: Option<Arc<Parker>>) -> (Arc<Counted>, Waker) {
     let counted = Arc::new(Counted { woken: Count::new(), inner });
     let waker = Waker::from(Arc::clone(&counted));
     (counted, waker)
+}
+
+/// Whoever comes too late for the waking must not be found where callbacks are.
+#[test]
+fn loom_a_wait_that_begins_while_a_callback_is_called() {
+    let outcomes = &["found cancelled", "live"];
+    Model::bounded("a wait that begins during the calling", 3, outcomes).check(|| {
+        let source = Source::new();
+        let token = source.token();
+        let (registration, called, _drops) = writing_callback(&token);
+        registration.detach();
+        let canceller = thread::spawn(move || source.cancel());
+        let (count, waker) = counted(None);
+        {
+            let mut waiting = pin!(token.cancelled());
+            let polled = waiting.as_mut().poll(&mut Context::from_waker(&waker));
+            saw(if polled.is_ready() { "found cancelled" } else { "live" });
+            canceller.join().unwrap();
+            assert_eq!(count.woken.get(), usize::from(polled.is_pending()), "woken if it waited");
+        }
+        assert_eq!(called.get(), 1);
+    });
 }
 
 #[test]

@@ -8,7 +8,7 @@ use desist::{Cause, Reason, Source, Token};
 use crate::common::panics::{listen, planned};
 use crate::common::wakers::{Event, counting, hooked};
 use crate::common::{
-    Captured, Count, DetailOnDrop, OnDrop, no_deadlock, panic_of, poll_once, poll_with,
+    Captured, Count, DetailOnDrop, Gate, OnDrop, no_deadlock, panic_of, poll_once, poll_with,
 };
 
 /// A value whose drop panics, unless a panic unwinds already.
@@ -232,4 +232,38 @@ fn a_clock_moved_by_hand_survives_a_payload_that_panics_when_it_is_dropped() {
     first.token().on_cancel(move |_| panic_any(payload())).detach();
     clock.advance(soon * 2);
     assert!(first.is_cancelled() && second.is_cancelled());
+}
+
+#[test]
+fn a_waker_that_panics_when_a_wait_for_a_callback_is_given_up_while_unwinding() {
+    no_deadlock(|| {
+        listen();
+        let source = Source::new();
+        let (inside, go) = (Gate::new(), Gate::new());
+        let registration = source.token().on_cancel({
+            let (inside, go) = (inside.clone(), go.clone());
+            move |_| {
+                inside.open();
+                go.wait();
+            }
+        });
+        let canceller = thread::spawn(move || source.cancel());
+        inside.wait();
+        let text = panic_of(|| {
+            let mut wait = Box::pin(registration.unregistered());
+            let waker = hooked(|event| {
+                if event == Event::Drop {
+                    planned("the waker");
+                }
+            });
+            assert!(poll_with(wait.as_mut(), &waker).is_pending());
+            // Its own copy of the waker must be quiet, or there would be two panics at once.
+            std::mem::forget(waker);
+            let _given_up = wait;
+            planned("the first")
+        });
+        assert_eq!(text, "planned: the first");
+        go.open();
+        assert!(canceller.join().is_ok());
+    });
 }

@@ -110,3 +110,18 @@ fn for_a_child_that_nobody_cancels_is_to_wait_alone_after_a_while() {
         assert_eq!((checkpoints, runs.get()), (1, 2));
     });
 }
+
+#[test]
+fn after_a_wait_that_was_given_up_is_not_to_wait_for_its_token() {
+    no_deadlock(|| {
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+        let checkpoints = runtime.block_on(every_checkpoint_async(|token: Token| async move {
+            assert!(poll_once(pin!(token.cancelled())).is_pending() || token.is_cancelled());
+            // Longer than a body that waits for its token is left waiting.
+            tokio::time::sleep(Duration::from_millis(2_300)).await;
+            token.check()
+        }));
+        assert_eq!(checkpoints, 2);
+    });
+}

@@ -242,3 +242,22 @@ fn any_and_linked_let_go_of_their_parents_in_any_order() {
         assert_eq!(captured.held(), 0, "order {order}");
     }
 }
+
+#[test]
+fn a_deadline_that_cancels_a_forgotten_child_takes_it_out_of_its_parent() {
+    let clock = desist::testing::ManualClock::new();
+    let captured = Captured::new();
+    let parent = Source::with_clock(clock.clock());
+    holding(&parent.token(), &captured).detach();
+    let child = parent.token().child_with_timeout(Duration::from_secs(1));
+    let held = child.token().on_cancel(|_| {});
+    drop(child);
+    clock.advance(Duration::from_secs(1));
+    drop(parent);
+    assert_eq!(
+        captured.held(),
+        0,
+        "a registration below, of what is cancelled, needs nobody above"
+    );
+    drop(held);
+}

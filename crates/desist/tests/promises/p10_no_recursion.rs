@@ -195,6 +195,20 @@ fn a_ladder_with_doubling_paths_is_walked_once_per_link() {
 }
 
 #[test]
+fn a_chain_where_many_ways_meet_is_asked_once_per_link() {
+    // Ways times links would not end here.
+    on_small_stack(|| {
+        let ways = if cfg!(miri) { 8 } else { 20_000 };
+        let (root, middle) = ends(MILLION / 10);
+        let parents: Vec<Source> = (0..ways).map(|_| middle.child()).collect();
+        let below = Source::linked(parents.iter().map(Source::token)).token();
+        assert_eq!(below.deadline(), None);
+        root.cancel_after(Duration::from_secs(3_600));
+        assert!(below.deadline().is_some());
+    });
+}
+
+#[test]
 fn a_star_of_a_million_children_is_cancelled_and_dropped() {
     on_small_stack(|| {
         let root = Source::new();
