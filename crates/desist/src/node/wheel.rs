@@ -421,11 +421,7 @@ mod tests {
             }
             loop {
                 let more = wheel.advance(2 << TICK_BITS, false, 2);
-                let mut count = 0;
-                while wheel.take_due().is_some() {
-                    count += 1;
-                }
-                moved.push(count);
+                moved.push(std::iter::from_fn(|| wheel.take_due()).count());
                 if !more {
                     break;
                 }
