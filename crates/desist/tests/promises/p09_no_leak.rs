@@ -244,6 +244,7 @@ fn any_and_linked_let_go_of_their_parents_in_any_order() {
 }
 
 #[test]
+#[cfg(feature = "testing")]
 fn a_deadline_that_cancels_a_forgotten_child_takes_it_out_of_its_parent() {
     let clock = desist::testing::ManualClock::new();
     let captured = Captured::new();
