@@ -162,8 +162,9 @@ fn arming_is_a_no_op_once_cancelled() {
     source.cancel_with("gone");
     let cause = cause_of(&source.token());
     source.cancel_after(Duration::ZERO);
-    source.cancel_after(HOUR);
     source.cancel_at(Instant::now());
+    source.cancel_after(HOUR);
+    assert_eq!(source.token().deadline(), None, "nothing is armed any more");
     source.disarm();
     crate::common::assert_same_cause(&cause, &cause_of(&source.token()));
 }
