@@ -100,7 +100,7 @@ fn loom_a_callback_blocks_while_a_spare_thread_sleeps() {
 #[test]
 fn loom_the_first_deadline_while_another_thread_asks() {
     let outcomes = &["asked before", "asked after"];
-    Model::bounded("the first deadline while another asks", 1, outcomes).check(|| {
+    Model::bounded("the first deadline while another asks", 2, outcomes).check(|| {
         time_stands_still();
         let source = Source::new();
         let token = source.token();
