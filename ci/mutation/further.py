@@ -7,6 +7,7 @@ import subprocess
 import time
 
 from mutation.gate import CRATE, ROOT, Failed, say, workers
+from mutation.models import one_model, proves
 from mutation.suite import HANG, SLOW, load, run, tests_of
 
 
@@ -72,9 +73,8 @@ class Models:
             short = test.name.rsplit("::", 1)[-1]
             if mutant.number in test.reaches and name in (None, short):
                 limit = 4 * test.seconds + 20
-                kind, _ = run(self.binary, [test.name], self.cwd, mutant.number, limit)
-                # A state space that grows is no proof of anything.
-                if kind in ("failed", "crash"):
+                status, output, _ = one_model(self.binary, self.cwd, test.name, limit, mutant.number)
+                if proves(status, output):
                     return short
         return None
 
@@ -125,8 +125,8 @@ def ask_alone(copy, target, mutant, whom):
         errors, compiled = copy.compile(target, *MODELS["what"], flags=MODELS["flags"])
         models = [t for binary in compiled for t in tests_of(binary) if re.search(rf"::{whom or 'loom_.*'}$", t.name)]
         with workers() as pool:
-            for test, (kind, _) in zip(models, pool.map(lambda t: run(t.binary, [t.name], cwd, 0, 120), models)):
-                if kind in ("failed", "crash"):
+            for test, (status, output, _) in zip(models, pool.map(lambda t: one_model(t.binary, cwd, t.name, 120, 0), models)):
+                if proves(status, output):
                     return test.name.rsplit("::", 1)[-1]
         return None
     finally:

@@ -59,6 +59,7 @@ def run(binary, args, seconds, cwd, mutation=None):
 
 
 def one_model(binary, cwd, model, seconds, mutation=None):
+    """Of a model's run the exit code, what was printed, and how long it took."""
     begin = time.monotonic()
     status, output = run(binary, ["--exact", model, "--nocapture"], seconds, cwd, mutation)
     return status, output, time.monotonic() - begin
