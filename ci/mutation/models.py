@@ -68,14 +68,15 @@ def one_model(binary, cwd, model, seconds, mutation=None):
 def proves(status, output):
     """Whether a model's end says that something is wrong. What panicked first
     decides: the rest may be what unwinding met."""
-    if status in (0, KILLED):
+    if status == 0:
         return False
     first = re.search(r"panicked at [^\n]*\n([^\n]*)", output)
     if first:
         return not NO_PROOF.search(first[1])
-    # A crash says nothing; and without a panic a hang is no more than a state
-    # space that grew. With one it is a panic in a drop.
-    return status is not None
+    # A crash says nothing by itself. Without a panic a hang, or an end for want of
+    # memory, is no more than a state space that grew; with one they are what
+    # unwinding came to.
+    return status not in (None, KILLED)
 
 
 def check_models(binary, cwd, seconds=900, reach=None):
