@@ -25,7 +25,7 @@ pub use self::cancelled::{Cancelled, find_cancelled};
 pub use self::cause::Cause;
 pub use self::future_ext::FutureExt;
 pub use self::guard::Guard;
-pub use self::node::{Clock, Run, TimeSource, WhenCancelled};
+pub use self::node::{Clock, Run, TimeSource, WeakClock, WhenCancelled};
 pub use self::reason::Reason;
 pub use self::registration::{Registration, Unregistered};
 pub use self::source::Source;

@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use desist::{
     Cancelled, Cause, Clock, Guard, Reason, Registration, Run, Source, Token, Unregistered,
-    WhenCancelled,
+    WeakClock, WhenCancelled,
 };
 
 /// Whether a type has a trait: the inherent constant is preferred where its bound holds.
@@ -66,6 +66,7 @@ auto_traits! {
     Registration: IsSend = true, IsSync = true, IsUnpin = true;
     Unregistered: IsSend = true, IsSync = true;
     Clock: IsSend = true, IsSync = true, IsUnpin = true;
+    WeakClock: IsSend = true, IsSync = true, IsUnpin = true;
     // Futures that stand in a list of the token must not move once polled.
     WhenCancelled<'static>: IsSend = true, IsSync = true, IsUnpin = false;
     Run<'static, Ready<u8>>: IsSend = true, IsUnpin = false;

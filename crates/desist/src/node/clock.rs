@@ -2,7 +2,7 @@
 //! looks at it in time.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use super::lock::Lock;
@@ -184,6 +184,19 @@ impl Clock {
         // SAFETY: I2: under the clock's lock.
         core.with_wheel(|_| unsafe { core.stale.set(true) });
         core.tell();
+    }
+
+    /// For whoever moves this clock, and should not keep it: what calls
+    /// [`fire_due`](Self::fire_due) has no business once nobody uses the clock.
+    ///
+    /// ```
+    /// use desist::Clock;
+    ///
+    /// assert!(Clock::system().downgrade().upgrade().is_some(), "it never goes");
+    /// ```
+    #[must_use]
+    pub fn downgrade(&self) -> WeakClock {
+        WeakClock(self.0.as_ref().map(Arc::downgrade))
     }
 
     pub(crate) fn is_system(&self) -> bool {
@@ -395,6 +408,49 @@ pub(crate) struct Look {
     pub(crate) due: bool,
     pub(crate) taken: u64,
     pub(crate) next: Option<Instant>,
+}
+
+/// A [`Clock`], if somebody still uses it.
+///
+/// ```
+/// use desist::{Clock, Source, TimeSource};
+/// use std::time::Instant;
+///
+/// struct Still(Instant);
+/// impl TimeSource for Still {
+///     fn now(&self) -> Instant { self.0 }
+///     fn arm(&self, _next: Option<Instant>) {}
+/// }
+/// let clock = Clock::new(Still(Instant::now()));
+/// let mover = clock.downgrade();
+/// let source = Source::with_clock(clock);
+/// mover.upgrade().expect("the source uses it").fire_due();
+/// drop(source);
+/// assert!(mover.upgrade().is_none());
+/// ```
+#[derive(Clone)]
+pub struct WeakClock(Option<Weak<ClockCore>>);
+
+impl WeakClock {
+    /// The clock, unless it is gone.
+    ///
+    /// ```
+    /// use desist::Clock;
+    ///
+    /// let weak = Clock::system().downgrade();
+    /// assert_eq!(format!("{:?}", weak.upgrade()), "Some(Clock(system))");
+    /// ```
+    #[must_use]
+    pub fn upgrade(&self) -> Option<Clock> {
+        let Some(weak) = &self.0 else { return Some(Clock(None)) };
+        weak.upgrade().map(|core| Clock(Some(core)))
+    }
+}
+
+impl fmt::Debug for WeakClock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_none() { "WeakClock(system)" } else { "WeakClock(own)" })
+    }
 }
 
 impl fmt::Debug for Clock {

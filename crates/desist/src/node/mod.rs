@@ -192,7 +192,7 @@ use std::sync::atomic::Ordering::Acquire;
 use self::alloc::Ext;
 pub(crate) use self::children::linked;
 pub(crate) use self::clock::ClockCore;
-pub use self::clock::{Clock, TimeSource};
+pub use self::clock::{Clock, TimeSource, WeakClock};
 pub(crate) use self::handle::{SourceRef, TokenRef};
 #[cfg(feature = "testing")]
 pub(crate) use self::hooked_waker::{WakerHooks, hooked_waker};

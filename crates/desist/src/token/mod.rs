@@ -393,6 +393,13 @@ impl fmt::Debug for Token {
     }
 }
 
+/// For functions that take a token in whatever it is wrapped.
+impl AsRef<Self> for Token {
+    fn as_ref(&self) -> &Self {
+        self
+    }
+}
+
 impl IntoFuture for Token {
     type Output = Cancelled;
     type IntoFuture = WhenCancelled<'static>;
