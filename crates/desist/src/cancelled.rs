@@ -96,7 +96,8 @@ impl Cancelled {
         self.record.origin
     }
 
-    /// When the stop was asked for; for a deadline, when it fired.
+    /// When the stop was asked for; for a deadline, when it fired. On the clock of
+    /// the signal that was cancelled.
     ///
     /// ```
     /// use desist::Source;

@@ -31,10 +31,8 @@ impl SourceRef {
             wait_settled(&unsafe { RecordRef::clone_raw(record) });
             return false;
         }
-        let at = match due {
-            Some(_) => self.clock().now(),
-            None => Instant::now(),
-        };
+        let clock = self.clock();
+        let at = if due.is_none() && clock.is_system() { Instant::now() } else { clock.now() };
         let record = RecordRef::new(cause, origin, at, due);
         let mut panic = Panic::none();
         // SAFETY: I1: our handle keeps the node.

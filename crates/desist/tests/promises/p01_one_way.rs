@@ -321,3 +321,17 @@ fn never_stays_live_and_cancelled_with_is_cancelled_from_the_start() {
     assert_eq!(token.reason(), Some(Reason::Other));
     assert_eq!(detail_text(&cause_of(&token)).as_deref(), Some("from the start"));
 }
+
+#[test]
+#[cfg(feature = "testing")]
+fn the_instant_is_one_of_the_signals_own_clock() {
+    let clock = desist::testing::ManualClock::new();
+    clock.advance(Duration::from_secs(3_600));
+    let source = Source::with_clock(clock.clock());
+    let child = source.child();
+    child.cancel();
+    assert_eq!(cause_of(&child.token()).at(), clock.now());
+    clock.advance(Duration::from_secs(1));
+    source.cancel();
+    assert_eq!(cause_of(&source.token()).at(), clock.now());
+}
