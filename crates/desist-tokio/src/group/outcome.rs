@@ -1,0 +1,386 @@
+//! How tasks end.
+
+use std::any::Any;
+use std::borrow::Cow;
+use std::error::Error;
+use std::fmt;
+use std::panic::{Location, resume_unwind};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use desist::Cancelled;
+
+/// An error of a task, of whatever type.
+pub type BoxError = Box<dyn Error + Send + Sync + 'static>;
+
+/// What a task of a [`TaskGroup<T>`](crate::TaskGroup) may give: a `T`, which
+/// is no failure, a `Result<T, E>`, or nothing at all, as a loop without an end.
+///
+/// Which of them it is the compiler sees; `M` is never written.
+///
+/// ```
+/// use desist_tokio::TaskGroup;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let group = TaskGroup::new();
+/// group.spawn("plain", |_| async {});
+/// group.spawn("fallible", |_| async { std::fs::read("/nowhere").map(drop) });
+/// group.spawn("endless", |_| async { loop { tokio::task::yield_now().await } });
+/// group.next().await;
+/// group.next().await;
+/// # }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "a task of a `TaskGroup<{T}>` cannot give `{Self}`",
+    label = "it gives `{Self}`",
+    note = "it gives `{T}`, or a `Result<{T}, E>` whose error is `Into<Box<dyn Error + Send + Sync>>`",
+    note = "for tasks that give another value make the group with `.returning::<_>()`"
+)]
+pub trait TaskOutput<T, M>: sealed::Sealed<T, M> + Send {}
+
+impl<T, M, R: sealed::Sealed<T, M> + Send> TaskOutput<T, M> for R {}
+
+pub(super) mod sealed {
+    use super::BoxError;
+
+    pub trait Sealed<T, M> {
+        fn into_result(self) -> Result<T, BoxError>;
+    }
+
+    #[derive(Debug)]
+    pub enum Plain {}
+    #[derive(Debug)]
+    pub enum Fallible {}
+    #[derive(Debug)]
+    pub enum Endless {}
+
+    impl<T> Sealed<T, Plain> for T {
+        fn into_result(self) -> Result<T, BoxError> {
+            Ok(self)
+        }
+    }
+
+    impl<T, E: Into<BoxError>> Sealed<T, Fallible> for Result<T, E> {
+        fn into_result(self) -> Result<T, BoxError> {
+            self.map_err(Into::into)
+        }
+    }
+
+    /// The type `!`, which has no name of its own yet.
+    type Never = <fn() -> ! as Returns>::Output;
+
+    pub trait Returns {
+        type Output;
+    }
+
+    impl<R> Returns for fn() -> R {
+        type Output = R;
+    }
+
+    impl<T> Sealed<T, Endless> for Never {
+        fn into_result(self) -> Result<T, BoxError> {
+            self
+        }
+    }
+}
+
+/// How a task ended.
+///
+/// ```
+/// use desist_tokio::{Outcome, TaskGroup};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let group = TaskGroup::new().returning::<u32>();
+/// group.spawn("answer", |_| async { 42 });
+/// let ended = group.next().await.unwrap();
+/// assert!(matches!(ended.into_outcome(), Outcome::Finished(42)));
+/// # }
+/// ```
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Outcome<T> {
+    /// It gave its value, asked to stop or not.
+    Finished(T),
+    /// It gave an error.
+    Failed(BoxError),
+    /// It panicked.
+    Panicked(TaskPanic),
+    /// It stopped because it was asked to: it gave an error with a
+    /// [`Cancelled`] in it, and the group was asked to drain or to stop.
+    Cancelled(Cancelled),
+    /// The group was cancelled before it began; nothing of it was run.
+    CancelledBeforeStart(Cancelled),
+    /// It was asked, did not stop within the grace, and was dropped in the
+    /// middle of what it did; or its runtime was shut down.
+    Aborted,
+    /// It cannot be dropped, for it blocks its thread, and it runs on.
+    StillRunning,
+}
+
+impl<T> Outcome<T> {
+    /// Whether it failed or panicked.
+    ///
+    /// ```
+    /// use desist_tokio::Outcome;
+    ///
+    /// assert!(Outcome::<()>::Failed("no disk".into()).is_failure());
+    /// assert!(!Outcome::Finished(()).is_failure());
+    /// ```
+    #[must_use]
+    pub fn is_failure(&self) -> bool {
+        matches!(self, Self::Failed(_) | Self::Panicked(_))
+    }
+
+    /// One word for it.
+    pub(super) fn word(&self) -> &'static str {
+        match self {
+            Self::Finished(_) => "finished",
+            Self::Failed(_) => "failed",
+            Self::Panicked(_) => "panicked",
+            Self::Cancelled(_) => "stopped",
+            Self::CancelledBeforeStart(_) => "never begun",
+            Self::Aborted => "aborted",
+            Self::StillRunning => "still running",
+        }
+    }
+
+    /// The value of a task that finished.
+    ///
+    /// ```
+    /// use desist_tokio::Outcome;
+    ///
+    /// assert_eq!(Outcome::Finished(7).finished(), Some(7));
+    /// ```
+    #[must_use]
+    pub fn finished(self) -> Option<T> {
+        match self {
+            Self::Finished(value) => Some(value),
+            _ => None,
+        }
+    }
+}
+
+/// In words, one level: an error's causes are in its `source()`.
+impl<T> fmt::Display for Outcome<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Failed(error) => write!(f, "failed: {error}"),
+            Self::Panicked(panic) => write!(f, "panicked: {panic}"),
+            Self::Cancelled(cancelled) => write!(f, "stopped: {cancelled}"),
+            Self::CancelledBeforeStart(cancelled) => write!(f, "never begun: {cancelled}"),
+            _ => f.write_str(self.word()),
+        }
+    }
+}
+
+/// The panic of a task: what [`std::thread::Result`] has in its error.
+pub struct TaskPanic {
+    message: Cow<'static, str>,
+    // For Sync only.
+    payload: Mutex<Box<dyn Any + Send>>,
+}
+
+impl TaskPanic {
+    pub(crate) fn new(payload: Box<dyn Any + Send>) -> Self {
+        let message = if let Some(text) = payload.downcast_ref::<&'static str>() {
+            Cow::Borrowed(*text)
+        } else if let Some(text) = payload.downcast_ref::<String>() {
+            Cow::Owned(text.clone())
+        } else {
+            Cow::Borrowed("a payload that is no text")
+        };
+        Self { message, payload: Mutex::new(payload) }
+    }
+
+    /// What it said.
+    ///
+    /// ```
+    /// use desist_tokio::{Outcome, TaskGroup};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let group = TaskGroup::new();
+    /// group.spawn("worker", |_| async { panic!("no more ink") });
+    /// let Outcome::Panicked(panic) = group.next().await.unwrap().into_outcome() else {
+    ///     unreachable!()
+    /// };
+    /// assert_eq!(panic.message(), "no more ink");
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// What it carried.
+    #[must_use]
+    pub fn into_payload(self) -> Box<dyn Any + Send> {
+        self.payload.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Goes on panicking here.
+    pub fn resume(self) -> ! {
+        resume_unwind(self.into_payload())
+    }
+}
+
+impl fmt::Display for TaskPanic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl fmt::Debug for TaskPanic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TaskPanic").field("message", &self.message).finish_non_exhaustive()
+    }
+}
+
+/// Which task of its group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TaskId(pub(super) u64);
+
+/// A task that ended, and how.
+///
+/// ```
+/// use desist_tokio::TaskGroup;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let group = TaskGroup::new();
+/// group.spawn("indexer", |stop| async move { stop.token().await; });
+/// group.cancel();
+/// let ended = &group.join().await[0];
+/// assert_eq!(ended.name(), "indexer");
+/// assert!(ended.place().file().ends_with(".rs"));
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Ended<T> {
+    pub(super) id: TaskId,
+    pub(super) name: Cow<'static, str>,
+    pub(super) place: &'static Location<'static>,
+    pub(super) after: Option<Duration>,
+    pub(super) outcome: Outcome<T>,
+}
+
+impl<T> Ended<T> {
+    /// What `spawn` gave for it.
+    #[must_use]
+    pub fn id(&self) -> TaskId {
+        self.id
+    }
+
+    /// The name it was spawned with.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Where it was spawned.
+    #[must_use]
+    pub fn place(&self) -> &'static Location<'static> {
+        self.place
+    }
+
+    /// How long after the group was asked to stop; `None` if it was not asked.
+    #[must_use]
+    pub fn after(&self) -> Option<Duration> {
+        self.after
+    }
+
+    /// How it ended.
+    #[must_use]
+    pub fn outcome(&self) -> &Outcome<T> {
+        &self.outcome
+    }
+
+    /// How it ended, with its value or error.
+    #[must_use]
+    pub fn into_outcome(self) -> Outcome<T> {
+        self.outcome
+    }
+}
+
+impl<T> fmt::Display for Ended<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "task `{}` {}", self.name, self.outcome)
+    }
+}
+
+/// A task of the group failed: the error of [`TaskGroup::wait`](crate::TaskGroup::wait).
+///
+/// ```
+/// use desist_tokio::TaskGroup;
+/// use std::error::Error;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let group = TaskGroup::new();
+/// group.spawn("importer", |_| async { Err("the file has no header") });
+/// let failed = group.wait().await.unwrap_err();
+/// assert_eq!(failed.to_string(), "task `importer` failed");
+/// assert_eq!(failed.source().unwrap().to_string(), "the file has no header");
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct TaskFailed {
+    pub(super) name: Cow<'static, str>,
+    pub(super) place: &'static Location<'static>,
+    pub(super) error: BoxError,
+}
+
+impl TaskFailed {
+    /// The name of the task.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Where it was spawned.
+    #[must_use]
+    pub fn place(&self) -> &'static Location<'static> {
+        self.place
+    }
+
+    /// What it failed with.
+    #[must_use]
+    pub fn into_error(self) -> BoxError {
+        self.error
+    }
+}
+
+impl fmt::Display for TaskFailed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "task `{}` failed", self.name)
+    }
+}
+
+impl Error for TaskFailed {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&*self.error)
+    }
+}
+
+/// The detail of a [`SiblingFailed`](desist::Reason::SiblingFailed).
+#[derive(Debug)]
+pub(super) struct Sibling {
+    name: Cow<'static, str>,
+    how: String,
+}
+
+impl Sibling {
+    pub(super) fn new<T>(name: Cow<'static, str>, outcome: &Outcome<T>) -> Self {
+        Self { name, how: outcome.to_string() }
+    }
+}
+
+impl fmt::Display for Sibling {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "task `{}` {}", self.name, self.how)
+    }
+}
+
+impl Error for Sibling {}

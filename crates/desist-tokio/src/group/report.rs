@@ -1,0 +1,215 @@
+//! What a group says when it was stopped.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::panic::Location;
+use std::time::Duration;
+
+use desist::Cancelled;
+
+use super::outcome::{Ended, TaskId};
+
+/// How long the tasks of a group are given by
+/// [`TaskGroup::stop`](crate::TaskGroup::stop). A plain [`Duration`] is the time
+/// between the request to stop and the abort.
+///
+/// ```
+/// use desist_tokio::{Grace, TaskGroup};
+/// use std::time::Duration;
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let group = TaskGroup::new();
+/// group.spawn("server", |stop| async move {
+///     stop.draining().await;
+///     // What is in hand goes on for a while, and nobody asks to stop yet.
+///     desist_tokio::sleep(Duration::from_secs(3), &stop).await
+/// });
+/// let grace = Grace::new(Duration::from_secs(5)).drain_for(Duration::from_secs(10));
+/// assert!(group.stop(grace).await.is_clean());
+/// # }
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Grace {
+    pub(super) drain: Duration,
+    pub(super) stop: Duration,
+}
+
+impl Grace {
+    /// So long between the request to stop and the abort. Zero: those that do
+    /// not wait for their token at that moment are aborted.
+    #[must_use]
+    pub const fn new(stop: Duration) -> Self {
+        Self { drain: Duration::ZERO, stop }
+    }
+
+    /// So long for draining before that, at most. As it is made: none.
+    #[must_use]
+    pub const fn drain_for(self, drain: Duration) -> Self {
+        Self { drain, ..self }
+    }
+}
+
+impl From<Duration> for Grace {
+    fn from(stop: Duration) -> Self {
+        Self::new(stop)
+    }
+}
+
+/// What a group's [`stop`](crate::TaskGroup::stop) came to: how every task
+/// ended, and who did not stop in time.
+///
+/// Its `Display` is a list to log.
+///
+/// ```
+/// use desist_tokio::TaskGroup;
+/// use std::time::Duration;
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let group = TaskGroup::new();
+/// group.spawn("deaf", |_stop| std::future::pending::<()>());
+/// tokio::task::yield_now().await; // it begins
+/// let report = group.stop(Duration::from_secs(5)).await;
+///
+/// let straggler = &report.stragglers()[0];
+/// assert_eq!(straggler.name(), "deaf");
+/// assert!(straggler.ended_after().unwrap() >= Duration::from_secs(5));
+/// assert!(report.to_string().contains("`deaf`"));
+/// # }
+/// ```
+#[must_use = "it tells who did not stop"]
+#[derive(Debug)]
+pub struct Report<T> {
+    pub(super) asked: Cancelled,
+    pub(super) outcomes: Vec<Ended<T>>,
+    pub(super) stragglers: Vec<Straggler>,
+}
+
+impl<T> Report<T> {
+    /// Why, when and by whom the group was asked to stop.
+    #[must_use]
+    pub fn asked(&self) -> &Cancelled {
+        &self.asked
+    }
+
+    /// How each task ended that nobody had asked about before; tasks that still
+    /// run are among them.
+    #[must_use]
+    pub fn outcomes(&self) -> &[Ended<T>] {
+        &self.outcomes
+    }
+
+    /// The same, with the values and errors.
+    #[must_use]
+    pub fn into_outcomes(self) -> Vec<Ended<T>> {
+        self.outcomes
+    }
+
+    /// Who did not stop within the grace.
+    #[must_use]
+    pub fn stragglers(&self) -> &[Straggler] {
+        &self.stragglers
+    }
+
+    /// Nothing failed, nothing panicked, and everything stopped in time.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        self.stragglers.is_empty() && !self.outcomes.iter().any(|ended| ended.outcome.is_failure())
+    }
+}
+
+impl<T> fmt::Display for Report<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let failed: Vec<_> =
+            self.outcomes.iter().filter(|ended| ended.outcome.is_failure()).collect();
+        write!(
+            f,
+            "{} of {} tasks stopped in time, {} failed",
+            self.outcomes.len().saturating_sub(self.stragglers.len()),
+            self.outcomes.len(),
+            failed.len(),
+        )?;
+        for ended in failed {
+            write!(f, "\n  {ended} (spawned at {})", ended.place)?;
+        }
+        for straggler in &self.stragglers {
+            write!(f, "\n  {straggler}")?;
+        }
+        Ok(())
+    }
+}
+
+/// A task that did not stop within the grace.
+#[derive(Debug, Clone)]
+pub struct Straggler {
+    pub(super) id: TaskId,
+    pub(super) name: Cow<'static, str>,
+    pub(super) place: &'static Location<'static>,
+    pub(super) blocking: bool,
+    pub(super) ended_after: Option<Duration>,
+    pub(super) waited: Duration,
+}
+
+impl Straggler {
+    /// What `spawn` gave for it.
+    #[must_use]
+    pub fn id(&self) -> TaskId {
+        self.id
+    }
+
+    /// The name it was spawned with.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Where it was spawned.
+    #[must_use]
+    pub fn place(&self) -> &'static Location<'static> {
+        self.place
+    }
+
+    /// Whether it is of `spawn_blocking`, which nothing can abort.
+    #[must_use]
+    pub fn is_blocking(&self) -> bool {
+        self.blocking
+    }
+
+    /// How long after the request it ended; `None`: it still runs.
+    #[must_use]
+    pub fn ended_after(&self) -> Option<Duration> {
+        self.ended_after
+    }
+
+    /// How long after the request this was written.
+    #[must_use]
+    pub fn waited(&self) -> Duration {
+        self.waited
+    }
+}
+
+impl fmt::Display for Straggler {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "task `{}` (spawned at {}) ", self.name, self.place)?;
+        match self.ended_after {
+            Some(after) => write!(f, "had to be aborted, {after:.3?} after it was asked to stop"),
+            None if self.blocking => {
+                write!(
+                    f,
+                    "still runs, {:.3?} after it was asked to stop; it is blocking work, ",
+                    self.waited
+                )?;
+                f.write_str("which has to look at its token")
+            }
+            None => {
+                write!(
+                    f,
+                    "still runs, {:.3?} after it was asked to stop; it blocks its ",
+                    self.waited
+                )?;
+                f.write_str("thread, which belongs into spawn_blocking")
+            }
+        }
+    }
+}

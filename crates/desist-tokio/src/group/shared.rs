@@ -1,0 +1,424 @@
+//! What a group and its tasks share.
+//!
+//! Every task has a slot from its spawn to its end, and a [`Ticket`] for it. The
+//! ticket is given back exactly once: by the task, with its outcome, or by the
+//! ticket's own drop, which means that the task was dropped where it stood. So
+//! nothing is lost, whoever drops what: the group's abort, a runtime that shuts
+//! down, a pool that never began the work.
+//!
+//! A task's future is dropped before its ticket is given back: when a group is
+//! empty, no destructor of its tasks is left to run.
+//!
+//! Under the lock no foreign code runs: names, outcomes and wakers are made
+//! before it and dropped after it.
+
+use std::borrow::Cow;
+use std::collections::VecDeque;
+use std::mem;
+use std::panic::Location;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use desist::{Clock, Reason, Source, Token};
+use tokio::sync::{Notify, Semaphore};
+
+use super::outcome::{Ended, Outcome, Sibling, TaskId};
+use super::{Keeper, OnFailure, Settings};
+use crate::current::{Ambient, ambient};
+use crate::stop::{Stop, StopSource};
+use crate::{clock, trace};
+
+pub(super) struct Shared<T> {
+    pub(super) source: StopSource,
+    /// Whoever is still there is dropped.
+    pub(super) abort: Source,
+    pub(super) clock: Clock,
+    /// What is around each task.
+    pub(super) ambient: Arc<Ambient>,
+    /// The token that was around the group when it was made.
+    pub(super) base: Option<Token>,
+    /// Who may run at once.
+    pub(super) permits: Option<Arc<Semaphore>>,
+    on_failure: OnFailure,
+    keep_finished: bool,
+    state: Mutex<State<T>>,
+    /// The group is empty, or somebody asked for news and there is some.
+    changed: Notify,
+}
+
+struct State<T> {
+    slots: Vec<Slot>,
+    /// The first of the free slots.
+    free: usize,
+    live: usize,
+    spawned: u64,
+    ended: VecDeque<Ended<T>>,
+    /// Who waits for the next one to end, and not for all.
+    curious: usize,
+    /// Nobody will ask: the group is gone.
+    deserted: bool,
+}
+
+enum Slot {
+    Free { next: usize },
+    Taken(Task),
+}
+
+/// A task that has not ended.
+pub(super) struct Task {
+    pub(super) id: TaskId,
+    pub(super) name: Cow<'static, str>,
+    pub(super) place: &'static Location<'static>,
+    pub(super) kind: Kind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A future: it can be dropped.
+    Async,
+    /// Blocking work that waits for a thread.
+    Queued,
+    /// Blocking work: nothing can end it.
+    Blocking,
+    /// A shield, which has a bound of its own, and no outcome if all goes well.
+    Shield { until: Instant },
+}
+
+impl<T: Send + 'static> Shared<T> {
+    pub(super) fn new(source: StopSource, base: Option<Token>, settings: Settings) -> Arc<Self> {
+        Arc::new_cyclic(|this: &Weak<Self>| {
+            let keeper: Weak<dyn Keeper> = Weak::<Self>::clone(this);
+            let token = source.as_stop().token().clone();
+            Self {
+                ambient: Arc::new(Ambient { token, keeper: Some(keeper) }),
+                abort: Source::new(),
+                source,
+                clock: clock::root(),
+                base,
+                permits: settings.max_concurrent.map(|most| Arc::new(Semaphore::new(most))),
+                on_failure: settings.on_failure,
+                keep_finished: settings.keep_finished,
+                state: Mutex::new(State {
+                    slots: Vec::new(),
+                    free: usize::MAX,
+                    live: 0,
+                    spawned: 0,
+                    ended: VecDeque::new(),
+                    curious: 0,
+                    deserted: false,
+                }),
+                changed: Notify::new(),
+            }
+        })
+    }
+
+    /// What is around a task that is spawned here: the group, and whatever is
+    /// around whoever spawns it.
+    pub(super) fn ambient_here(&self) -> Arc<Ambient> {
+        let Some(here) = ambient() else { return Arc::clone(&self.ambient) };
+        let known = here.token == self.ambient.token || self.base.as_ref() == Some(&here.token);
+        if known || !here.token.can_be_cancelled() {
+            return Arc::clone(&self.ambient);
+        }
+        let token = Token::any([&self.ambient.token, &here.token]);
+        Arc::new(Ambient { token, keeper: self.ambient.keeper.clone() })
+    }
+
+    pub(super) fn stop(&self) -> &Stop {
+        self.source.as_stop()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State<T>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn enter(
+        self: &Arc<Self>,
+        name: Cow<'static, str>,
+        place: &'static Location<'static>,
+        kind: Kind,
+    ) -> Ticket<T> {
+        let mut state = self.state();
+        let id = TaskId(state.spawned);
+        state.spawned += 1;
+        let slot = state.take(Task { id, name, place, kind });
+        drop(state);
+        Ticket { shared: Arc::clone(self), slot, id, given_back: false }
+    }
+
+    /// How long ago the group was asked to stop.
+    pub(super) fn since_asked(&self) -> Option<Duration> {
+        let asked = self.stop().cancellation()?;
+        Some(self.clock.now().saturating_duration_since(asked.at()))
+    }
+
+    fn end(&self, slot: usize, id: TaskId, outcome: Outcome<T>) {
+        let after = self.since_asked();
+        if outcome.is_failure() {
+            self.on_failure(slot, id, &outcome);
+        }
+        let traced = after.is_some() && trace::hears_stops();
+        let finished = matches!(outcome, Outcome::Finished(_));
+        let word = outcome.word();
+        let mut outcome = Some(outcome);
+        let mut name_for_trace = None;
+        let mut state = self.state();
+        // Struck off while it waited for a thread, it has its outcome.
+        if let Some(Task { name, place, .. }) = state.give_back(slot, id) {
+            name_for_trace = traced.then(|| (name.clone(), place));
+            let unwanted = finished && !self.keep_finished;
+            if !state.deserted && !unwanted {
+                let outcome = outcome.take();
+                state.ended.extend(outcome.map(|outcome| Ended {
+                    id,
+                    name,
+                    place,
+                    after,
+                    outcome,
+                }));
+            }
+        }
+        let tell = state.live == 0 || state.curious > 0;
+        drop(state);
+        if let (Some((name, place)), Some(asked)) = (name_for_trace, self.stop().cancellation()) {
+            trace::stopped(&name, place, word, &asked, after.unwrap_or_default());
+        }
+        if tell {
+            self.changed.notify_waiters();
+        }
+        // What nobody asks for.
+        drop(outcome);
+    }
+
+    fn on_failure(&self, slot: usize, id: TaskId, outcome: &Outcome<T>) {
+        if self.on_failure == OnFailure::CancelSiblings && !self.stop().is_cancelled() {
+            let name = self.state().name(slot, id);
+            let cause = Reason::SiblingFailed.with(Sibling::new(name, outcome));
+            self.source.cancel_with(cause);
+        }
+    }
+
+    /// Ends what has no outcome.
+    fn leave(&self, slot: usize, id: TaskId) {
+        let mut state = self.state();
+        let left = state.give_back(slot, id);
+        let tell = state.live == 0 || state.curious > 0;
+        drop(state);
+        drop(left);
+        if tell {
+            self.changed.notify_waiters();
+        }
+    }
+
+    /// Blocking work has got its thread. False if it shall not begin.
+    fn begin(&self, slot: usize, id: TaskId) -> bool {
+        let mut state = self.state();
+        let Some(task) = state.task(slot, id) else { return false };
+        task.kind = Kind::Blocking;
+        true
+    }
+
+    // What the group asks.
+
+    pub(super) fn live(&self) -> usize {
+        self.state().live
+    }
+
+    pub(super) fn take_ended(&self) -> Vec<Ended<T>> {
+        mem::take(&mut self.state().ended).into()
+    }
+
+    /// Those that have ended, and those that still run.
+    pub(super) fn take_all(&self) -> Vec<Ended<T>> {
+        let mut state = self.state();
+        let mut all: Vec<_> = mem::take(&mut state.ended).into();
+        all.extend(state.tasks().map(|(_, task)| Ended {
+            id: task.id,
+            name: task.name.clone(),
+            place: task.place,
+            after: None,
+            outcome: Outcome::StillRunning,
+        }));
+        all
+    }
+
+    /// The tasks that have not ended, as `f` sees them.
+    pub(super) fn survey<R>(&self, f: impl FnMut(&Task) -> R) -> Vec<R> {
+        let state = self.state();
+        state.tasks().map(|(_, task)| task).map(f).collect()
+    }
+
+    /// Blocking work that still waits for a thread shall not begin.
+    pub(super) fn strike_queued(&self) {
+        let Some(cancelled) = self.stop().cancellation() else { return };
+        let after = self.since_asked();
+        let mut state = self.state();
+        let queued: Vec<_> = state.tasks().filter(|(_, task)| task.kind == Kind::Queued).collect();
+        let queued: Vec<_> = queued.into_iter().map(|(slot, task)| (slot, task.id)).collect();
+        for (slot, id) in queued {
+            let Some(Task { name, place, .. }) = state.give_back(slot, id) else { continue };
+            let outcome = Outcome::CancelledBeforeStart(cancelled.clone());
+            state.ended.push_back(Ended { id, name, place, after, outcome });
+        }
+        drop(state);
+        self.changed.notify_waiters();
+    }
+
+    /// Waits until at most those are there that `spared` lets stay.
+    pub(super) async fn until_only(&self, spared: impl Fn(&Task) -> bool) {
+        let _curious = Curious::of(&self.state);
+        loop {
+            let mut changed = pin!(self.changed.notified());
+            changed.as_mut().enable();
+            if self.state().tasks().all(|(_, task)| spared(task)) {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    pub(super) async fn until_empty(&self) {
+        loop {
+            let mut changed = pin!(self.changed.notified());
+            changed.as_mut().enable();
+            if self.live() == 0 {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    /// The next that ends; `None` when there is none left.
+    pub(super) async fn next(&self) -> Option<Ended<T>> {
+        let _curious = Curious::of(&self.state);
+        loop {
+            let mut changed = pin!(self.changed.notified());
+            changed.as_mut().enable();
+            {
+                let mut state = self.state();
+                if let Some(ended) = state.ended.pop_front() {
+                    return Some(ended);
+                }
+                if state.live == 0 {
+                    return None;
+                }
+            }
+            changed.await;
+        }
+    }
+
+    /// The group is gone: nobody will ask, and nobody may stay.
+    #[track_caller]
+    pub(super) fn desert(&self) {
+        let mut state = self.state();
+        state.deserted = true;
+        let unasked = mem::take(&mut state.ended);
+        drop(state);
+        // Whatever a callback or a value does in here, they are aborted.
+        let abort = self.abort.guard();
+        drop(unasked);
+        self.source.cancel_with(Reason::Dropped);
+        self.strike_queued();
+        drop(abort);
+    }
+}
+
+impl<T> State<T> {
+    fn take(&mut self, task: Task) -> usize {
+        self.live += 1;
+        let taken = Slot::Taken(task);
+        let Some(place) = self.slots.get_mut(self.free) else {
+            self.slots.push(taken);
+            return self.slots.len() - 1;
+        };
+        let slot = self.free;
+        if let Slot::Free { next } = mem::replace(place, taken) {
+            self.free = next;
+        }
+        slot
+    }
+
+    fn task(&mut self, slot: usize, id: TaskId) -> Option<&mut Task> {
+        match &mut self.slots[slot] {
+            Slot::Taken(task) if task.id == id => Some(task),
+            _ => None,
+        }
+    }
+
+    fn give_back(&mut self, slot: usize, id: TaskId) -> Option<Task> {
+        self.task(slot, id)?;
+        self.live -= 1;
+        let free = Slot::Free { next: mem::replace(&mut self.free, slot) };
+        match mem::replace(&mut self.slots[slot], free) {
+            Slot::Taken(task) => Some(task),
+            Slot::Free { .. } => None,
+        }
+    }
+
+    fn name(&mut self, slot: usize, id: TaskId) -> Cow<'static, str> {
+        self.task(slot, id).map_or(Cow::Borrowed("?"), |task| task.name.clone())
+    }
+
+    fn tasks(&self) -> impl Iterator<Item = (usize, &Task)> {
+        self.slots.iter().enumerate().filter_map(|(place, slot)| match slot {
+            Slot::Taken(task) => Some((place, task)),
+            Slot::Free { .. } => None,
+        })
+    }
+}
+
+/// Somebody waits for the next task to end.
+struct Curious<'a, T>(&'a Mutex<State<T>>);
+
+impl<'a, T> Curious<'a, T> {
+    fn of(state: &'a Mutex<State<T>>) -> Self {
+        state.lock().unwrap_or_else(PoisonError::into_inner).curious += 1;
+        Self(state)
+    }
+}
+
+impl<T> Drop for Curious<'_, T> {
+    fn drop(&mut self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).curious -= 1;
+    }
+}
+
+/// A task's duty to say how it ended.
+pub(super) struct Ticket<T: Send + 'static> {
+    pub(super) shared: Arc<Shared<T>>,
+    slot: usize,
+    pub(super) id: TaskId,
+    given_back: bool,
+}
+
+impl<T: Send + 'static> Ticket<T> {
+    pub(super) fn end(mut self, outcome: Outcome<T>) {
+        self.give_back(outcome);
+    }
+
+    /// The same, where the ticket is pinned in the task.
+    pub(super) fn give_back(&mut self, outcome: Outcome<T>) {
+        if !mem::replace(&mut self.given_back, true) {
+            self.shared.end(self.slot, self.id, outcome);
+        }
+    }
+
+    /// There is nothing to say.
+    pub(super) fn leave(mut self) {
+        if !mem::replace(&mut self.given_back, true) {
+            self.shared.leave(self.slot, self.id);
+        }
+    }
+
+    /// Blocking work has got its thread. False if it shall not begin.
+    pub(super) fn begin(&self) -> bool {
+        self.shared.begin(self.slot, self.id)
+    }
+}
+
+impl<T: Send + 'static> Drop for Ticket<T> {
+    fn drop(&mut self) {
+        self.give_back(Outcome::Aborted);
+    }
+}

@@ -1,0 +1,214 @@
+//! Waiting for tasks, and ending them.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::time::Duration;
+
+use desist::{Reason, Source};
+
+use super::TaskGroup;
+use super::outcome::{Ended, Outcome, TaskFailed, TaskId};
+use super::report::{Grace, Report, Straggler};
+use super::shared::{Kind, Shared, Task};
+use crate::trace;
+
+/// How long aborted tasks are waited for: each needs one poll. One that does not
+/// get it sits behind something that blocks.
+const SETTLE: Duration = Duration::from_secs(1);
+
+impl<T: Send + 'static> TaskGroup<T> {
+    /// Waits for every task, also those that are spawned meanwhile, and gives how
+    /// each ended, in that order.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping it loses nothing: the tasks go on, and the next one who asks is
+    /// told.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let group = desist_tokio::TaskGroup::new();
+    /// group.spawn("one", |_stop| async {});
+    /// group.spawn("two", |_stop| async { Err("no") });
+    /// let said: Vec<_> = group.join().await.iter().map(ToString::to_string).collect();
+    /// assert_eq!(said, ["task `one` finished", "task `two` failed: no"]);
+    /// # }
+    /// ```
+    pub async fn join(&self) -> Vec<Ended<T>> {
+        self.shared().until_empty().await;
+        self.shared().take_ended()
+    }
+
+    /// Waits for the next task to end; `None` when there is none left.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping it loses nothing.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let group = desist_tokio::TaskGroup::new();
+    /// group.spawn("one", |_stop| async {});
+    /// assert_eq!(group.next().await.unwrap().name(), "one");
+    /// assert!(group.next().await.is_none());
+    /// # }
+    /// ```
+    pub async fn next(&self) -> Option<Ended<T>> {
+        self.shared().next().await
+    }
+
+    /// Waits for every task, for whoever wants nothing but that all went well.
+    ///
+    /// # Errors
+    ///
+    /// The first failure. What ended because it was asked to stop is none.
+    ///
+    /// # Panics
+    ///
+    /// With the first panic of a task, which goes on here.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping it loses nothing.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let group = desist_tokio::TaskGroup::new();
+    /// group.spawn("importer", |_stop| async { Ok::<_, std::io::Error>(()) });
+    /// group.wait().await.unwrap();
+    /// # }
+    /// ```
+    pub async fn wait(&self) -> Result<(), TaskFailed> {
+        let mut failed = Ok(());
+        for ended in self.join().await {
+            let Ended { name, place, outcome, .. } = ended;
+            match outcome {
+                Outcome::Panicked(panic) => panic.resume(),
+                Outcome::Failed(error) if failed.is_ok() => {
+                    failed = Err(TaskFailed { name, place, error });
+                }
+                _ => {}
+            }
+        }
+        failed
+    }
+
+    /// Ends the group: asks the tasks to drain, asks them to stop, waits for
+    /// `grace`, aborts those that are left, and reports.
+    ///
+    /// The cause is [`Reason::Shutdown`], if the group was not asked before. A
+    /// [`shield`](crate::shield()) is waited for until its own bound. Blocking
+    /// work is not waited for after the grace, and neither is a task that blocks
+    /// its thread: it is named in the report as still running. So this ends,
+    /// whatever the tasks do: after the grace, the longest bound of a shield, and
+    /// a second for those that are aborted to go.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped in the middle it leaves what was asked asked, and aborts nothing
+    /// more; call it again, or drop the group.
+    ///
+    /// ```
+    /// use desist::Reason;
+    /// use desist_tokio::{TaskGroup, sleep};
+    /// use std::time::Duration;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let group = TaskGroup::new();
+    /// group.spawn("poller", |stop| async move {
+    ///     sleep(Duration::from_secs(3600), &stop).await
+    /// });
+    /// let report = group.stop(Duration::from_secs(5)).await;
+    /// assert!(report.is_clean());
+    /// assert_eq!(report.asked().reason(), Reason::Shutdown);
+    /// # }
+    /// ```
+    #[track_caller]
+    pub fn stop(&self, grace: impl Into<Grace>) -> impl Future<Output = Report<T>> + Send + '_ {
+        let grace = grace.into();
+        let shared = self.shared();
+        // Here and not at the first poll: the place is the caller's.
+        shared.source.drain();
+        if grace.drain.is_zero() {
+            shared.source.cancel_with(Reason::Shutdown);
+        }
+        async move {
+            if !grace.drain.is_zero() {
+                within(shared, grace.drain, shared.until_empty()).await;
+                shared.source.cancel_with(Reason::Shutdown);
+            }
+            shared.end_within(grace.stop).await
+        }
+    }
+}
+
+/// Waits for `what`, but no longer than that, on the group's clock.
+async fn within<T: Send + 'static>(
+    shared: &Shared<T>,
+    time: Duration,
+    what: impl Future<Output = ()>,
+) {
+    let limit = Source::with_clock(shared.clock.clone());
+    limit.cancel_after(time);
+    // Which of the two it was shows in what is there.
+    let _ = limit.token().run(what).await;
+}
+
+impl<T: Send + 'static> Shared<T> {
+    async fn end_within(&self, grace: Duration) -> Report<T> {
+        let Some(asked) = self.stop().cancellation() else { unreachable!("it was asked") };
+        // A zero grace leaves no time, not even for what would be quick.
+        if !grace.is_zero() {
+            within(self, grace, self.until_empty()).await;
+        }
+        let waited = self.since_asked().unwrap_or_default();
+        let late = self.survey(|task| late(task, waited));
+        let mut stragglers: Vec<Straggler> = late.into_iter().flatten().collect();
+        for straggler in &stragglers {
+            trace::overdue(straggler.name(), straggler.place(), &asked, straggler.waited());
+        }
+        self.abort.cancel();
+        self.strike_queued();
+        within(self, SETTLE, self.until_only(|task| task.kind != Kind::Async)).await;
+        self.until_shields_are_over().await;
+
+        let outcomes = self.take_all();
+        let waited = self.since_asked().unwrap_or_default();
+        let ends: HashMap<TaskId, Option<Duration>> =
+            outcomes.iter().map(|ended| (ended.id, ended.after)).collect();
+        for straggler in &mut stragglers {
+            straggler.ended_after = ends.get(&straggler.id).copied().flatten();
+            straggler.waited = waited;
+        }
+        Report { asked, outcomes, stragglers }
+    }
+
+    async fn until_shields_are_over(&self) {
+        let bounds = self.survey(|task| match task.kind {
+            Kind::Shield { until } => Some(until),
+            _ => None,
+        });
+        let Some(last) = bounds.into_iter().flatten().max() else { return };
+        let left = last.saturating_duration_since(self.clock.now()).saturating_add(SETTLE);
+        within(self, left, self.until_only(|task| !matches!(task.kind, Kind::Shield { .. }))).await;
+    }
+}
+
+/// Nobody is late who has a bound of his own, or has not begun.
+fn late(task: &Task, waited: Duration) -> Option<Straggler> {
+    if !matches!(task.kind, Kind::Async | Kind::Blocking) {
+        return None;
+    }
+    Some(Straggler {
+        id: task.id,
+        name: task.name.clone(),
+        place: task.place,
+        blocking: task.kind == Kind::Blocking,
+        ended_after: None,
+        waited,
+    })
+}

@@ -1,0 +1,142 @@
+//! A task as tokio polls it.
+
+use std::future::Future;
+use std::marker::PhantomData;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use desist::{WhenCancelled, find_cancelled};
+use pin_project_lite::pin_project;
+
+use super::outcome::sealed::Sealed;
+use super::outcome::{Outcome, TaskOutput, TaskPanic};
+use super::shared::{Shared, Ticket};
+use crate::current::{Ambient, within};
+use crate::stop::Stop;
+
+pin_project! {
+    /// What is not begun yet is the closure; it is called in the first poll, or
+    /// never. The ticket comes last: it is dropped when all else is gone.
+    pub(super) struct Task<T, R, M, F, W>
+    where
+        T: Send,
+        T: 'static,
+    {
+        #[pin]
+        work: Work<F, W>,
+        // From its first wait on: most tasks of a moment never have one.
+        #[pin]
+        aborted: Option<WhenCancelled<'static>>,
+        ambient: Option<Arc<Ambient>>,
+        ticket: Ticket<T>,
+        output: PhantomData<fn() -> (R, M)>,
+    }
+}
+
+pin_project! {
+    #[project = WorkProjection]
+    enum Work<F, W> {
+        Waiting { begin: Option<F> },
+        Running { #[pin] future: W },
+        Over,
+    }
+}
+
+impl<T, R, M, F, W> Task<T, R, M, F, W>
+where
+    T: Send + 'static,
+    R: TaskOutput<T, M>,
+    F: FnOnce(Stop) -> W,
+    W: Future<Output = R>,
+{
+    pub(super) fn new(ticket: Ticket<T>, ambient: Arc<Ambient>, begin: F) -> Self {
+        Self {
+            work: Work::Waiting { begin: Some(begin) },
+            aborted: None,
+            ambient: Some(ambient),
+            ticket,
+            output: PhantomData,
+        }
+    }
+
+    fn step(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome<T>> {
+        let mut this = self.project();
+        if let WorkProjection::Waiting { begin } = this.work.as_mut().project() {
+            if let Some(cancelled) = this.ticket.shared.stop().cancellation() {
+                return Poll::Ready(Outcome::CancelledBeforeStart(cancelled));
+            }
+            let Some(begin) = begin.take() else { unreachable!("it is taken once") };
+            let stop = this.ticket.shared.stop().clone();
+            match caught(|| within(this.ambient, || begin(stop))) {
+                Ok(future) => this.work.set(Work::Running { future }),
+                Err(panic) => return Poll::Ready(Outcome::Panicked(panic)),
+            }
+        }
+        if this.ticket.shared.abort.is_cancelled() {
+            return Poll::Ready(Outcome::Aborted);
+        }
+        let WorkProjection::Running { future } = this.work.as_mut().project() else {
+            unreachable!("it is not polled again")
+        };
+        let ended = match caught(|| within(this.ambient, || future.poll(cx))) {
+            Ok(Poll::Ready(output)) => outcome_of(output, &this.ticket.shared),
+            Err(panic) => Outcome::Panicked(panic),
+            Ok(Poll::Pending) => {
+                if this.aborted.is_none() {
+                    let abort = this.ticket.shared.abort.token();
+                    this.aborted.set(Some(abort.cancelled_owned()));
+                }
+                let Some(aborted) = this.aborted.as_mut().as_pin_mut() else { unreachable!() };
+                // Aborted since it was looked at above, it is aborted now.
+                ready!(aborted.poll(cx));
+                Outcome::Aborted
+            }
+        };
+        Poll::Ready(ended)
+    }
+}
+
+impl<T, R, M, F, W> Future for Task<T, R, M, F, W>
+where
+    T: Send + 'static,
+    R: TaskOutput<T, M>,
+    F: FnOnce(Stop) -> W,
+    W: Future<Output = R>,
+{
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let mut outcome = ready!(self.as_mut().step(cx));
+        let mut this = self.project();
+        // Its destructors are a part of the task.
+        let dropped = caught(|| within(this.ambient, || this.work.set(Work::Over)));
+        if let (Err(panic), false) = (dropped, outcome.is_failure()) {
+            outcome = Outcome::Panicked(panic);
+        }
+        this.ticket.give_back(outcome);
+        Poll::Ready(())
+    }
+}
+
+pub(crate) fn caught<R>(body: impl FnOnce() -> R) -> Result<R, TaskPanic> {
+    catch_unwind(AssertUnwindSafe(body)).map_err(TaskPanic::new)
+}
+
+/// An error that has a cancellation in it is a stop only where a stop was asked
+/// for: a deadline of the task's own that ended it is a failure.
+pub(super) fn outcome_of<T: Send + 'static, M>(
+    output: impl Sealed<T, M>,
+    shared: &Shared<T>,
+) -> Outcome<T> {
+    match output.into_result() {
+        Ok(value) => Outcome::Finished(value),
+        Err(error) => match find_cancelled(&*error) {
+            Some(cancelled) if shared.stop().draining().is_cancelled() => {
+                Outcome::Cancelled(cancelled.clone())
+            }
+            _ => Outcome::Failed(error),
+        },
+    }
+}

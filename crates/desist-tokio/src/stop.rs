@@ -1,0 +1,305 @@
+//! A stop in two stages: first no new work, then no work.
+
+use std::fmt;
+use std::ops::Deref;
+use std::time::Duration;
+
+use desist::{Cause, Clock, Reason, Source, Token};
+
+/// What running work is told: to take no new work, and later to stop.
+///
+/// It is a [`Token`] with an earlier stage. [`draining`](Self::draining) says:
+/// finish what is in hand and take nothing new. [`token`](Self::token), to which
+/// it derefs, says: stop now. Who is asked to stop is also asked to drain, never
+/// the other way round. Both are observed only; the right to ask is a
+/// [`StopSource`]'s.
+///
+/// ```
+/// use desist::Reason;
+/// use desist_tokio::{Stop, StopSource};
+///
+/// fn serve(stop: &Stop, queue: &mut Vec<u32>) -> Result<u32, desist::Cancelled> {
+///     let mut done = 0;
+///     while !stop.draining().is_cancelled() {
+///         let Some(work) = queue.pop() else { break };
+///         stop.check()?;
+///         done += work;
+///     }
+///     Ok(done)
+/// }
+///
+/// let source = StopSource::new();
+/// assert_eq!(serve(&source.stop(), &mut vec![1, 2, 3]).unwrap(), 6);
+///
+/// source.drain_with(Reason::Shutdown);
+/// assert_eq!(serve(&source.stop(), &mut vec![1, 2, 3]).unwrap(), 0);
+/// assert!(!source.stop().is_cancelled(), "what is in hand goes on");
+///
+/// source.cancel();
+/// assert!(source.stop().is_cancelled());
+/// ```
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Stop {
+    draining: Token,
+    token: Token,
+}
+
+impl Stop {
+    /// A stop that is never asked for.
+    ///
+    /// ```
+    /// assert!(!desist_tokio::Stop::never().draining().can_be_cancelled());
+    /// ```
+    #[must_use]
+    pub fn never() -> Self {
+        Self { draining: Token::never(), token: Token::never() }
+    }
+
+    /// Cancelled when no new work shall be begun.
+    ///
+    /// ```
+    /// use desist_tokio::StopSource;
+    ///
+    /// let source = StopSource::new();
+    /// let stop = source.stop();
+    /// source.cancel();
+    /// assert!(stop.draining().is_cancelled(), "who stops begins nothing new");
+    /// ```
+    #[must_use]
+    pub fn draining(&self) -> &Token {
+        &self.draining
+    }
+
+    /// Cancelled when the work in hand shall stop, too.
+    ///
+    /// ```
+    /// use desist_tokio::StopSource;
+    ///
+    /// let source = StopSource::new();
+    /// source.drain();
+    /// assert!(!source.stop().token().is_cancelled());
+    /// ```
+    #[must_use]
+    pub fn token(&self) -> &Token {
+        &self.token
+    }
+
+    /// A stop of one's own below this one: it is asked whenever this one is.
+    ///
+    /// ```
+    /// use desist_tokio::StopSource;
+    ///
+    /// let server = StopSource::new();
+    /// let connection = server.stop().child();
+    /// server.drain();
+    /// assert!(connection.stop().draining().is_cancelled());
+    /// connection.cancel();
+    /// assert!(!server.stop().is_cancelled());
+    /// ```
+    #[must_use]
+    pub fn child(&self) -> StopSource {
+        let cancel = self.token.child();
+        let drain = Source::linked([&cancel.token(), &self.draining]);
+        StopSource::of(drain, cancel)
+    }
+}
+
+impl Deref for Stop {
+    type Target = Token;
+
+    fn deref(&self) -> &Token {
+        &self.token
+    }
+}
+
+impl AsRef<Token> for Stop {
+    fn as_ref(&self) -> &Token {
+        &self.token
+    }
+}
+
+/// Both stages at once.
+impl From<Token> for Stop {
+    fn from(token: Token) -> Self {
+        Self { draining: token.clone(), token }
+    }
+}
+
+impl From<&Token> for Stop {
+    fn from(token: &Token) -> Self {
+        token.clone().into()
+    }
+}
+
+impl From<&Self> for Stop {
+    fn from(stop: &Self) -> Self {
+        stop.clone()
+    }
+}
+
+impl fmt::Debug for Stop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stop")
+            .field("draining", &self.draining)
+            .field("token", &self.token)
+            .finish()
+    }
+}
+
+/// The right to ask for a [`Stop`], stage by stage. A handle, as a
+/// [`Source`] is: dropping it asks for nothing.
+///
+/// ```
+/// use desist::Reason;
+/// use desist_tokio::StopSource;
+///
+/// let source = StopSource::new();
+/// assert!(source.drain(), "this call began it");
+/// assert!(source.cancel_with(Reason::Overload));
+/// let stop = source.stop();
+/// assert_eq!(stop.draining().reason(), Some(Reason::Shutdown));
+/// assert_eq!(stop.reason(), Some(Reason::Overload));
+/// ```
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct StopSource {
+    drain: Source,
+    cancel: Source,
+    stop: Stop,
+}
+
+impl StopSource {
+    /// A stop of its own.
+    ///
+    /// ```
+    /// let source = desist_tokio::StopSource::new();
+    /// assert!(!source.stop().is_cancelled());
+    /// ```
+    #[must_use]
+    pub fn new() -> Self {
+        Self::with_clock(Clock::system())
+    }
+
+    /// The same with its deadlines on another clock.
+    ///
+    /// ```
+    /// use desist::testing::ManualClock;
+    /// use desist_tokio::StopSource;
+    /// use std::time::Duration;
+    ///
+    /// let clock = ManualClock::new();
+    /// let source = StopSource::with_clock(clock.clock());
+    /// source.cancel_after(Duration::from_secs(3600));
+    /// clock.advance(Duration::from_secs(3600));
+    /// assert!(source.stop().is_cancelled());
+    /// ```
+    #[must_use]
+    pub fn with_clock(clock: Clock) -> Self {
+        let cancel = Source::with_clock(clock);
+        Self::of(cancel.child(), cancel)
+    }
+
+    fn of(drain: Source, cancel: Source) -> Self {
+        let stop = Stop { draining: drain.token(), token: cancel.token() };
+        Self { drain, cancel, stop }
+    }
+
+    /// What is handed to the work.
+    ///
+    /// ```
+    /// let source = desist_tokio::StopSource::new();
+    /// let stop = source.stop();
+    /// source.cancel();
+    /// assert!(stop.is_cancelled());
+    /// ```
+    #[must_use]
+    pub fn stop(&self) -> Stop {
+        self.stop.clone()
+    }
+
+    /// What is handed to the work, borrowed.
+    pub(crate) fn as_stop(&self) -> &Stop {
+        &self.stop
+    }
+
+    /// Asks for no new work, with [`Reason::Shutdown`]. True to the one call
+    /// that did it.
+    ///
+    /// ```
+    /// let source = desist_tokio::StopSource::new();
+    /// assert!(source.drain());
+    /// assert!(!source.drain(), "it drains already");
+    /// ```
+    #[track_caller]
+    pub fn drain(&self) -> bool {
+        self.drain_with(Reason::Shutdown)
+    }
+
+    /// The same with a cause of one's own.
+    ///
+    /// ```
+    /// use desist::Reason;
+    ///
+    /// let source = desist_tokio::StopSource::new();
+    /// source.drain_with(Reason::LeaseLost);
+    /// assert_eq!(source.stop().draining().reason(), Some(Reason::LeaseLost));
+    /// ```
+    #[track_caller]
+    pub fn drain_with(&self, cause: impl Into<Cause>) -> bool {
+        self.drain.cancel_with(cause)
+    }
+
+    /// Asks the work to stop now, with [`Reason::Requested`]. True to the one
+    /// call that did it.
+    ///
+    /// ```
+    /// let source = desist_tokio::StopSource::new();
+    /// assert!(source.cancel());
+    /// ```
+    #[track_caller]
+    pub fn cancel(&self) -> bool {
+        self.cancel.cancel()
+    }
+
+    /// The same with a cause of one's own.
+    ///
+    /// ```
+    /// use desist::Reason;
+    ///
+    /// let source = desist_tokio::StopSource::new();
+    /// source.cancel_with(Reason::Superseded);
+    /// assert_eq!(source.stop().reason(), Some(Reason::Superseded));
+    /// ```
+    #[track_caller]
+    pub fn cancel_with(&self, cause: impl Into<Cause>) -> bool {
+        self.cancel.cancel_with(cause)
+    }
+
+    /// Asks the work to stop when so much time has passed, with
+    /// [`Reason::Deadline`]; see [`Source::cancel_after`].
+    ///
+    /// ```
+    /// use desist::Reason;
+    /// use std::time::Duration;
+    ///
+    /// let source = desist_tokio::StopSource::new();
+    /// source.drain();
+    /// source.cancel_after(Duration::ZERO);
+    /// assert_eq!(source.stop().reason(), Some(Reason::Deadline));
+    /// ```
+    #[track_caller]
+    pub fn cancel_after(&self, timeout: Duration) {
+        self.cancel.cancel_after(timeout);
+    }
+}
+
+impl Default for StopSource {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for StopSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StopSource").field("stop", &self.stop).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,176 @@
+//! Deadlines on tokio's time.
+
+mod common;
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use common::Count;
+use desist::{Reason, Source};
+use desist_tokio::{clock, interval, sleep, timeout, timeout_at};
+use tokio::time::Instant;
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+#[tokio::test(start_paused = true)]
+async fn a_deadline_follows_paused_time_and_never_fires_early() {
+    let source = Source::with_clock(clock());
+    let begin = Instant::now();
+    source.cancel_after(HOUR);
+    tokio::time::advance(HOUR - Duration::from_nanos(1)).await;
+    assert!(!source.is_cancelled());
+    let cancelled = source.token().await;
+    assert_eq!(cancelled.reason(), Reason::Deadline);
+    let waited = begin.elapsed();
+    assert!(waited >= HOUR && waited < HOUR + Duration::from_millis(3), "{waited:?}");
+    assert_eq!(cancelled.at(), (begin + HOUR).max(cancelled.at().into()).into_std());
+}
+
+#[tokio::test(start_paused = true)]
+async fn children_follow_as_well_and_deadlines_fire_in_their_order() {
+    let source = Source::with_clock(clock());
+    let order = Arc::new(Mutex::new(Vec::new()));
+    let mut children = Vec::new();
+    for minutes in [30, 10, 20] {
+        let child = source.token().child_with_timeout(Duration::from_secs(60 * minutes));
+        let noted = Arc::clone(&order);
+        child.token().on_cancel(move |_| noted.lock().unwrap().push(minutes)).detach();
+        children.push(child);
+    }
+    for child in &children {
+        child.token().await;
+    }
+    assert_eq!(*order.lock().unwrap(), [10, 20, 30]);
+    assert!(!source.is_cancelled());
+}
+
+#[tokio::test]
+async fn time_that_is_paused_later_counts_too() {
+    let source = Source::with_clock(clock());
+    source.cancel_after(HOUR);
+    tokio::time::pause();
+    assert_eq!(source.token().await.reason(), Reason::Deadline);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_taken_back_does_not_fire_and_what_is_armed_anew_does() {
+    let source = Source::with_clock(clock());
+    source.cancel_after(HOUR);
+    source.disarm();
+    tokio::time::sleep(HOUR * 2).await;
+    assert!(!source.is_cancelled());
+    source.cancel_after(HOUR);
+    source.cancel_after(HOUR * 3);
+    tokio::time::sleep(HOUR * 2).await;
+    assert!(!source.is_cancelled());
+    source.token().await;
+    // An earlier one wakes whoever looks for the later one.
+    let shared = clock();
+    let (late, soon) = (Source::with_clock(shared.clone()), Source::with_clock(shared));
+    late.cancel_after(HOUR);
+    soon.cancel_after(Duration::from_secs(1));
+    let begin = Instant::now();
+    soon.token().await;
+    assert!(begin.elapsed() < HOUR);
+}
+
+/// Nobody keeps a clock that nobody uses, and its task ends.
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_nobody_uses_leaves_nothing_behind() {
+    let clock = clock();
+    let weak = clock.downgrade();
+    let source = Source::with_clock(clock);
+    source.cancel_after(HOUR);
+    tokio::task::yield_now().await;
+    let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    assert_eq!(tasks(), 1, "it looks");
+    source.disarm();
+    drop(source);
+    assert!(weak.upgrade().is_none());
+    common::until("its task has ended", || tasks() == 0).await;
+}
+
+/// What is armed from elsewhere is on the time of the clock's runtime.
+#[test]
+fn other_threads_and_runtimes_see_the_same_time() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    let clock = runtime.block_on(async {
+        tokio::time::advance(HOUR).await;
+        clock()
+    });
+    let here = clock.now();
+    let there = clock.clone();
+    let from_a_thread = std::thread::spawn(move || there.now()).join().unwrap();
+    let from_a_runtime = common::multi_thread().block_on(async { clock.now() });
+    assert_eq!((from_a_thread, from_a_runtime), (here, here), "time stands still");
+    let source = Source::with_clock(clock);
+    let token = source.token();
+    std::thread::spawn(move || source.cancel_after(HOUR)).join().unwrap();
+    assert_eq!(runtime.block_on(token.cancelled()).reason(), Reason::Deadline);
+}
+
+#[test]
+fn a_clock_outlives_its_runtime_without_firing() {
+    let runtime = common::current_thread();
+    let source = runtime.block_on(async { Source::with_clock(clock()) });
+    source.cancel_after(HOUR);
+    drop(runtime);
+    source.cancel_after(Duration::from_nanos(1));
+    assert!(!source.is_cancelled() || source.token().reason() == Some(Reason::Deadline));
+    source.cancel();
+    assert!(source.is_cancelled());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_timeout_follows_paused_time_below_a_token_of_the_system() {
+    let source = Source::new();
+    let begin = Instant::now();
+    let late = timeout(HOUR, &source.token(), |token| async move {
+        assert!(token.deadline().is_some());
+        std::future::pending::<()>().await
+    });
+    assert_eq!(late.await.unwrap_err().reason(), Reason::Deadline);
+    assert!(begin.elapsed() >= HOUR);
+    let at = (Instant::now() + HOUR).into_std();
+    let late = timeout_at(at, &source.token(), |_| std::future::pending::<()>());
+    assert_eq!(late.await.unwrap_err().reason(), Reason::Deadline);
+    assert!(Instant::now().into_std() >= at);
+    // And the outer one still counts.
+    let stopped = timeout(HOUR, &source.token(), |_| async {
+        source.cancel_with(Reason::Shutdown);
+        std::future::pending::<()>().await
+    });
+    assert_eq!(stopped.await.unwrap_err().reason(), Reason::Shutdown);
+}
+
+#[tokio::test(start_paused = true)]
+async fn waits_of_zero_and_of_ages() {
+    let source = Source::new();
+    let token = source.token();
+    assert!(sleep(Duration::ZERO, &token).await.is_ok());
+    let over = timeout(Duration::ZERO, &token, |_| async { 1 }).await;
+    assert_eq!(over.unwrap_err().reason(), Reason::Deadline, "no time: it is not begun");
+    let began = Count::new();
+    let quick = timeout(Duration::MAX, &token, |_| async { began.add() }).await;
+    assert!(quick.is_ok() && began.get() == 1);
+    source.cancel();
+    assert!(sleep(Duration::ZERO, &token).await.is_err(), "it fails first");
+    assert!(sleep(Duration::MAX, &token).await.is_err());
+    let mut ticks = interval(HOUR, &token);
+    assert!(ticks.tick().await.is_err() && ticks.tick().await.is_err());
+}
+
+/// The last word is the work's: it sees its token cancelled and says so itself.
+#[tokio::test(start_paused = true)]
+async fn work_that_hears_its_deadline_gives_its_own_answer() {
+    let source = Source::new();
+    let answer = timeout(HOUR, &source.token(), |token| async move {
+        let cancelled = token.await;
+        format!("partial, because of {}", cancelled.reason())
+    });
+    assert_eq!(answer.await.unwrap(), "partial, because of deadline");
+}

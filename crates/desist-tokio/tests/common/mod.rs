@@ -1,0 +1,111 @@
+//! Helpers that the test binaries share. Not every binary uses all of them.
+#![allow(dead_code, unused_macros, unused_imports)]
+
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use tokio::runtime::{Builder, Runtime};
+
+/// How long a test waits for what must happen before it calls it a hang.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A runtime with one thread, the caller's.
+pub(crate) fn current_thread() -> Runtime {
+    Builder::new_current_thread().enable_all().build().expect("a runtime can be had")
+}
+
+/// A runtime with two workers.
+pub(crate) fn multi_thread() -> Runtime {
+    Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .expect("a runtime can be had")
+}
+
+/// Runs it to its end as a task of the runtime, and fails where it would hang.
+pub(crate) fn on<F>(runtime: Runtime, test: F)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let ended = runtime.block_on(async {
+        let mut task = tokio::spawn(test);
+        let ended = tokio::time::timeout(PATIENCE, &mut task).await;
+        ended.unwrap_or_else(|_| panic!("it hangs: no end after {PATIENCE:?}"))
+    });
+    // What blocks in a test must not hold its end.
+    runtime.shutdown_background();
+    if let Err(error) = ended {
+        std::panic::resume_unwind(error.into_panic());
+    }
+}
+
+/// Each test on both kinds of runtime.
+macro_rules! on_both {
+    ($($(#[$meta:meta])* async fn $name:ident() $body:block)*) => {
+        $(
+            $(#[$meta])*
+            mod $name {
+                use super::*;
+
+                async fn test() $body
+
+                #[test]
+                fn on_one_thread() {
+                    common::on(common::current_thread(), test());
+                }
+
+                #[test]
+                fn on_many_threads() {
+                    common::on(common::multi_thread(), test());
+                }
+            }
+        )*
+    };
+}
+pub(crate) use on_both;
+
+/// Counts what happens.
+#[derive(Clone, Default)]
+pub(crate) struct Count(Arc<AtomicUsize>);
+
+impl Count {
+    pub(crate) fn new() -> Self {
+        Self::default()
+    }
+
+    pub(crate) fn add(&self) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+
+    pub(crate) fn get(&self) -> usize {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+/// Counts when it is dropped.
+pub(crate) struct Dropped(pub(crate) Count);
+
+impl Drop for Dropped {
+    fn drop(&mut self) {
+        self.0.add();
+    }
+}
+
+/// Polls once, with a waker that does nothing.
+pub(crate) fn poll_once<F: Future + ?Sized>(future: Pin<&mut F>) -> Poll<F::Output> {
+    future.poll(&mut Context::from_waker(Waker::noop()))
+}
+
+/// Waits until `what` holds, and fails where it never does: for what is no event.
+pub(crate) async fn until(what: &str, holds: impl Fn() -> bool) {
+    let begin = std::time::Instant::now();
+    while !holds() {
+        assert!(begin.elapsed() < PATIENCE, "never: {what}");
+        tokio::task::yield_now().await;
+    }
+}

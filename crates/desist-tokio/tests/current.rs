@@ -1,0 +1,130 @@
+//! The ambient token.
+
+mod common;
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
+
+use common::{on_both, poll_once};
+use desist::{Reason, Source, Token};
+use desist_tokio::{StopSource, TaskGroup, current, with_current};
+use tokio::sync::oneshot;
+
+on_both! {
+    async fn there_is_none_at_first() {
+        assert_eq!(current(), Token::never());
+    }
+
+    async fn it_is_there_inside_and_gone_outside_at_every_poll() {
+        let source = Source::new();
+        let token = source.token();
+        let mut polls = 0;
+        let inside = poll_fn(|cx| {
+            assert_eq!(current(), token);
+            polls += 1;
+            cx.waker().wake_by_ref();
+            if polls == 3 { Poll::Ready(()) } else { Poll::Pending }
+        });
+        let mut scope = pin!(with_current(&token, inside));
+        while poll_once(scope.as_mut()).is_pending() {
+            assert_eq!(current(), Token::never());
+        }
+    }
+
+    async fn the_outer_one_counts_too_unless_it_is_replaced() {
+        let (outer, inner) = (Source::new(), Source::new());
+        let merged = with_current(outer.token(), with_current(inner.token(), async { current() })).await;
+        let alone = with_current(outer.token(), with_current(inner.token(), async { current() }).replacing()).await;
+        assert_eq!(alone, inner.token());
+        outer.cancel_with(Reason::Disconnected);
+        assert_eq!(merged.reason(), Some(Reason::Disconnected));
+        assert!(!alone.is_cancelled());
+    }
+
+    async fn both_cancelled_the_inner_one_is_named() {
+        let (outer, inner) = (Source::new(), Source::new());
+        outer.cancel_with(Reason::Shutdown);
+        inner.cancel_with(Reason::Superseded);
+        let merged = with_current(outer.token(), with_current(inner.token(), async { current() })).await;
+        assert_eq!(merged.reason(), Some(Reason::Superseded));
+    }
+
+    async fn it_is_there_for_destructors_too() {
+        struct Asks(Option<oneshot::Sender<Token>>);
+        impl Drop for Asks {
+            fn drop(&mut self) {
+                self.0.take().unwrap().send(current()).unwrap();
+            }
+        }
+        let source = Source::new();
+        let (tell, told) = oneshot::channel();
+        let asks = Asks(Some(tell));
+        {
+            let mut scope = pin!(with_current(source.token(), async move {
+                let _asks = asks;
+                std::future::pending::<()>().await;
+            }));
+            assert!(poll_once(scope.as_mut()).is_pending());
+        }
+        assert_eq!(told.await.unwrap(), source.token());
+        assert_eq!(current(), Token::never());
+    }
+
+    async fn a_panic_inside_leaves_nothing_behind() {
+        let source = Source::new();
+        let token = source.token();
+        let scope = with_current(token, async { panic!("inside") });
+        let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| poll_once(pin!(scope).as_mut())));
+        assert!(caught.is_err());
+        assert_eq!(current(), Token::never());
+    }
+
+    async fn a_plain_spawn_has_none_and_a_group_hands_it_on() {
+        let source = Source::new();
+        let token = source.token();
+        with_current(&token, async {
+            assert_eq!(tokio::spawn(async { current() }).await.unwrap(), Token::never());
+            let group = TaskGroup::new().returning::<Token>();
+            group.spawn("child", |_| async { current() });
+            group.spawn_blocking("blocking child", |_| current());
+            source.cancel_with(Reason::Disconnected);
+            for ended in group.join().await {
+                let current = ended.into_outcome().finished();
+                assert!(current.is_none_or(|current| current.reason() == Some(Reason::Disconnected)));
+            }
+        })
+        .await;
+    }
+
+    async fn an_explicit_token_beats_the_ambient_one() {
+        let (ambient, explicit) = (Source::new(), Source::new());
+        let waited = with_current(ambient.token(), async {
+            ambient.cancel();
+            desist_tokio::sleep(std::time::Duration::ZERO, &explicit.token()).await
+        });
+        assert!(waited.await.is_ok());
+        let group = with_current(ambient.token(), async { TaskGroup::under(explicit.token()) }).await;
+        assert!(!group.signal().is_cancelled());
+    }
+
+    async fn whatever_has_a_token_can_be_given() {
+        let source = StopSource::new();
+        let stop = source.stop();
+        assert_eq!(with_current(&stop, async { current() }).await, *stop.token());
+        assert_eq!(with_current(stop.clone(), async { current() }).await, *stop.token());
+        assert_eq!(with_current(stop.token(), async { current() }).await, *stop.token());
+    }
+
+    async fn a_future_that_moves_to_another_thread_takes_it_along() {
+        let source = Source::new();
+        let token = source.token();
+        let mut scope = Box::pin(with_current(&token, async {
+            tokio::task::yield_now().await;
+            current()
+        }));
+        assert!(poll_once(scope.as_mut()).is_pending());
+        let seen = tokio::spawn(scope).await.unwrap();
+        assert_eq!(seen, token);
+    }
+}

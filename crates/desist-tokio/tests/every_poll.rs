@@ -1,0 +1,331 @@
+//! Cancelled at every look, and dropped at every poll: nothing received is lost,
+//! no permit leaks, and what is cancelled stays so.
+
+mod common;
+
+use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use common::{current_thread, multi_thread, on, poll_once};
+use desist::testing::every_checkpoint_async;
+use desist::{FutureExt, Token};
+use desist_tokio::{StreamExt, interval, shield, sleep, timeout};
+use futures_core::Stream;
+use tokio::sync::{Mutex, Semaphore, broadcast, mpsc, oneshot, watch};
+
+const NUMBERS: std::ops::Range<u32> = 0..20;
+
+/// Runs `body` once for every look at its token, cancelled there, on both kinds
+/// of runtime, and then once for every poll, dropped after it.
+fn at_every_point<F, W>(body: F)
+where
+    F: Fn(Token) -> W + Clone + Send + Sync + 'static,
+    W: Future<Output = ()> + Send + 'static,
+{
+    for runtime in [current_thread(), multi_thread()] {
+        let body = body.clone();
+        on(runtime, async move {
+            let checkpoints = every_checkpoint_async(&body).await;
+            assert!(checkpoints > 1, "it looks at its token: {checkpoints}");
+            dropped_at_every_poll(&body).await;
+        });
+    }
+}
+
+async fn dropped_at_every_poll<W: Future<Output = ()>>(body: &impl Fn(Token) -> W) {
+    for polls in 1..10_000 {
+        let mut run = Box::pin(body(Token::never()));
+        let mut left = polls;
+        let ended = poll_fn(|cx| {
+            if left == 0 {
+                return Poll::Ready(false);
+            }
+            left -= 1;
+            run.as_mut().poll(cx).map(|()| true)
+        });
+        if ended.await {
+            return;
+        }
+        drop(run);
+    }
+    panic!("it never ends");
+}
+
+/// A producer that yields now and then, so that receivers wait.
+async fn produce(sender: mpsc::Sender<u32>) {
+    for number in NUMBERS {
+        if number % 3 == 0 {
+            tokio::task::yield_now().await;
+        }
+        if sender.send(number).await.is_err() {
+            return;
+        }
+    }
+}
+
+#[test]
+fn mpsc_nothing_received_is_lost() {
+    at_every_point(|token| async move {
+        let (sender, mut receiver) = mpsc::channel(4);
+        let producer = tokio::spawn(produce(sender));
+        let mut received = Vec::new();
+        while let Ok(Some(number)) = receiver.recv().or_cancelled(&token).await {
+            received.push(number);
+        }
+        // What was not received is still there, in its order.
+        while let Some(number) = receiver.recv().await {
+            received.push(number);
+        }
+        producer.await.unwrap();
+        assert!(received.into_iter().eq(NUMBERS));
+    });
+}
+
+#[test]
+fn mpsc_nothing_is_lost_in_a_stream_until_cancelled() {
+    struct Received(mpsc::Receiver<u32>);
+    impl Stream for Received {
+        type Item = u32;
+        fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<u32>> {
+            self.0.poll_recv(cx)
+        }
+    }
+    at_every_point(|token| async move {
+        let (sender, receiver) = mpsc::channel(4);
+        let producer = tokio::spawn(produce(sender));
+        let mut stream = Received(receiver).until_cancelled(&token);
+        let mut received = Vec::new();
+        while let Some(number) = poll_fn(|cx| Pin::new(&mut stream).poll_next(cx)).await {
+            received.push(number);
+        }
+        assert!(token.is_cancelled() || received.len() == NUMBERS.len());
+        let mut rest = stream.into_inner().0;
+        while let Some(number) = rest.recv().await {
+            received.push(number);
+        }
+        producer.await.unwrap();
+        assert!(received.into_iter().eq(NUMBERS));
+    });
+}
+
+#[test]
+fn mpsc_nothing_sent_is_lost_where_the_place_is_reserved() {
+    at_every_point(|token| async move {
+        let (sender, mut receiver) = mpsc::channel(1);
+        let mut orders: VecDeque<u32> = NUMBERS.collect();
+        let consumer = tokio::spawn(async move {
+            let mut received = Vec::new();
+            while let Some(number) = receiver.recv().await {
+                tokio::task::yield_now().await;
+                received.push(number);
+            }
+            received
+        });
+        while !orders.is_empty() {
+            let Ok(place) = sender.reserve().or_cancelled(&token).await else { break };
+            place.unwrap().send(orders.pop_front().unwrap());
+        }
+        drop(sender);
+        let received = consumer.await.unwrap();
+        assert!(received.into_iter().chain(orders).eq(NUMBERS));
+    });
+}
+
+#[test]
+fn oneshot_an_answer_outlives_the_wait() {
+    at_every_point(|token| async move {
+        let (sender, mut receiver) = oneshot::channel();
+        tokio::spawn(async move {
+            tokio::task::yield_now().await;
+            sender.send(7).unwrap();
+        });
+        let waited = (&mut receiver).or_cancelled(&token).await;
+        let answer = match waited {
+            Ok(answer) => answer,
+            Err(_) => receiver.await,
+        };
+        assert_eq!(answer, Ok(7));
+        let _ = token.check();
+    });
+}
+
+#[test]
+fn broadcast_nothing_received_is_lost() {
+    at_every_point(|token| async move {
+        let (sender, mut receiver) = broadcast::channel(64);
+        let producer = tokio::spawn(async move {
+            for number in NUMBERS {
+                sender.send(number).unwrap_or_default();
+                tokio::task::yield_now().await;
+            }
+        });
+        let mut received = Vec::new();
+        while let Ok(Ok(number)) = receiver.recv().or_cancelled(&token).await {
+            received.push(number);
+        }
+        while let Ok(number) = receiver.recv().await {
+            received.push(number);
+        }
+        producer.await.unwrap();
+        assert!(received.into_iter().eq(NUMBERS));
+    });
+}
+
+#[test]
+fn watch_a_change_that_was_not_seen_is_still_a_change() {
+    at_every_point(|token| async move {
+        let (sender, mut receiver) = watch::channel(0);
+        let writer = tokio::spawn(async move {
+            for number in 1..=5 {
+                tokio::task::yield_now().await;
+                sender.send(number).unwrap_or_default();
+            }
+            sender
+        });
+        let mut last = 0;
+        while last < 5 {
+            match receiver.changed().or_cancelled(&token).await {
+                Ok(changed) => changed.unwrap(),
+                Err(_) => break,
+            }
+            last = *receiver.borrow_and_update();
+        }
+        let sender = writer.await.unwrap();
+        if last < 5 {
+            receiver.changed().await.unwrap();
+            last = *receiver.borrow_and_update();
+        }
+        assert_eq!(last, 5);
+        drop(sender);
+    });
+}
+
+#[test]
+fn semaphore_no_permit_leaks() {
+    at_every_point(|token| {
+        let permits = Arc::new(Semaphore::new(2));
+        async move {
+            let others: Vec<_> = (0..3)
+                .map(|_| {
+                    let permits = Arc::clone(&permits);
+                    tokio::spawn(async move {
+                        let _permit = permits.acquire().await.unwrap();
+                        tokio::task::yield_now().await;
+                    })
+                })
+                .collect();
+            for wanted in [1, 2, 1] {
+                let permit = permits.acquire_many(wanted).or_cancelled(&token).await;
+                tokio::task::yield_now().await;
+                drop(permit);
+            }
+            for other in others {
+                other.await.unwrap();
+            }
+            assert_eq!(permits.available_permits(), 2);
+        }
+    });
+}
+
+#[test]
+fn a_lock_is_not_held_by_who_gave_up() {
+    at_every_point(|token| async move {
+        let lock = Arc::new(Mutex::new(0));
+        let other = tokio::spawn({
+            let lock = Arc::clone(&lock);
+            async move {
+                *lock.lock().await += 1;
+            }
+        });
+        for _ in 0..3 {
+            if let Ok(mut held) = lock.lock().or_cancelled(&token).await {
+                tokio::task::yield_now().await;
+                *held += 1;
+            }
+        }
+        other.await.unwrap();
+        assert!(lock.try_lock().is_ok());
+    });
+}
+
+#[test]
+fn no_tick_of_an_interval_is_taken_in_vain() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let second = Duration::from_secs(1);
+        every_checkpoint_async(|token: Token| async move {
+            let begin = tokio::time::Instant::now();
+            let mut ticks = interval(second, &token);
+            let mut given = 0;
+            while given < 5 {
+                let Ok(tick) = ticks.tick().await else { break };
+                assert_eq!(tick, begin + second * given);
+                given += 1;
+            }
+        })
+        .await;
+    });
+}
+
+#[test]
+fn sleeps_and_timeouts_end_where_they_are_cancelled() {
+    at_every_point(|token| async move {
+        for _ in 0..3 {
+            let slept = sleep(Duration::from_micros(1), &token).await;
+            assert_eq!(slept.is_err(), slept.is_err() && token.is_cancelled());
+        }
+        let done = timeout(Duration::from_secs(60), &token, |inner| async move {
+            tokio::task::yield_now().await;
+            inner.check()
+        });
+        assert!(done.await.is_ok_and(|inner| inner.is_ok()) || token.is_cancelled());
+    });
+}
+
+/// Whatever happens to whoever raised it, a shield finishes.
+#[test]
+fn a_shield_finishes_wherever_its_task_is_cancelled_or_dropped() {
+    at_every_point(|token| async move {
+        let (tell, told) = oneshot::channel();
+        let (raise, raised) = oneshot::channel();
+        let work = async {
+            token.run(tokio::task::yield_now()).await?;
+            raise.send(()).unwrap();
+            let cleanup = shield(async move {
+                tokio::task::yield_now().await;
+                tokio::task::yield_now().await;
+                tell.send("clean").unwrap_or_default();
+            });
+            token.run(cleanup).await?.unwrap();
+            token.check()
+        };
+        let _ = work.await;
+        if raised.await.is_ok() {
+            assert_eq!(told.await.unwrap(), "clean");
+        }
+    });
+}
+
+#[test]
+fn a_shield_that_is_dropped_at_once_finishes() {
+    for runtime in [current_thread(), multi_thread()] {
+        on(runtime, async {
+            let (tell, told) = oneshot::channel();
+            {
+                let mut raised = pin!(async {
+                    shield(async move { tell.send(()).unwrap() }).await.unwrap();
+                });
+                let _ = poll_once(raised.as_mut());
+            }
+            told.await.unwrap();
+        });
+    }
+}

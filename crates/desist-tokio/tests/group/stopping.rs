@@ -1,0 +1,309 @@
+//! Drain, ask, wait, abort, report: and it ends, whatever the tasks do.
+
+use std::future::pending;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use desist::Reason;
+use desist_tokio::{Grace, Outcome, TaskGroup, shield_for, sleep};
+use tokio::sync::oneshot;
+
+use super::on_both;
+use crate::common::{self, Count, Dropped, PATIENCE};
+
+const SOON: Duration = Duration::from_millis(20);
+
+/// What a blocking task of a test waits for.
+#[derive(Clone, Default)]
+struct Gate(Arc<AtomicBool>);
+
+impl Gate {
+    fn open(&self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+
+    fn block(&self) {
+        let begin = Instant::now();
+        while !self.0.load(Ordering::SeqCst) {
+            assert!(begin.elapsed() < PATIENCE);
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
+on_both! {
+    async fn those_that_heed_their_token_make_a_clean_report() {
+        let group = TaskGroup::new();
+        for _ in 0..10 {
+            group.spawn("heeds", |stop| async move { sleep(PATIENCE * 2, &stop).await });
+        }
+        let report = group.stop(PATIENCE).await;
+        assert!(report.is_clean(), "{report}");
+        assert_eq!(report.asked().reason(), Reason::Shutdown);
+        assert!(report.asked().origin().file().ends_with("stopping.rs"), "the caller's place");
+        assert_eq!(report.outcomes().len(), 10);
+        assert!(report.outcomes().iter().all(|ended| ended.after().is_some()));
+    }
+
+    async fn a_straggler_is_aborted_and_named_with_its_place() {
+        let drops = Count::new();
+        let group = TaskGroup::new();
+        let (begun, has_begun) = oneshot::channel();
+        let held = Dropped(drops.clone());
+        let line = line!() + 1;
+        group.spawn("deaf", move |_stop| async move {
+            let _held = held;
+            begun.send(()).unwrap();
+            pending::<()>().await;
+        });
+        has_begun.await.unwrap();
+        let report = group.stop(SOON).await;
+        assert_eq!(drops.get(), 1, "it was dropped when the report was made");
+        let [straggler] = report.stragglers() else { panic!("{report}") };
+        assert_eq!(straggler.name(), "deaf");
+        assert_eq!(straggler.place().line(), line);
+        assert!(straggler.place().file().ends_with("stopping.rs"));
+        assert!(straggler.ended_after().unwrap() >= SOON);
+        assert!(matches!(report.outcomes()[0].outcome(), Outcome::Aborted));
+        assert!(!report.is_clean());
+        let said = report.to_string();
+        assert!(said.contains("`deaf`") && said.contains("had to be aborted"), "{said}");
+        assert!(group.is_empty());
+    }
+
+    async fn draining_comes_first_and_has_its_own_time() {
+        let group = TaskGroup::new();
+        let (begun, has_begun) = oneshot::channel();
+        group.spawn("drains", |stop| async move {
+            begun.send(()).unwrap();
+            stop.draining().await;
+            let asked_at_once = stop.is_cancelled();
+            assert!(!asked_at_once, "there is time to drain");
+        });
+        has_begun.await.unwrap();
+        let report = group.stop(Grace::new(PATIENCE).drain_for(PATIENCE)).await;
+        assert!(report.is_clean(), "{report}");
+    }
+
+    async fn without_a_time_to_drain_both_are_asked_at_once() {
+        let group = TaskGroup::new();
+        group.spawn("drains", |stop| async move {
+            stop.draining().await;
+            assert!(stop.is_cancelled());
+            stop.check()
+        });
+        assert!(group.stop(PATIENCE).await.is_clean());
+    }
+
+    async fn blocking_work_that_ignores_its_token_is_reported_and_not_waited_for() {
+        let gate = Gate::default();
+        let group = TaskGroup::new();
+        let (begun, has_begun) = oneshot::channel();
+        let closed = gate.clone();
+        group.spawn_blocking("deaf", move |_stop| {
+            begun.send(()).unwrap();
+            closed.block();
+        });
+        has_begun.await.unwrap();
+        let report = group.stop(SOON).await;
+        let [straggler] = report.stragglers() else { panic!("{report}") };
+        assert!(straggler.is_blocking() && straggler.ended_after().is_none());
+        assert!(straggler.waited() >= SOON);
+        assert!(matches!(report.outcomes()[0].outcome(), Outcome::StillRunning));
+        assert!(report.to_string().contains("still runs"), "{report}");
+        // Its end is not lost.
+        gate.open();
+        let ended = group.next().await.unwrap();
+        assert!(matches!(ended.outcome(), Outcome::Finished(())) && ended.after().is_some());
+    }
+
+    async fn blocking_work_has_the_token() {
+        let group = TaskGroup::new();
+        let (begun, has_begun) = oneshot::channel();
+        group.spawn_blocking("heeds", move |stop| {
+            assert_eq!(desist_tokio::current(), *stop.token());
+            begun.send(()).unwrap();
+            stop.blocking_sleep(PATIENCE * 2)
+        });
+        has_begun.await.unwrap();
+        let report = group.stop(PATIENCE).await;
+        assert!(report.is_clean(), "{report}");
+        assert!(matches!(report.outcomes()[0].outcome(), Outcome::Cancelled(_)));
+    }
+
+    async fn a_panic_of_blocking_work_is_an_outcome() {
+        let group = TaskGroup::new();
+        group.spawn_blocking("panics", |_| { panic!("no paper") });
+        let ended = group.next().await.unwrap();
+        assert!(matches!(ended.outcome(), Outcome::Panicked(panic) if panic.message() == "no paper"));
+    }
+
+    async fn the_cause_of_who_asked_first_stays() {
+        let group = TaskGroup::new();
+        group.cancel_with(Reason::LeaseLost);
+        assert_eq!(group.stop(SOON).await.asked().reason(), Reason::LeaseLost);
+    }
+
+    async fn a_failure_while_stopping_is_in_the_report() {
+        let group = TaskGroup::new();
+        let (begun, has_begun) = oneshot::channel();
+        group.spawn("fails", |stop| async move {
+            begun.send(()).unwrap();
+            stop.token().await;
+            Err("could not flush")
+        });
+        has_begun.await.unwrap();
+        let report = group.stop(PATIENCE).await;
+        assert!(report.stragglers().is_empty() && !report.is_clean());
+        assert!(report.to_string().contains("task `fails` failed: could not flush"), "{report}");
+    }
+
+    async fn a_shield_of_an_aborted_task_is_waited_for() {
+        let (drops, group) = (Count::new(), TaskGroup::new());
+        let (begun, has_begun) = oneshot::channel();
+        let (go, gone) = oneshot::channel::<()>();
+        let cleaned = drops.clone();
+        group.spawn("shielded", |_stop| async move {
+            let cleanup = shield_for(PATIENCE, async move {
+                begun.send(()).unwrap();
+                gone.await.unwrap();
+                cleaned.add();
+            });
+            pending::<()>().await;
+            drop(cleanup);
+        });
+        has_begun.await.unwrap();
+        tokio::spawn(async move {
+            tokio::time::sleep(SOON * 5).await;
+            go.send(()).unwrap();
+        });
+        let report = group.stop(SOON).await;
+        assert_eq!(drops.get(), 1, "the cleanup is over");
+        assert_eq!(report.stragglers().len(), 1, "{report}");
+        assert_eq!(report.outcomes().len(), 1, "a shield that went well has no outcome");
+    }
+
+    async fn a_shield_that_never_ends_is_an_outcome_when_its_bound_is_over() {
+        let group = TaskGroup::new();
+        let (begun, has_begun) = oneshot::channel();
+        group.spawn("shielded", |_stop| async move {
+            let cleanup = shield_for(SOON * 3, pending::<()>());
+            begun.send(()).unwrap();
+            pending::<()>().await;
+            drop(cleanup);
+        });
+        has_begun.await.unwrap();
+        let report = group.stop(SOON).await;
+        let shield = report.outcomes().iter().find(|ended| ended.name() == "shield").unwrap();
+        assert!(matches!(shield.outcome(), Outcome::Aborted), "{report}");
+    }
+
+    async fn a_grace_of_zero_aborts_at_once_and_ends() {
+        let group = TaskGroup::new();
+        let (begun, has_begun) = oneshot::channel();
+        group.spawn("deaf", |_stop| async move { begun.send(()).unwrap(); pending::<()>().await });
+        group.spawn("heeds", |stop| async move { stop.token().await; });
+        has_begun.await.unwrap();
+        let report = group.stop(Duration::ZERO).await;
+        assert!(report.stragglers().iter().any(|straggler| straggler.name() == "deaf"));
+        assert!(group.is_empty());
+    }
+
+    async fn an_endless_grace_waits_for_the_tasks() {
+        let group = TaskGroup::new();
+        group.spawn("heeds", |stop| async move { stop.token().await; });
+        assert!(group.stop(Duration::MAX).await.is_clean());
+    }
+
+    async fn a_group_of_nobody_stops_at_once() {
+        let report = TaskGroup::new().stop(PATIENCE * 100).await;
+        assert!(report.is_clean() && report.outcomes().is_empty());
+    }
+
+    async fn a_stop_that_is_given_up_can_be_taken_up_again() {
+        let group = TaskGroup::new();
+        let (begun, has_begun) = oneshot::channel();
+        group.spawn("deaf", |_stop| async move { begun.send(()).unwrap(); pending::<()>().await });
+        has_begun.await.unwrap();
+        {
+            let mut stopping = std::pin::pin!(group.stop(PATIENCE));
+            assert!(common::poll_once(stopping.as_mut()).is_pending());
+        }
+        assert!(group.signal().is_cancelled() && group.len() == 1);
+        assert_eq!(group.stop(SOON).await.stragglers().len(), 1);
+    }
+}
+
+/// The worker is blocked; the report comes from elsewhere.
+#[test]
+fn a_task_that_blocks_its_worker_is_reported_and_not_waited_for() {
+    let runtime = common::multi_thread();
+    let gate = Gate::default();
+    let closed = gate.clone();
+    // Not as a task: what the blocked task wakes waits behind it.
+    runtime.block_on(async move {
+        let group = TaskGroup::new();
+        let (begun, has_begun) = oneshot::channel();
+        group.spawn("blocks", move |_stop| async move {
+            begun.send(()).unwrap();
+            closed.block();
+        });
+        has_begun.await.unwrap();
+        let report = group.stop(SOON).await;
+        let [straggler] = report.stragglers() else { panic!("{report}") };
+        assert!(!straggler.is_blocking() && straggler.ended_after().is_none());
+        assert!(straggler.to_string().contains("belongs into spawn_blocking"), "{straggler}");
+        gate.open();
+    });
+}
+
+/// The pool has one thread, and that one is taken: what waits for it is not begun.
+#[test]
+fn blocking_work_that_waits_for_a_thread_is_never_begun_in_a_cancelled_group() {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .max_blocking_threads(1)
+        .enable_all()
+        .build()
+        .unwrap();
+    common::on(runtime, async {
+        let gate = Gate::default();
+        let closed = gate.clone();
+        let (begun, has_begun) = oneshot::channel();
+        let taken = tokio::task::spawn_blocking(move || {
+            begun.send(()).unwrap();
+            closed.block();
+        });
+        has_begun.await.unwrap();
+        let group = TaskGroup::new();
+        group.spawn_blocking("queued", |_stop| unreachable!("it is never begun"));
+        let report = group.stop(SOON).await;
+        assert!(report.is_clean(), "{report}");
+        assert!(matches!(report.outcomes()[0].outcome(), Outcome::CancelledBeforeStart(_)));
+        gate.open();
+        taken.await.unwrap();
+        // The thread comes to it now, and finds that it must not.
+        tokio::task::spawn_blocking(|| {}).await.unwrap();
+        assert!(group.next().await.is_none());
+    });
+}
+
+/// An hour of grace, in no time.
+#[tokio::test(start_paused = true)]
+async fn a_grace_follows_the_paused_time() {
+    let group = TaskGroup::new();
+    group.spawn("slow", |stop| async move {
+        stop.token().await;
+        tokio::time::sleep(Duration::from_secs(3000)).await;
+    });
+    group.spawn("deaf", |_stop| pending::<()>());
+    tokio::task::yield_now().await;
+    let report = group.stop(Duration::from_secs(3600)).await;
+    let slow = report.outcomes().iter().find(|ended| ended.name() == "slow").unwrap();
+    assert!(matches!(slow.outcome(), Outcome::Finished(())));
+    assert!(slow.after() >= Some(Duration::from_secs(3000)), "{:?}", slow.after());
+    let [deaf] = report.stragglers() else { panic!("{report}") };
+    let after = deaf.ended_after().unwrap();
+    assert!(after >= Duration::from_secs(3600) && after < Duration::from_secs(3601), "{after:?}");
+}

@@ -1,0 +1,194 @@
+//! Real signals to a real process: this program again, as a child.
+#![cfg(unix)]
+#![allow(clippy::print_stdout)] // The child says what it does.
+
+use std::io::{BufRead, BufReader, Lines, Read};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::Duration;
+
+use desist_tokio::{Signals, TaskGroup, signals};
+
+/// What the child does, if this is one.
+const ROLE: &str = "DESIST_SIGNALS_ROLE";
+
+struct Program {
+    child: Child,
+    said: Lines<BufReader<ChildStdout>>,
+}
+
+impl Program {
+    /// Starts this test binary again, to do nothing but what `role` names.
+    fn start(role: &str) -> Self {
+        let mut child = Command::new(std::env::current_exe().expect("a test binary"))
+            .args(["--exact", "the_child", "--nocapture", "--test-threads=1"])
+            .env(ROLE, role)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("a child can be started");
+        let said = BufReader::new(child.stdout.take().expect("it is piped")).lines();
+        Self { child, said }
+    }
+
+    /// Reads on until the child says this.
+    fn expect(&mut self, line: &str) {
+        let found = self.said.by_ref().map_while(Result::ok).any(|said| said.ends_with(line));
+        assert!(found, "the child ended and never said {line:?}");
+    }
+
+    fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        let sent = Command::new("kill").args([&format!("-{name}"), &pid]).status();
+        assert!(sent.expect("there is a kill").success());
+    }
+
+    fn ends_with(mut self, code: i32) -> String {
+        let mut error = String::new();
+        self.child.stderr.take().expect("it is piped").read_to_string(&mut error).expect("text");
+        let status = self.child.wait().expect("it ends");
+        assert_eq!(status.code(), Some(code), "{error}");
+        error
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn the_child() {
+    match std::env::var(ROLE).as_deref() {
+        Ok("default") => watch(signals()),
+        Ok("at once") => watch(listening(Signals::new().drain_for(Duration::ZERO))),
+        Ok("never") => watch(listening(Signals::new().drain_for(Duration::MAX))),
+        Ok("own end") => {
+            watch(listening(Signals::new().drain_for(Duration::MAX).on_second(|signal| {
+                println!("second: {signal}");
+                std::process::exit(7);
+            })))
+        }
+        Ok("blocked") => blocked(),
+        Ok("drains") => drains(),
+        Ok(other) => panic!("no such role: {other}"),
+        Err(_) => {}
+    }
+}
+
+fn listening(signals: Signals) -> desist_tokio::Stop {
+    signals.listen().expect("signals can be listened to")
+}
+
+fn watch(stop: desist_tokio::Stop) {
+    println!("\nready");
+    let draining = stop.draining().blocking_wait();
+    println!("draining: {}, {}", draining.reason(), draining.detail().expect("the signal"));
+    let cancelled = stop.token().blocking_wait();
+    println!("cancelled: {}, {}", cancelled.reason(), cancelled.detail().expect("the signal"));
+    std::process::exit(0);
+}
+
+/// Its only worker is blocked for ever, and so is a callback.
+fn blocked() {
+    let stop = signals();
+    stop.draining()
+        .on_cancel(|_| {
+            println!("the callback blocks");
+            loop {
+                std::thread::park();
+            }
+        })
+        .detach();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        println!("\nready");
+        loop {
+            std::thread::park();
+        }
+    });
+}
+
+/// What an honest service does.
+fn drains() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let stop = signals();
+        let group = TaskGroup::under(&stop);
+        group.spawn("service", |stop| async move {
+            println!("\nready");
+            stop.draining().await;
+            println!("drained");
+        });
+        let ended = group.join().await;
+        println!("ended: {}", ended[0]);
+        std::process::exit(0);
+    });
+}
+
+#[test]
+fn sigterm_drains_and_then_cancels_with_the_name_of_the_signal() {
+    let mut program = Program::start("default");
+    program.expect("ready");
+    program.signal("TERM");
+    program.expect("draining: shutdown, SIGTERM");
+    program.expect("cancelled: shutdown, SIGTERM");
+    program.ends_with(0);
+}
+
+#[test]
+fn sigint_does_the_same() {
+    let mut program = Program::start("at once");
+    program.expect("ready");
+    program.signal("INT");
+    program.expect("draining: shutdown, SIGINT");
+    program.expect("cancelled: shutdown, SIGINT");
+    program.ends_with(0);
+}
+
+#[test]
+fn a_second_signal_ends_the_process_and_says_so() {
+    for (first, second, code) in [("TERM", "TERM", 143), ("TERM", "INT", 130), ("INT", "INT", 130)]
+    {
+        let mut program = Program::start("never");
+        program.expect("ready");
+        program.signal(first);
+        program.expect(&format!("draining: shutdown, SIG{first}"));
+        program.signal(second);
+        let error = program.ends_with(code);
+        assert!(error.contains(&format!("a second signal, SIG{second}")), "{error}");
+    }
+}
+
+#[test]
+fn a_second_signal_does_what_was_set() {
+    let mut program = Program::start("own end");
+    program.expect("ready");
+    program.signal("INT");
+    program.expect("draining: shutdown, SIGINT");
+    program.signal("TERM");
+    program.expect("second: SIGTERM");
+    program.ends_with(7);
+}
+
+#[test]
+fn a_second_signal_is_heard_where_everything_is_blocked() {
+    let mut program = Program::start("blocked");
+    program.expect("ready");
+    program.signal("TERM");
+    program.expect("the callback blocks");
+    program.signal("TERM");
+    program.ends_with(143);
+}
+
+#[test]
+fn a_group_under_the_signals_drains() {
+    let mut program = Program::start("drains");
+    program.expect("ready");
+    program.signal("TERM");
+    program.expect("drained");
+    program.expect("ended: task `service` finished");
+    program.ends_with(0);
+}
