@@ -54,7 +54,7 @@ pub(crate) trait HasWait: Peer {
     fn wait_owned(token: Self::Token) -> impl Future + Send + 'static;
 }
 
-/// What `--peers` may name. The last two take part in single rows only.
+/// What `--peers` may name. The last three take part in single rows only.
 pub(crate) const NAMES: &[&str] = &[
     Desist::NAME,
     TokioUtil::NAME,
@@ -71,6 +71,7 @@ pub(crate) const NAMES: &[&str] = &[
     Flag::NAME,
     "async-io",
     "futures",
+    "tokio JoinSet",
 ];
 
 pub(crate) fn is_known(pattern: &str) -> bool {

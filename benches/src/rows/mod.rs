@@ -10,6 +10,7 @@ mod limits;
 pub(crate) mod memory;
 mod run;
 mod stall;
+mod tasks;
 mod timeouts;
 mod waits;
 mod wake;
@@ -30,6 +31,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Row> {
         timeouts::ROWS,
         run::ROWS,
         stall::ROWS,
+        tasks::ROWS,
     ]
     .into_iter()
     .flatten()
