@@ -24,6 +24,7 @@ use desist::{Clock, Reason, Source, Token};
 use tokio::sync::{Notify, Semaphore};
 
 use super::outcome::{Ended, Outcome, Sibling, TaskId};
+use super::task::caught;
 use super::{Keeper, OnFailure, Settings};
 use crate::current::{Ambient, ambient};
 use crate::stop::{Stop, StopSource};
@@ -191,11 +192,15 @@ impl<T: Send + 'static> Shared<T> {
         drop(outcome);
     }
 
+    /// Foreign code runs in here, the words of an error and whoever hears of the
+    /// cancel; its panics, which the hook has heard, must not keep the slot.
     fn on_failure(&self, slot: usize, id: TaskId, outcome: &Outcome<T>) {
         if self.on_failure == OnFailure::CancelSiblings && !self.stop().is_cancelled() {
             let name = self.state().name(slot, id);
-            let cause = Reason::SiblingFailed.with(Sibling::new(name, outcome));
-            self.source.cancel_with(cause);
+            let _heard = caught(|| {
+                let cause = Reason::SiblingFailed.with(Sibling::new(name, outcome));
+                self.source.cancel_with(cause)
+            });
         }
     }
 
@@ -259,7 +264,9 @@ impl<T: Send + 'static> Shared<T> {
         for (slot, id) in queued {
             let Some(Task { name, place, .. }) = state.give_back(slot, id) else { continue };
             let outcome = Outcome::CancelledBeforeStart(cancelled.clone());
-            state.ended.push_back(Ended { id, name, place, after, outcome });
+            if !state.deserted {
+                state.ended.push_back(Ended { id, name, place, after, outcome });
+            }
         }
         drop(state);
         self.changed.notify_waiters();
@@ -315,12 +322,12 @@ impl<T: Send + 'static> Shared<T> {
         state.deserted = true;
         let unasked = mem::take(&mut state.ended);
         drop(state);
-        // Whatever a callback or a value does in here, they are aborted.
+        // Whatever a callback does in here, they are aborted.
         let abort = self.abort.guard();
-        drop(unasked);
         self.source.cancel_with(Reason::Dropped);
         self.strike_queued();
         drop(abort);
+        drop(unasked);
     }
 }
 

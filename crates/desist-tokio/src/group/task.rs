@@ -125,12 +125,13 @@ pub(crate) fn caught<R>(body: impl FnOnce() -> R) -> Result<R, TaskPanic> {
 }
 
 /// An error that has a cancellation in it is a stop only where a stop was asked
-/// for: a deadline of the task's own that ended it is a failure.
+/// for: a deadline of the task's own that ended it is a failure. The error's own
+/// code runs in here, and may panic.
 pub(super) fn outcome_of<T: Send + 'static, M>(
     output: impl Sealed<T, M>,
     shared: &Shared<T>,
 ) -> Outcome<T> {
-    match output.into_result() {
+    let told = caught(|| match output.into_result() {
         Ok(value) => Outcome::Finished(value),
         Err(error) => match find_cancelled(&*error) {
             Some(cancelled) if shared.stop().draining().is_cancelled() => {
@@ -138,5 +139,6 @@ pub(super) fn outcome_of<T: Send + 'static, M>(
             }
             _ => Outcome::Failed(error),
         },
-    }
+    });
+    told.unwrap_or_else(Outcome::Panicked)
 }

@@ -130,6 +130,67 @@ on_both! {
         }
     }
 
+    async fn an_error_whose_own_code_panics_keeps_nobody() {
+        struct Hostile;
+        impl From<Hostile> for Box<dyn std::error::Error + Send + Sync> {
+            fn from(_: Hostile) -> Self {
+                panic!("in the conversion")
+            }
+        }
+        #[derive(Debug)]
+        struct Unspeakable;
+        impl std::fmt::Display for Unspeakable {
+            fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                panic!("in the words")
+            }
+        }
+        impl std::error::Error for Unspeakable {}
+        let group = TaskGroup::new().on_failure(OnFailure::Continue);
+        group.spawn("hostile", |_| async { Err::<(), _>(Hostile) });
+        let ended = group.join().await;
+        assert!(matches!(named(&ended, "hostile"), Outcome::Panicked(_)));
+        let group = TaskGroup::new();
+        group.spawn("unspeakable", |_| async { Err(Unspeakable) });
+        let ended = group.join().await;
+        assert!(matches!(named(&ended, "unspeakable"), Outcome::Failed(error) if error.is::<Unspeakable>()));
+    }
+
+    async fn a_callback_that_panics_at_a_failure_keeps_nobody() {
+        let group = TaskGroup::new();
+        group.signal().on_cancel(|_| panic!("in the callback")).detach();
+        group.spawn("fails", |_| async { Err("no ink") });
+        assert_eq!(group.join().await.len(), 1);
+        assert_eq!(group.signal().reason(), Some(Reason::SiblingFailed));
+    }
+
+    async fn a_value_that_panics_when_it_is_dropped_keeps_nobody() {
+        struct Bomb(Count);
+        impl Drop for Bomb {
+            fn drop(&mut self) {
+                self.0.add();
+                if !std::thread::panicking() {
+                    panic!("in the value");
+                }
+            }
+        }
+        let drops = Count::new();
+        let group = TaskGroup::new().returning::<Bomb>().forget_finished();
+        for _ in 0..3 {
+            let bomb = Bomb(drops.clone());
+            group.spawn("forgotten", move |_| async move { bomb });
+        }
+        assert!(group.join().await.is_empty());
+        common::until("all are dropped", || drops.get() == 3).await;
+        // Kept, and then left with the group: its tasks are told all the same.
+        let group = TaskGroup::new().returning::<Bomb>();
+        let token = group.signal().token().clone();
+        let bomb = Bomb(drops.clone());
+        group.spawn("kept", move |_| async move { bomb });
+        common::until("it has ended", || group.is_empty()).await;
+        let dropping = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(group)));
+        assert!(dropping.is_err() && token.reason() == Some(Reason::Dropped));
+    }
+
     async fn a_panic_resumes_where_nobody_asks_for_outcomes() {
         let group = TaskGroup::new();
         group.spawn("panics", |_| async { std::panic::panic_any(7_u32) });
@@ -213,30 +274,30 @@ on_both! {
     }
 
     async fn a_task_not_begun_when_the_group_is_cancelled_is_never_polled() {
-        let polled = Count::new();
-        for _ in 0..200 {
+        let mut on_both_sides = [0, 0];
+        for round in 0..300 {
+            let (called, polled) = (Count::new(), Count::new());
             let group = TaskGroup::new();
-            let spawned = 20;
-            for _ in 0..spawned {
-                let polled = polled.clone();
-                group.spawn("racing", move |stop| {
-                    // A task that has begun may be asked a moment later.
-                    let asked_before = stop.is_cancelled();
-                    polled.add();
-                    async move { if asked_before { panic!("begun in a cancelled group") } }
+            for _ in 0..20 {
+                let (called, polled) = (called.clone(), polled.clone());
+                group.spawn("racing", move |_stop| {
+                    called.add();
+                    async move { polled.add() }
                 });
             }
-            let begun_before = polled.get();
+            if round % 2 == 0 {
+                tokio::task::yield_now().await;
+            }
             group.cancel();
             let ended = group.join().await;
-            assert_eq!(ended.len(), spawned);
-            let never = ended.iter().filter(|e| matches!(e.outcome(), Outcome::CancelledBeforeStart(_)));
-            let never = never.count();
             let finished = ended.iter().filter(|e| matches!(e.outcome(), Outcome::Finished(()))).count();
-            assert_eq!(never + finished, spawned);
-            assert!(polled.get() >= begun_before);
-            polled.add();
+            let never = ended.iter().filter(|e| matches!(e.outcome(), Outcome::CancelledBeforeStart(_))).count();
+            assert_eq!(finished + never, 20);
+            assert_eq!((called.get(), polled.get()), (finished, finished), "only what has begun");
+            on_both_sides[0] += finished;
+            on_both_sides[1] += never;
         }
+        assert!(on_both_sides.iter().all(|side| *side > 0), "{on_both_sides:?}");
     }
 }
 
