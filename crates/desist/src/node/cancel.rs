@@ -32,7 +32,7 @@ impl SourceRef {
             return false;
         }
         let clock = self.clock();
-        let at = if due.is_none() && clock.is_system() { Instant::now() } else { clock.now() };
+        let at = if clock.is_system() { Instant::now() } else { clock.now() };
         let record = RecordRef::new(cause, origin, at, due);
         let mut panic = Panic::none();
         // SAFETY: I1: our handle keeps the node.
