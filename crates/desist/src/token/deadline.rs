@@ -4,7 +4,8 @@ use std::panic::Location;
 use std::time::{Duration, Instant};
 
 use super::Token;
-use crate::Source;
+use crate::node::TokenRef;
+use crate::{Clock, Source};
 
 impl Token {
     /// The earliest deadline that this signal is under, its own or an
@@ -77,6 +78,27 @@ impl Token {
             }
             None => Source::with_deadline(deadline),
         }
+    }
+
+    /// Where this signal's deadlines get their time from, and the instants that it
+    /// tells: a child's is that of its first parent.
+    ///
+    /// ```
+    /// use desist::{Clock, Source, TimeSource};
+    /// use std::time::Instant;
+    ///
+    /// struct Still(Instant);
+    /// impl TimeSource for Still {
+    ///     fn now(&self) -> Instant { self.0 }
+    ///     fn arm(&self, _next: Option<Instant>) {}
+    /// }
+    /// let noon = Instant::now();
+    /// let source = Source::with_clock(Clock::new(Still(noon)));
+    /// assert_eq!(source.token().child().token().clock().now(), noon);
+    /// ```
+    #[must_use]
+    pub fn clock(&self) -> Clock {
+        self.0.as_ref().map_or_else(Clock::system, TokenRef::clock)
     }
 
     /// For work that must not be stopped: [`never`](Self::never), said out loud
