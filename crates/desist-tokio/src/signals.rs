@@ -6,9 +6,9 @@
 //! has asked for a signal, its default action is gone for good.
 
 use std::fmt;
-use std::io;
+use std::io::{self, Write};
 use std::process;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -131,7 +131,8 @@ impl Signals {
     }
 
     /// What the second signal does, whichever of the two it is. It is called on
-    /// the thread that listens; if it returns, further signals do nothing.
+    /// the thread that listens; if it returns, further signals do nothing, and if
+    /// it panics the process exits.
     ///
     /// As it is made: it says so on standard error, and exits the process with
     /// [`Signal::exit_code`].
@@ -178,9 +179,18 @@ impl fmt::Debug for Signals {
     }
 }
 
-#[allow(clippy::print_stderr)] // There may be nobody else left to say it.
+/// Says why, if that can be done at once, and exits in any case: standard error
+/// may be closed, or held by whoever is stuck.
 fn exit(signal: Signal) {
-    eprintln!("a second signal, {signal}: exiting without waiting any longer");
+    let (tell, told) = mpsc::channel();
+    let saying = thread::Builder::new().spawn(move || {
+        let said =
+            writeln!(io::stderr(), "a second signal, {signal}: exiting without waiting any longer");
+        let _ = tell.send(said);
+    });
+    if saying.is_ok() {
+        let _ = told.recv_timeout(Duration::from_millis(200));
+    }
     process::exit(signal.exit_code().into());
 }
 
@@ -196,7 +206,11 @@ impl Listener {
     fn hear(&mut self, signal: Signal) -> Option<Box<dyn FnOnce() + Send>> {
         if self.heard {
             let second = self.second.take()?;
-            return Some(Box::new(move || second(signal)));
+            return Some(Box::new(move || {
+                if caught(|| second(signal)).is_err() {
+                    exit(signal);
+                }
+            }));
         }
         self.heard = true;
         let (source, drain) = (self.source.clone(), self.drain);
@@ -211,7 +225,8 @@ fn ask(source: StopSource, drain: Duration, signal: Signal) {
     let alone = asking.clone();
     let thread = thread::Builder::new().name("desist-stop".into());
     if thread.spawn(move || asking.ask()).is_err() {
-        alone.ask();
+        // Nobody can keep the time between the two.
+        alone.source.cancel_with(alone.cause());
     }
 }
 
@@ -239,7 +254,10 @@ impl Asking {
         // The panic hook has heard it.
         drop(drained);
         over.token().blocking_wait();
-        registration.blocking_unregister();
+        // Who waits is woken before callbacks are called, so this thread may come
+        // first, and then the callback is taken back.
+        self.source.cancel_with(self.cause());
+        registration.unregister();
     }
 
     fn cause(&self) -> Cause {

@@ -2,8 +2,9 @@
 #![cfg(unix)]
 #![allow(clippy::print_stdout)] // The child says what it does.
 
-use std::io::{BufRead, BufReader, Lines, Read};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc;
 use std::time::Duration;
 
 use desist_tokio::{Signals, TaskGroup, signals};
@@ -11,9 +12,14 @@ use desist_tokio::{Signals, TaskGroup, signals};
 /// What the child does, if this is one.
 const ROLE: &str = "DESIST_SIGNALS_ROLE";
 
+/// How long a child has to say what it must.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 struct Program {
     child: Child,
-    said: Lines<BufReader<ChildStdout>>,
+    /// The child ends when it is closed, and `wait` closes it.
+    _stdin: ChildStdin,
+    said: mpsc::Receiver<String>,
 }
 
 impl Program {
@@ -27,14 +33,23 @@ impl Program {
             .stderr(Stdio::piped())
             .spawn()
             .expect("a child can be started");
-        let said = BufReader::new(child.stdout.take().expect("it is piped")).lines();
-        Self { child, said }
+        let (tell, said) = mpsc::channel();
+        let out = BufReader::new(child.stdout.take().expect("it is piped"));
+        std::thread::spawn(move || {
+            out.lines().map_while(Result::ok).try_for_each(|line| tell.send(line))
+        });
+        let _stdin = child.stdin.take().expect("it is piped");
+        Self { child, _stdin, said }
     }
 
     /// Reads on until the child says this.
     fn expect(&mut self, line: &str) {
-        let found = self.said.by_ref().map_while(Result::ok).any(|said| said.ends_with(line));
-        assert!(found, "the child ended and never said {line:?}");
+        while let Ok(said) = self.said.recv_timeout(PATIENCE) {
+            if said.ends_with(line) {
+                return;
+            }
+        }
+        panic!("the child ended, or took too long, and never said {line:?}");
     }
 
     fn signal(&self, name: &str) {
@@ -61,10 +76,27 @@ impl Drop for Program {
 
 #[test]
 fn the_child() {
+    if std::env::var_os(ROLE).is_some() {
+        // Whoever started it is gone: so is this.
+        std::thread::spawn(|| {
+            let _ = std::io::stdin().read_to_end(&mut Vec::new());
+            std::process::exit(99);
+        });
+    }
     match std::env::var(ROLE).as_deref() {
         Ok("default") => watch(signals()),
         Ok("at once") => watch(listening(Signals::new().drain_for(Duration::ZERO))),
         Ok("never") => watch(listening(Signals::new().drain_for(Duration::MAX))),
+        Ok("many") => many(),
+        Ok("panics") => watch(listening(
+            Signals::new().drain_for(Duration::MAX).on_second(|_| panic!("on the way out")),
+        )),
+        Ok("held") => {
+            let held = std::io::stderr().lock();
+            let stop = listening(Signals::new().drain_for(Duration::MAX));
+            std::mem::forget(held);
+            watch(stop);
+        }
         Ok("own end") => {
             watch(listening(Signals::new().drain_for(Duration::MAX).on_second(|signal| {
                 println!("second: {signal}");
@@ -88,6 +120,18 @@ fn watch(stop: desist_tokio::Stop) {
     println!("draining: {}, {}", draining.reason(), draining.detail().expect("the signal"));
     let cancelled = stop.token().blocking_wait();
     println!("cancelled: {}, {}", cancelled.reason(), cancelled.detail().expect("the signal"));
+    std::process::exit(0);
+}
+
+/// The time to drain is over at once, again and again: every stop must come.
+fn many() {
+    let stops: Vec<_> =
+        (0..500).map(|_| listening(Signals::new().drain_for(Duration::from_millis(1)))).collect();
+    println!("\nready");
+    for stop in &stops {
+        stop.token().blocking_wait();
+    }
+    println!("all have stopped");
     std::process::exit(0);
 }
 
@@ -191,4 +235,41 @@ fn a_group_under_the_signals_drains() {
     program.expect("drained");
     program.expect("ended: task `service` finished");
     program.ends_with(0);
+}
+
+#[test]
+fn the_stop_comes_whoever_is_first_when_the_drain_is_over() {
+    let mut program = Program::start("many");
+    program.expect("ready");
+    program.signal("TERM");
+    program.expect("all have stopped");
+    program.ends_with(0);
+}
+
+#[test]
+fn a_second_signal_ends_the_process_though_its_end_panics() {
+    let mut program = Program::start("panics");
+    program.expect("ready");
+    program.signal("TERM");
+    program.expect("draining: shutdown, SIGTERM");
+    program.signal("TERM");
+    program.ends_with(143);
+}
+
+#[test]
+fn a_second_signal_ends_the_process_though_nothing_can_be_said() {
+    let mut program = Program::start("held");
+    program.expect("ready");
+    program.signal("INT");
+    program.expect("draining: shutdown, SIGINT");
+    program.signal("INT");
+    program.ends_with(130);
+    // And where nobody reads what it says.
+    let mut program = Program::start("never");
+    program.expect("ready");
+    drop(program.child.stderr.take());
+    program.signal("TERM");
+    program.expect("draining: shutdown, SIGTERM");
+    program.signal("TERM");
+    assert_eq!(program.child.wait().expect("it ends").code(), Some(143));
 }
