@@ -24,6 +24,16 @@ pub(crate) struct Ambient {
     pub(crate) token: Token,
     /// The group whose task this is.
     pub(crate) keeper: Option<Weak<dyn Keeper>>,
+    /// The group's token is part of this one.
+    pub(crate) of_group: bool,
+}
+
+impl Ambient {
+    /// Whether this is around a task of that group, and its token is obeyed.
+    pub(crate) fn is_of(&self, keeper: &Weak<dyn Keeper>) -> bool {
+        let own = self.keeper.as_ref().map(|own| own.as_ptr().cast::<()>());
+        self.of_group && own == Some(keeper.as_ptr().cast())
+    }
 }
 
 /// What is around the caller, if anything.
@@ -130,11 +140,11 @@ impl Around {
         let Some(token) = self.token.take() else { return };
         let outer = ambient();
         let keeper = outer.as_ref().and_then(|outer| outer.keeper.clone());
-        let token = match outer {
-            Some(outer) if !self.alone => Token::any([&token, &outer.token]),
-            _ => token,
+        let (token, of_group) = match outer {
+            Some(outer) if !self.alone => (Token::any([&token, &outer.token]), outer.of_group),
+            _ => (token, false),
         };
-        self.ambient = Some(Arc::new(Ambient { token, keeper }));
+        self.ambient = Some(Arc::new(Ambient { token, keeper, of_group }));
     }
 }
 
@@ -150,6 +160,10 @@ pin_project! {
     impl<F> PinnedDrop for WithCurrent<F> {
         fn drop(this: Pin<&mut Self>) {
             let mut this = this.project();
+            if this.ambient.token.is_some() {
+                // It has not begun: what is around its drop is the caller's.
+                return this.future.set(None);
+            }
             within(&mut this.ambient.ambient, || this.future.set(None));
         }
     }

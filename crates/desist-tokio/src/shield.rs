@@ -13,7 +13,7 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use crate::current::{Ambient, ambient, within};
-use crate::group::{Lost, TaskPanic, caught};
+use crate::group::{Keeper, Lost, TaskPanic, caught};
 use crate::{clock, trace};
 
 /// The bound of a [`shield()`] that was given none.
@@ -101,30 +101,35 @@ where
     };
     let limit = Source::with_clock(clock::root());
     limit.cancel_after(bound);
-    let outer = ambient().and_then(|ambient| ambient.keeper.clone());
-    let shelter = outer
-        .as_ref()
-        .and_then(Weak::upgrade)
-        .map(|keeper| keeper.shelter(Location::caller(), bound));
-    let token = limit.token();
-    let ambient = Arc::new(Ambient { token: token.clone(), keeper: outer });
-    let (tell, told) = oneshot::channel();
     let place = Location::caller();
+    let outer = ambient().and_then(|ambient| ambient.keeper.clone());
+    let shelter = outer.as_ref().and_then(Weak::upgrade).map(|keeper| keeper.shelter(place, bound));
+    let unread = outer.clone();
+    let token = limit.token();
+    let ambient = Arc::new(Ambient { token: token.clone(), keeper: outer, of_group: false });
+    let (tell, told) = oneshot::channel();
     runtime.spawn(async move {
         let ended = ended(token, Some(ambient), future).await;
         if let Ok(Err(cancelled)) = &ended {
             trace::overdue("shield", place, cancelled, bound);
         }
-        let lost = match tell.send(ended) {
-            Ok(()) | Err(Ok(Ok(_))) => Lost::Nothing,
-            Err(Ok(Err(_))) => Lost::Overdue,
-            Err(Err(panic)) => Lost::Panicked(panic),
-        };
+        let lost = tell.send(ended).map_or_else(lost_of, |()| Lost::Nothing);
         if let Some(shelter) = shelter {
             shelter.over(lost);
         }
     });
-    Shield { told }
+    Shield { told, keeper: unread, place }
+}
+
+type Told<T> = Result<Result<T, Cancelled>, TaskPanic>;
+
+/// What is lost with an end that nobody asks for.
+fn lost_of<T>(told: Told<T>) -> Lost {
+    match told {
+        Ok(Ok(_)) => Lost::Nothing,
+        Ok(Err(_)) => Lost::Overdue,
+        Err(panic) => Lost::Panicked(panic),
+    }
 }
 
 async fn ended<F: Future>(
@@ -170,7 +175,24 @@ impl<F> Drop for Inside<F> {
 /// on.
 #[must_use = "the work goes on without it; say so with `detach()`"]
 pub struct Shield<T> {
-    told: oneshot::Receiver<Result<Result<T, Cancelled>, TaskPanic>>,
+    told: oneshot::Receiver<Told<T>>,
+    /// Who hears what is told and never asked for.
+    keeper: Option<Weak<dyn Keeper>>,
+    place: &'static Location<'static>,
+}
+
+impl<T> Drop for Shield<T> {
+    fn drop(&mut self) {
+        self.told.close();
+        let Ok(told) = self.told.try_recv() else { return };
+        let lost = lost_of(told);
+        if matches!(lost, Lost::Nothing) {
+            return;
+        }
+        if let Some(keeper) = self.keeper.take().and_then(|keeper| keeper.upgrade()) {
+            keeper.shelter(self.place, Duration::ZERO).over(lost);
+        }
+    }
 }
 
 impl<T> Shield<T> {

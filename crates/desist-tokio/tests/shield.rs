@@ -137,7 +137,21 @@ on_both! {
         assert_eq!(shields.len(), 2, "{ended:?}");
         assert!(shields.iter().any(|ended| matches!(ended.outcome(), Outcome::Aborted)));
         assert!(shields.iter().any(|ended| matches!(ended.outcome(), Outcome::Panicked(_))));
-        assert!(shields[0].place().file().ends_with("shield.rs"));
+        assert!(shields.iter().all(|ended| ended.place().file().ends_with("tests/shield.rs")));
+    }
+
+    async fn one_that_ended_and_was_never_asked_is_not_lost_to_its_group() {
+        let group = TaskGroup::new();
+        group.spawn("worker", |_| async {
+            let raised = shield(async { panic!("no paper") });
+            // Until it has ended; then it is dropped, with its end in it.
+            while tokio::runtime::Handle::current().metrics().num_alive_tasks() > 2 {
+                tokio::task::yield_now().await;
+            }
+            drop::<desist_tokio::Shield<()>>(raised);
+        });
+        let ended = group.join().await;
+        assert!(ended.iter().any(|ended| ended.name() == "shield"), "{ended:?}");
     }
 
     async fn the_group_waits_for_one_inside_another() {

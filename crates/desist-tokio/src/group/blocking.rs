@@ -8,23 +8,33 @@ use super::task::{caught, outcome_of};
 use crate::current::{Ambient, within};
 use crate::stop::Stop;
 
-pub(super) fn run<T, R, M>(ticket: Ticket<T>, ambient: Arc<Ambient>, work: impl FnOnce(Stop) -> R)
-where
-    T: Send + 'static,
-    R: TaskOutput<T, M>,
-{
-    let stop = ticket.shared.stop().clone();
-    if let Some(cancelled) = stop.cancellation() {
-        drop(work);
-        return ticket.end(Outcome::CancelledBeforeStart(cancelled));
+/// Work that waits for its thread. What it captured goes before its ticket does.
+pub(super) struct Job<T: Send + 'static, F> {
+    pub(super) work: F,
+    pub(super) ambient: Arc<Ambient>,
+    pub(super) ticket: Ticket<T>,
+}
+
+impl<T: Send + 'static, F> Job<T, F> {
+    pub(super) fn run<R, M>(self)
+    where
+        R: TaskOutput<T, M>,
+        F: FnOnce(Stop) -> R,
+    {
+        let Self { work, ambient, ticket } = self;
+        let stop = ticket.shared.stop().clone();
+        if let Some(cancelled) = stop.cancellation() {
+            drop(work);
+            return ticket.end(Outcome::CancelledBeforeStart(cancelled));
+        }
+        if !ticket.begin() {
+            // Struck off; what it said then stands.
+            return;
+        }
+        let outcome = match caught(|| within(&mut Some(ambient), || work(stop))) {
+            Ok(output) => outcome_of(output, &ticket.shared),
+            Err(panic) => Outcome::Panicked(panic),
+        };
+        ticket.end(outcome);
     }
-    if !ticket.begin() {
-        // Struck off; what it said then stands.
-        return;
-    }
-    let outcome = match caught(|| within(&mut Some(ambient), || work(stop))) {
-        Ok(output) => outcome_of(output, &ticket.shared),
-        Err(panic) => Outcome::Panicked(panic),
-    };
-    ticket.end(outcome);
 }

@@ -122,9 +122,9 @@ impl TaskGroup<()> {
     pub fn new() -> Self {
         let base = current();
         if base.can_be_cancelled() {
-            return Self::made(Stop::from(&base).child(), Some(base), Settings::default());
+            return Self::first(Stop::from(&base).child(), Some(base));
         }
-        Self::made(StopSource::with_clock(clock::root()), None, Settings::default())
+        Self::first(StopSource::with_clock(clock::root()), None)
     }
 
     /// A group below a token or a [`Stop`].
@@ -144,24 +144,29 @@ impl TaskGroup<()> {
     /// ```
     #[must_use]
     pub fn under(stop: impl Into<Stop>) -> Self {
-        Self::made(stop.into().child(), None, Settings::default())
+        Self::first(stop.into().child(), None)
     }
 }
 
 impl<T: Send + 'static> TaskGroup<T> {
-    fn made(source: StopSource, base: Option<Token>, settings: Settings) -> Self {
+    fn first(source: StopSource, base: Option<Token>) -> Self {
+        trace::requested("group", source.as_stop().token());
+        let settings = Settings::default();
+        let shared = Shared::new(source, base, clock::root(), settings);
         let runtime = Handle::try_current().ok();
-        let shared = Shared::new(source, base, settings);
-        trace::requested("group", shared.stop().token());
         Self { spawner: Spawner { shared, runtime, settings }, ends: true }
     }
 
     /// The same group, which has no task yet, with other settings.
+    #[track_caller]
     fn remade<U: Send + 'static>(mut self, settings: Settings) -> TaskGroup<U> {
-        assert_eq!(self.len(), 0, "a group is set up before its first task");
-        self.ends = false;
         let shared = self.shared();
-        TaskGroup::made(shared.source.clone(), shared.base.clone(), settings)
+        assert!(shared.is_new(), "a group is set up before its first task, and its first spawner");
+        let (source, base) = (shared.source.clone(), shared.base.clone());
+        let shared = Shared::new(source, base, shared.clock.clone(), settings);
+        let runtime = self.spawner.runtime.clone();
+        self.ends = false;
+        TaskGroup { spawner: Spawner { shared, runtime, settings }, ends: true }
     }
 
     fn settings(&self) -> Settings {
@@ -176,7 +181,7 @@ impl<T: Send + 'static> TaskGroup<T> {
     ///
     /// # Panics
     ///
-    /// As the other settings, if the group has a task already.
+    /// As the other settings, if the group had a task already, or gave a spawner.
     ///
     /// ```
     /// use desist_tokio::TaskGroup;
@@ -221,8 +226,8 @@ impl<T: Send + 'static> TaskGroup<T> {
         self.remade(settings)
     }
 
-    /// So many tasks run at once at most; the others wait, in their order, and
-    /// are never begun if the group is cancelled meanwhile.
+    /// So many tasks run at once at most; the others wait, and are never begun if
+    /// the group is cancelled meanwhile.
     ///
     /// # Panics
     ///

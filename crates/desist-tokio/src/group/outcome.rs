@@ -10,6 +10,9 @@ use std::time::Duration;
 
 use desist::Cancelled;
 
+/// The word for what was cancelled before it began.
+pub(super) const NEVER_BEGUN: &str = "never begun";
+
 /// An error of a task, of whatever type.
 pub type BoxError = Box<dyn Error + Send + Sync + 'static>;
 
@@ -140,7 +143,7 @@ impl<T> Outcome<T> {
             Self::Failed(_) => "failed",
             Self::Panicked(_) => "panicked",
             Self::Cancelled(_) => "stopped",
-            Self::CancelledBeforeStart(_) => "never begun",
+            Self::CancelledBeforeStart(_) => NEVER_BEGUN,
             Self::Aborted => "aborted",
             Self::StillRunning => "still running",
         }

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use desist::Cancelled;
 
-use super::outcome::{Ended, TaskId};
+use super::outcome::{Ended, Outcome, TaskId};
+use super::shared::LateEnd;
 
 /// How long the tasks of a group are given by
 /// [`TaskGroup::stop`](crate::TaskGroup::stop). A plain [`Duration`] is the time
@@ -36,8 +37,8 @@ pub struct Grace {
 }
 
 impl Grace {
-    /// So long between the request to stop and the abort. Zero: those that do
-    /// not wait for their token at that moment are aborted.
+    /// So long between the request to stop and the abort. Zero: each task is
+    /// polled once more, and is aborted if that does not end it.
     #[must_use]
     pub const fn new(stop: Duration) -> Self {
         Self { drain: Duration::ZERO, stop }
@@ -112,25 +113,34 @@ impl<T> Report<T> {
         &self.stragglers
     }
 
-    /// Nothing failed, nothing panicked, and everything stopped in time.
+    /// Nothing failed, nothing panicked, everything stopped in time, and no shield
+    /// was overdue.
     #[must_use]
     pub fn is_clean(&self) -> bool {
-        self.stragglers.is_empty() && !self.outcomes.iter().any(|ended| ended.outcome.is_failure())
+        self.stragglers.is_empty() && self.troubles().next().is_none()
+    }
+
+    /// What is to be said beside the stragglers.
+    fn troubles(&self) -> impl Iterator<Item = &Ended<T>> {
+        self.outcomes.iter().filter(|ended| {
+            let cut_short = matches!(ended.outcome, Outcome::Aborted | Outcome::StillRunning);
+            let said = || self.stragglers.iter().any(|straggler| straggler.id == ended.id);
+            ended.outcome.is_failure() || cut_short && !said()
+        })
     }
 }
 
 impl<T> fmt::Display for Report<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let failed: Vec<_> =
-            self.outcomes.iter().filter(|ended| ended.outcome.is_failure()).collect();
+        let troubles: Vec<_> = self.troubles().collect();
         write!(
             f,
-            "{} of {} tasks stopped in time, {} failed",
-            self.outcomes.len().saturating_sub(self.stragglers.len()),
+            "{} outcomes, {} stragglers, {} other troubles",
             self.outcomes.len(),
-            failed.len(),
+            self.stragglers.len(),
+            troubles.len(),
         )?;
-        for ended in failed {
+        for ended in troubles {
             write!(f, "\n  {ended} (spawned at {})", ended.place)?;
         }
         for straggler in &self.stragglers {
@@ -147,7 +157,7 @@ pub struct Straggler {
     pub(super) name: Cow<'static, str>,
     pub(super) place: &'static Location<'static>,
     pub(super) blocking: bool,
-    pub(super) ended_after: Option<Duration>,
+    pub(super) end: Option<LateEnd>,
     pub(super) waited: Duration,
 }
 
@@ -179,7 +189,7 @@ impl Straggler {
     /// How long after the request it ended; `None`: it still runs.
     #[must_use]
     pub fn ended_after(&self) -> Option<Duration> {
-        self.ended_after
+        self.end.and_then(|(after, _)| after)
     }
 
     /// How long after the request this was written.
@@ -192,24 +202,23 @@ impl Straggler {
 impl fmt::Display for Straggler {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "task `{}` (spawned at {}) ", self.name, self.place)?;
-        match self.ended_after {
-            Some(after) => write!(f, "had to be aborted, {after:.3?} after it was asked to stop"),
-            None if self.blocking => {
-                write!(
-                    f,
-                    "still runs, {:.3?} after it was asked to stop; it is blocking work, ",
-                    self.waited
-                )?;
-                f.write_str("which has to look at its token")
+        match (self.end, self.blocking) {
+            (Some((after, how)), _) => {
+                let after = after.unwrap_or(self.waited);
+                write!(f, "{how} only {after:.3?} after it was asked to stop")
             }
-            None => {
-                write!(
-                    f,
-                    "still runs, {:.3?} after it was asked to stop; it blocks its ",
-                    self.waited
-                )?;
-                f.write_str("thread, which belongs into spawn_blocking")
-            }
+            (None, true) => write!(
+                f,
+                "still runs, {:.3?} after it was asked to stop; it is blocking work, which has to \
+                 look at its token",
+                self.waited
+            ),
+            (None, false) => write!(
+                f,
+                "still runs, {:.3?} after it was asked to stop; it blocks its thread, or waits \
+                 behind what does; that belongs into spawn_blocking",
+                self.waited
+            ),
         }
     }
 }

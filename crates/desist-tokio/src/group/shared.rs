@@ -13,7 +13,7 @@
 //! before it and dropped after it.
 
 use std::borrow::Cow;
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::mem;
 use std::panic::Location;
 use std::pin::pin;
@@ -24,11 +24,12 @@ use desist::{Clock, Reason, Source, Token};
 use tokio::sync::{Notify, Semaphore};
 
 use super::outcome::{Ended, Outcome, Sibling, TaskId};
+use super::report::Straggler;
 use super::task::caught;
 use super::{Keeper, OnFailure, Settings};
 use crate::current::{Ambient, ambient};
 use crate::stop::{Stop, StopSource};
-use crate::{clock, trace};
+use crate::trace;
 
 pub(super) struct Shared<T> {
     pub(super) source: StopSource,
@@ -57,9 +58,14 @@ struct State<T> {
     ended: VecDeque<Ended<T>>,
     /// Who waits for the next one to end, and not for all.
     curious: usize,
+    /// How those ended that were late at some stop, by now.
+    late: HashMap<TaskId, Option<LateEnd>>,
     /// Nobody will ask: the group is gone.
     deserted: bool,
 }
+
+/// How long after the request, and how.
+pub(super) type LateEnd = (Option<Duration>, &'static str);
 
 enum Slot {
     Free { next: usize },
@@ -87,17 +93,24 @@ pub(super) enum Kind {
 }
 
 impl<T: Send + 'static> Shared<T> {
-    pub(super) fn new(source: StopSource, base: Option<Token>, settings: Settings) -> Arc<Self> {
+    pub(super) fn new(
+        source: StopSource,
+        base: Option<Token>,
+        clock: Clock,
+        settings: Settings,
+    ) -> Arc<Self> {
         Arc::new_cyclic(|this: &Weak<Self>| {
             let keeper: Weak<dyn Keeper> = Weak::<Self>::clone(this);
             let token = source.as_stop().token().clone();
             Self {
-                ambient: Arc::new(Ambient { token, keeper: Some(keeper) }),
+                ambient: Arc::new(Ambient { token, keeper: Some(keeper), of_group: true }),
                 abort: Source::new(),
                 source,
-                clock: clock::root(),
+                clock,
                 base,
-                permits: settings.max_concurrent.map(|most| Arc::new(Semaphore::new(most))),
+                permits: settings
+                    .max_concurrent
+                    .map(|most| Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)))),
                 on_failure: settings.on_failure,
                 keep_finished: settings.keep_finished,
                 state: Mutex::new(State {
@@ -107,6 +120,7 @@ impl<T: Send + 'static> Shared<T> {
                     spawned: 0,
                     ended: VecDeque::new(),
                     curious: 0,
+                    late: HashMap::new(),
                     deserted: false,
                 }),
                 changed: Notify::new(),
@@ -118,12 +132,15 @@ impl<T: Send + 'static> Shared<T> {
     /// around whoever spawns it.
     pub(super) fn ambient_here(&self) -> Arc<Ambient> {
         let Some(here) = ambient() else { return Arc::clone(&self.ambient) };
-        let known = here.token == self.ambient.token || self.base.as_ref() == Some(&here.token);
-        if known || !here.token.can_be_cancelled() {
+        if self.ambient.keeper.as_ref().is_some_and(|own| here.is_of(own)) {
+            // One of our tasks spawns another: whatever was joined is joined already.
+            return here;
+        }
+        if self.base.as_ref() == Some(&here.token) || !here.token.can_be_cancelled() {
             return Arc::clone(&self.ambient);
         }
         let token = Token::any([&self.ambient.token, &here.token]);
-        Arc::new(Ambient { token, keeper: self.ambient.keeper.clone() })
+        Arc::new(Ambient { token, keeper: self.ambient.keeper.clone(), of_group: true })
     }
 
     pub(super) fn stop(&self) -> &Stop {
@@ -151,7 +168,8 @@ impl<T: Send + 'static> Shared<T> {
     /// How long ago the group was asked to stop.
     pub(super) fn since_asked(&self) -> Option<Duration> {
         let asked = self.stop().cancellation()?;
-        Some(self.clock.now().saturating_duration_since(asked.at()))
+        // By the clock that the request was made on, whichever has the grace.
+        Some(self.stop().clock().now().saturating_duration_since(asked.at()))
     }
 
     fn end(&self, slot: usize, id: TaskId, outcome: Outcome<T>) {
@@ -168,6 +186,7 @@ impl<T: Send + 'static> Shared<T> {
         // Struck off while it waited for a thread, it has its outcome.
         if let Some(Task { name, place, .. }) = state.give_back(slot, id) {
             name_for_trace = traced.then(|| (name.clone(), place));
+            state.note_late(id, after, word);
             let unwanted = finished && !self.keep_finished;
             if !state.deserted && !unwanted {
                 let outcome = outcome.take();
@@ -182,11 +201,11 @@ impl<T: Send + 'static> Shared<T> {
         }
         let tell = state.live == 0 || state.curious > 0;
         drop(state);
-        if let (Some((name, place)), Some(asked)) = (name_for_trace, self.stop().cancellation()) {
-            trace::stopped(&name, place, word, &asked, after.unwrap_or_default());
-        }
         if tell {
             self.changed.notify_waiters();
+        }
+        if let (Some((name, place)), Some(asked)) = (name_for_trace, self.stop().cancellation()) {
+            trace::stopped(&name, place, word, &asked, after.unwrap_or_default());
         }
         // What nobody asks for.
         drop(outcome);
@@ -234,6 +253,25 @@ impl<T: Send + 'static> Shared<T> {
         mem::take(&mut self.state().ended).into()
     }
 
+    /// The tasks that are late, as `f` sees them: how they end is noted from now
+    /// on, whoever asks for their outcomes.
+    pub(super) fn survey_late(&self, f: impl Fn(&Task) -> Option<Straggler>) -> Vec<Straggler> {
+        let mut state = self.state();
+        let late: Vec<_> = state.tasks().filter_map(|(_, task)| f(task)).collect();
+        state.late.extend(late.iter().map(|straggler| (straggler.id, None)));
+        late
+    }
+
+    /// How a task that was late ended; `None`: it has not.
+    pub(super) fn late_end(&self, id: TaskId) -> Option<LateEnd> {
+        self.state().late.get(&id).copied().flatten()
+    }
+
+    /// Whether nobody was ever here, and nobody else can come.
+    pub(super) fn is_new(self: &Arc<Self>) -> bool {
+        self.state().spawned == 0 && Arc::strong_count(self) == 1
+    }
+
     /// Those that have ended, and those that still run.
     pub(super) fn take_all(&self) -> Vec<Ended<T>> {
         let mut state = self.state();
@@ -264,6 +302,7 @@ impl<T: Send + 'static> Shared<T> {
         for (slot, id) in queued {
             let Some(Task { name, place, .. }) = state.give_back(slot, id) else { continue };
             let outcome = Outcome::CancelledBeforeStart(cancelled.clone());
+            state.note_late(id, after, outcome.word());
             if !state.deserted {
                 state.ended.push_back(Ended { id, name, place, after, outcome });
             }
@@ -360,6 +399,12 @@ impl<T> State<T> {
         match mem::replace(&mut self.slots[slot], free) {
             Slot::Taken(task) => Some(task),
             Slot::Free { .. } => None,
+        }
+    }
+
+    fn note_late(&mut self, id: TaskId, after: Option<Duration>, how: &'static str) {
+        if let Some(end) = self.late.get_mut(&id) {
+            *end = Some((after, how));
         }
     }
 

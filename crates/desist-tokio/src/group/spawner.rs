@@ -8,10 +8,11 @@ use std::sync::Arc;
 
 use tokio::runtime::Handle;
 
+use super::Settings;
+use super::blocking::Job;
 use super::outcome::{Outcome, TaskId, TaskOutput};
-use super::shared::{Kind, Shared, Ticket};
+use super::shared::{Kind, Shared};
 use super::task::Task;
-use super::{Settings, blocking};
 use crate::stop::Stop;
 
 /// Spawns into a [`TaskGroup`](crate::TaskGroup), from wherever it is: its tasks
@@ -73,8 +74,13 @@ impl<T: Send + 'static> Spawner<T> {
         M: 'static,
     {
         let runtime = self.runtime();
-        let (id, ticket) = self.enter(name.into(), Location::caller(), Kind::Async);
-        let Some(ticket) = ticket else { return id };
+        let ticket = self.shared.enter(name.into(), Location::caller(), Kind::Async);
+        let id = ticket.id;
+        if let Some(cancelled) = self.signal().cancellation() {
+            drop(begin);
+            ticket.end(Outcome::CancelledBeforeStart(cancelled));
+            return id;
+        }
         let task = Task::new(ticket, self.shared.ambient_here(), begin);
         match &self.shared.permits {
             None => drop(runtime.spawn(task)),
@@ -114,11 +120,16 @@ impl<T: Send + 'static> Spawner<T> {
         M: 'static,
     {
         let runtime = self.runtime();
-        let (id, ticket) = self.enter(name.into(), Location::caller(), Kind::Queued);
-        let Some(ticket) = ticket else { return id };
-        let ambient = self.shared.ambient_here();
+        let ticket = self.shared.enter(name.into(), Location::caller(), Kind::Queued);
+        let id = ticket.id;
+        if let Some(cancelled) = self.signal().cancellation() {
+            drop(work);
+            ticket.end(Outcome::CancelledBeforeStart(cancelled));
+            return id;
+        }
+        let job = Job { work, ambient: self.shared.ambient_here(), ticket };
         match &self.shared.permits {
-            None => drop(runtime.spawn_blocking(move || blocking::run(ticket, ambient, work))),
+            None => drop(runtime.spawn_blocking(move || job.run())),
             Some(permits) => {
                 let permits = Arc::clone(permits);
                 let token = self.signal().token().clone();
@@ -126,34 +137,16 @@ impl<T: Send + 'static> Spawner<T> {
                 drop(runtime.spawn(async move {
                     let Ok(permit) = token.run(permits.acquire_owned()).await else {
                         // It is over without a thread.
-                        return blocking::run(ticket, ambient, work);
+                        return job.run();
                     };
                     drop(threads.spawn_blocking(move || {
-                        blocking::run(ticket, ambient, work);
+                        job.run();
                         drop(permit);
                     }));
                 }));
             }
         }
         id
-    }
-
-    /// No ticket: the group is cancelled, and the task is over.
-    fn enter(
-        &self,
-        name: Cow<'static, str>,
-        place: &'static Location<'static>,
-        kind: Kind,
-    ) -> (TaskId, Option<Ticket<T>>) {
-        let ticket = self.shared.enter(name, place, kind);
-        let id = ticket.id;
-        match self.signal().cancellation() {
-            None => (id, Some(ticket)),
-            Some(cancelled) => {
-                ticket.end(Outcome::CancelledBeforeStart(cancelled));
-                (id, None)
-            }
-        }
     }
 
     #[track_caller]

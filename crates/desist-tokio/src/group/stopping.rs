@@ -1,13 +1,12 @@
 //! Waiting for tasks, and ending them.
 
-use std::collections::HashMap;
 use std::future::Future;
 use std::time::Duration;
 
 use desist::{Reason, Source};
 
 use super::TaskGroup;
-use super::outcome::{Ended, Outcome, TaskFailed, TaskId};
+use super::outcome::{Ended, NEVER_BEGUN, Outcome, TaskFailed};
 use super::report::{Grace, Report, Straggler};
 use super::shared::{Kind, Shared, Task};
 use crate::trace;
@@ -63,7 +62,8 @@ impl<T: Send + 'static> TaskGroup<T> {
     ///
     /// # Errors
     ///
-    /// The first failure. What ended because it was asked to stop is none.
+    /// The first failure. What ended because it was asked to stop is none; a task
+    /// that ended with its runtime is one.
     ///
     /// # Panics
     ///
@@ -84,10 +84,14 @@ impl<T: Send + 'static> TaskGroup<T> {
     pub async fn wait(&self) -> Result<(), TaskFailed> {
         let mut failed = Ok(());
         for ended in self.join().await {
-            let Ended { name, place, outcome, .. } = ended;
+            let Ended { name, place, outcome, after, .. } = ended;
             match outcome {
                 Outcome::Panicked(panic) => panic.resume(),
                 Outcome::Failed(error) if failed.is_ok() => {
+                    failed = Err(TaskFailed { name, place, error });
+                }
+                Outcome::Aborted if after.is_none() && failed.is_ok() => {
+                    let error = "it was aborted, for its runtime was shut down".into();
                     failed = Err(TaskFailed { name, place, error });
                 }
                 _ => {}
@@ -104,7 +108,10 @@ impl<T: Send + 'static> TaskGroup<T> {
     /// work is not waited for after the grace, and neither is a task that blocks
     /// its thread: it is named in the report as still running. So this ends,
     /// whatever the tasks do: after the grace, the longest bound of a shield, and
-    /// a second for those that are aborted to go.
+    /// a second for those that are aborted to go. Only whoever waits here must get
+    /// a thread to do so: on a runtime of one thread that a task blocks, or as a
+    /// task that was woken by the one that blocks, it waits for that. And where
+    /// time is paused, tokio does not let it pass while blocking work runs.
     ///
     /// # Cancel safety
     ///
@@ -138,7 +145,8 @@ impl<T: Send + 'static> TaskGroup<T> {
         }
         async move {
             if !grace.drain.is_zero() {
-                within(shared, grace.drain, shared.until_empty()).await;
+                let drained = shared.stop().token().run(shared.until_empty());
+                within(shared, grace.drain, drained).await;
                 shared.source.cancel_with(Reason::Shutdown);
             }
             shared.end_within(grace.stop).await
@@ -147,11 +155,7 @@ impl<T: Send + 'static> TaskGroup<T> {
 }
 
 /// Waits for `what`, but no longer than that, on the group's clock.
-async fn within<T: Send + 'static>(
-    shared: &Shared<T>,
-    time: Duration,
-    what: impl Future<Output = ()>,
-) {
+async fn within<T: Send + 'static>(shared: &Shared<T>, time: Duration, what: impl Future) {
     let limit = Source::with_clock(shared.clock.clone());
     limit.cancel_after(time);
     // Which of the two it was shows in what is there.
@@ -166,8 +170,7 @@ impl<T: Send + 'static> Shared<T> {
             within(self, grace, self.until_empty()).await;
         }
         let waited = self.since_asked().unwrap_or_default();
-        let late = self.survey(|task| late(task, waited));
-        let mut stragglers: Vec<Straggler> = late.into_iter().flatten().collect();
+        let mut stragglers = self.survey_late(|task| late(task, waited));
         for straggler in &stragglers {
             trace::overdue(straggler.name(), straggler.place(), &asked, straggler.waited());
         }
@@ -178,12 +181,12 @@ impl<T: Send + 'static> Shared<T> {
 
         let outcomes = self.take_all();
         let waited = self.since_asked().unwrap_or_default();
-        let ends: HashMap<TaskId, Option<Duration>> =
-            outcomes.iter().map(|ended| (ended.id, ended.after)).collect();
         for straggler in &mut stragglers {
-            straggler.ended_after = ends.get(&straggler.id).copied().flatten();
+            straggler.end = self.late_end(straggler.id);
             straggler.waited = waited;
         }
+        // Nobody is late who had not begun.
+        stragglers.retain(|late| late.end.is_none_or(|(_, how)| how != NEVER_BEGUN));
         Report { asked, outcomes, stragglers }
     }
 
@@ -208,7 +211,7 @@ fn late(task: &Task, waited: Duration) -> Option<Straggler> {
         name: task.name.clone(),
         place: task.place,
         blocking: task.kind == Kind::Blocking,
-        ended_after: None,
+        end: None,
         waited,
     })
 }

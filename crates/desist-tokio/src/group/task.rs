@@ -74,9 +74,6 @@ where
                 Err(panic) => return Poll::Ready(Outcome::Panicked(panic)),
             }
         }
-        if this.ticket.shared.abort.is_cancelled() {
-            return Poll::Ready(Outcome::Aborted);
-        }
         let WorkProjection::Running { future } = this.work.as_mut().project() else {
             unreachable!("it is not polled again")
         };
@@ -89,7 +86,7 @@ where
                     this.aborted.set(Some(abort.cancelled_owned()));
                 }
                 let Some(aborted) = this.aborted.as_mut().as_pin_mut() else { unreachable!() };
-                // Aborted since it was looked at above, it is aborted now.
+                // Aborted, it had this last poll to end by itself.
                 ready!(aborted.poll(cx));
                 Outcome::Aborted
             }

@@ -47,6 +47,12 @@ fn settings_come_before_the_first_task() {
     group.spawn("first", |_| pending::<()>());
     let said = panic_of(|| drop(group.max_concurrent(2)));
     assert!(said.contains("before its first task"), "{said}");
+    let group = TaskGroup::new();
+    let spawner = group.spawner();
+    let said = panic_of(|| drop(group.max_concurrent(2)));
+    assert!(said.contains("its first spawner"), "{said}");
+    drop(spawner);
+    drop(TaskGroup::new().max_concurrent(usize::MAX));
 }
 
 /// Made on one runtime, used from another: its tasks run where they are spawned.

@@ -249,6 +249,56 @@ on_both! {
         assert_eq!(drops.get(), 100);
     }
 
+    async fn what_outlives_its_last_poll_goes_before_the_group_is_empty() {
+        struct Slow(Count);
+        impl Drop for Slow {
+            fn drop(&mut self) {
+                std::thread::sleep(std::time::Duration::from_millis(5));
+                self.0.add();
+            }
+        }
+        let drops = Count::new();
+        let group = TaskGroup::new();
+        for _ in 0..4 {
+            let (held, in_blocking, unbegun) = (Slow(drops.clone()), Slow(drops.clone()), Slow(drops.clone()));
+            // A field of the future: it lives until the future is dropped.
+            group.spawn("holds", move |_| std::future::poll_fn(move |_| { let _held = &held; std::task::Poll::Ready(()) }));
+            group.spawn_blocking("holds", move |_| { let _held = &in_blocking; });
+            group.join().await;
+            let late = TaskGroup::under(desist::Token::cancelled_with(Reason::Requested));
+            late.spawn("holds", move |_| async move { drop(unbegun) });
+            late.join().await;
+        }
+        assert_eq!(drops.get(), 12);
+    }
+
+    async fn a_task_that_spawns_its_successor_joins_the_ambient_token_once() {
+        fn next(spawner: desist_tokio::Spawner, left: usize) {
+            let again = spawner.clone();
+            spawner.spawn("generation", move |_| async move {
+                if left > 0 {
+                    next(again, left - 1);
+                }
+            });
+        }
+        let request = Source::new();
+        let group = TaskGroup::new();
+        let spawner = group.spawner();
+        desist_tokio::with_current(request.token(), async { next(spawner, 50_000) }).await;
+        assert_eq!(group.join().await.len(), 50_001, "not a chain of as many tokens");
+    }
+
+    async fn a_task_that_ends_with_its_runtime_is_a_failure_to_who_waits() {
+        let group = TaskGroup::new();
+        let spawner = group.spawner();
+        std::thread::spawn(move || {
+            let other = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            other.block_on(async move { spawner.spawn("orphan", |_| pending::<()>()) });
+        }).join().unwrap();
+        let failed = group.wait().await.unwrap_err();
+        assert!(failed.into_error().to_string().contains("runtime"));
+    }
+
     async fn dropping_a_group_cancels_and_aborts_its_tasks() {
         let (drops, asked) = (Count::new(), Count::new());
         let group = TaskGroup::new();

@@ -68,7 +68,7 @@ on_both! {
         assert!(matches!(report.outcomes()[0].outcome(), Outcome::Aborted));
         assert!(!report.is_clean());
         let said = report.to_string();
-        assert!(said.contains("`deaf`") && said.contains("had to be aborted"), "{said}");
+        assert!(said.contains("`deaf`") && said.contains("aborted only"), "{said}");
         assert!(group.is_empty());
     }
 
@@ -199,6 +199,56 @@ on_both! {
         assert!(matches!(shield.outcome(), Outcome::Aborted), "{report}");
     }
 
+    async fn a_shield_that_is_overdue_makes_no_clean_report() {
+        let group = TaskGroup::new();
+        let (begun, has_begun) = oneshot::channel();
+        group.spawn("shielded", |_stop| async move {
+            shield_for(SOON, pending::<()>()).detach();
+            begun.send(()).unwrap();
+        });
+        has_begun.await.unwrap();
+        let report = group.stop(PATIENCE).await;
+        assert!(report.stragglers().is_empty() && !report.is_clean(), "{report}");
+        assert!(report.to_string().contains("`shield`"), "{report}");
+    }
+
+    async fn how_a_straggler_ended_is_known_whoever_takes_its_outcome() {
+        let group = TaskGroup::new().forget_finished();
+        let (begun, has_begun) = oneshot::channel();
+        group.spawn("slow", |_stop| async move {
+            begun.send(()).unwrap();
+            sleep(SOON * 3, &desist::Token::never()).await.unwrap();
+        });
+        has_begun.await.unwrap();
+        let (report, _taken) = tokio::join!(group.stop(SOON), group.next());
+        let [straggler] = report.stragglers() else { panic!("{report}") };
+        assert!(straggler.ended_after().is_some_and(|after| after >= SOON), "{report}");
+        assert_eq!(group.len(), 0);
+    }
+
+    async fn a_drain_ends_where_the_group_is_cancelled_meanwhile() {
+        let group = TaskGroup::new();
+        group.spawn("heeds", |stop| async move { stop.token().await; });
+        group.cancel();
+        let report = group.stop(Grace::new(PATIENCE).drain_for(PATIENCE * 100)).await;
+        assert!(report.is_clean());
+    }
+
+    async fn the_time_since_the_request_is_by_the_clock_of_the_request() {
+        let clock = desist::testing::ManualClock::new();
+        clock.advance(PATIENCE * 100);
+        let request = desist::Source::with_clock(clock.clock());
+        let group = TaskGroup::under(request.token());
+        group.spawn("waits", |stop| async move {
+            stop.token().await;
+            stop.draining().check()
+        });
+        tokio::task::yield_now().await;
+        request.cancel();
+        let ended = group.next().await.unwrap();
+        assert_eq!(ended.after(), Some(Duration::ZERO), "that clock stands still");
+    }
+
     async fn a_grace_of_zero_aborts_at_once_and_ends() {
         let group = TaskGroup::new();
         let (begun, has_begun) = oneshot::channel();
@@ -207,6 +257,8 @@ on_both! {
         has_begun.await.unwrap();
         let report = group.stop(Duration::ZERO).await;
         assert!(report.stragglers().iter().any(|straggler| straggler.name() == "deaf"));
+        let heeds = report.outcomes().iter().find(|ended| ended.name() == "heeds").unwrap();
+        assert!(matches!(heeds.outcome(), Outcome::Finished(()) | Outcome::CancelledBeforeStart(_)), "{heeds}");
         assert!(group.is_empty());
     }
 
