@@ -17,6 +17,10 @@ use crate::group::{Keeper, Lost, TaskPanic, caught};
 use crate::{clock, trace};
 
 /// The bound of a [`shield()`] that was given none.
+///
+/// ```
+/// assert_eq!(desist_tokio::SHIELD_BOUND.as_secs(), 10);
+/// ```
 pub const SHIELD_BOUND: Duration = Duration::from_secs(10);
 
 /// Cleanup that must finish, also where the task that it is in is cancelled or

@@ -63,6 +63,10 @@ pub struct Signals {
 }
 
 /// A signal that was received. Its `Display` is its name.
+///
+/// ```
+/// assert_eq!(desist_tokio::Signal::Interrupt.to_string(), "SIGINT");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Signal {
@@ -109,9 +113,17 @@ impl fmt::Display for Signal {
 impl Signals {
     /// How long the work drains before it is asked to stop, if nothing is set:
     /// half of what the stricter supervisors give a process before they kill it.
+    ///
+    /// ```
+    /// assert_eq!(desist_tokio::Signals::DRAIN.as_secs(), 5);
+    /// ```
     pub const DRAIN: Duration = Duration::from_secs(5);
 
     /// As [`signals`] has it.
+    ///
+    /// ```
+    /// assert!(desist_tokio::Signals::new().listen().is_ok());
+    /// ```
     pub fn new() -> Self {
         Self { drain: Self::DRAIN, second: None }
     }

@@ -95,16 +95,68 @@ pin_project! {
 
 impl<S> UntilCancelled<S> {
     /// The stream below.
+    ///
+    /// ```
+    /// use desist::Token;
+    /// use desist_tokio::StreamExt;
+    /// # use futures_core::Stream;
+    /// # use std::{pin::Pin, task::{Context, Poll}};
+    /// # #[derive(Debug, PartialEq)]
+    /// # struct Numbers(u32);
+    /// # impl Stream for Numbers {
+    /// #     type Item = u32;
+    /// #     fn poll_next(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<u32>> {
+    /// #         Poll::Ready(None)
+    /// #     }
+    /// # }
+    /// let until = Numbers(7).until_cancelled(&Token::never());
+    /// assert_eq!(until.get_ref().0, 7);
+    /// ```
     pub fn get_ref(&self) -> &S {
         &self.stream
     }
 
     /// The stream below; what is taken from it here is not looked at.
+    ///
+    /// ```
+    /// use desist::Token;
+    /// use desist_tokio::StreamExt;
+    /// # use futures_core::Stream;
+    /// # use std::{pin::Pin, task::{Context, Poll}};
+    /// # #[derive(Debug, PartialEq)]
+    /// # struct Numbers(u32);
+    /// # impl Stream for Numbers {
+    /// #     type Item = u32;
+    /// #     fn poll_next(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<u32>> {
+    /// #         Poll::Ready(None)
+    /// #     }
+    /// # }
+    /// let mut until = Numbers(7).until_cancelled(&Token::never());
+    /// until.get_mut().0 = 8;
+    /// assert_eq!(until.get_ref().0, 8);
+    /// ```
     pub fn get_mut(&mut self) -> &mut S {
         &mut self.stream
     }
 
     /// The stream below with everything that was not taken from it.
+    ///
+    /// ```
+    /// use desist::Token;
+    /// use desist_tokio::StreamExt;
+    /// # use futures_core::Stream;
+    /// # use std::{pin::Pin, task::{Context, Poll}};
+    /// # #[derive(Debug, PartialEq)]
+    /// # struct Numbers(u32);
+    /// # impl Stream for Numbers {
+    /// #     type Item = u32;
+    /// #     fn poll_next(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<u32>> {
+    /// #         Poll::Ready(None)
+    /// #     }
+    /// # }
+    /// let until = Numbers(7).until_cancelled(&Token::never());
+    /// assert_eq!(until.into_inner(), Numbers(7));
+    /// ```
     pub fn into_inner(self) -> S {
         self.stream
     }

@@ -13,7 +13,7 @@ use std::time::Duration;
 use common::{current_thread, multi_thread, on, poll_once};
 use desist::testing::every_checkpoint_async;
 use desist::{FutureExt, Token};
-use desist_tokio::{StreamExt, interval, shield, sleep, timeout};
+use desist_tokio::{StreamExt, TaskGroup, current, interval, shield, sleep, timeout, with_current};
 use futures_core::Stream;
 use tokio::sync::{Mutex, Semaphore, broadcast, mpsc, oneshot, watch};
 
@@ -328,4 +328,66 @@ fn a_shield_that_is_dropped_at_once_finishes() {
             told.await.unwrap();
         });
     }
+}
+
+/// Whoever waits for a group and is cancelled or dropped, at whatever point, has
+/// taken nothing that he did not get.
+#[test]
+fn a_group_loses_no_outcome_with_whoever_waits_for_it() {
+    at_every_point(|token| async move {
+        let group = TaskGroup::new().returning::<u32>();
+        for number in NUMBERS {
+            group.spawn("task", move |_stop| async move {
+                tokio::task::yield_now().await;
+                number
+            });
+        }
+        let mut got = Vec::new();
+        for _ in 0..5 {
+            let Ok(ended) = token.run(group.next()).await else { break };
+            got.extend(ended);
+        }
+        if let Ok(all) = token.run(group.join()).await {
+            got.extend(all);
+        }
+        got.extend(group.join().await);
+        let mut numbers: Vec<_> =
+            got.into_iter().filter_map(|ended| ended.into_outcome().finished()).collect();
+        numbers.sort_unstable();
+        assert!(numbers.into_iter().eq(NUMBERS));
+    });
+}
+
+/// A stop that is given up leaves the group as it is, and the next one ends it.
+#[test]
+fn a_group_is_stopped_however_often_that_was_given_up() {
+    at_every_point(|token| async move {
+        let group = TaskGroup::new();
+        group.spawn("heeds", |stop| async move {
+            stop.token().await;
+        });
+        tokio::task::yield_now().await;
+        let _ = token.check();
+        let given_up = token.run(group.stop(Duration::from_secs(60))).await;
+        let report = match given_up {
+            Ok(report) => report,
+            Err(_) => group.stop(Duration::from_secs(60)).await,
+        };
+        assert!(report.is_clean() && group.is_empty(), "{report}");
+    });
+}
+
+/// The ambient token is gone, wherever the future inside was left.
+#[test]
+fn nothing_is_around_whoever_left_a_scope() {
+    at_every_point(|token| async move {
+        let scope = with_current(&token, async {
+            tokio::task::yield_now().await;
+            current().run(tokio::task::yield_now()).await?;
+            current().check()
+        });
+        let _ = scope.await;
+        let _ = token.check();
+        assert_eq!(current(), Token::never());
+    });
 }

@@ -2,6 +2,7 @@
 //! known.
 
 mod blocking;
+mod ended;
 mod outcome;
 mod report;
 mod shared;
@@ -18,7 +19,8 @@ use std::sync::Arc;
 use desist::{Cause, Reason, Token};
 use tokio::runtime::Handle;
 
-pub use self::outcome::{BoxError, Ended, Outcome, TaskFailed, TaskId, TaskOutput, TaskPanic};
+pub use self::ended::{Ended, TaskFailed, TaskId};
+pub use self::outcome::{BoxError, Outcome, TaskOutput, TaskPanic};
 pub use self::report::{Grace, Report, Straggler};
 use self::shared::Shared;
 pub(crate) use self::shelter::{Keeper, Lost};
@@ -29,6 +31,12 @@ use crate::stop::{Stop, StopSource};
 use crate::{clock, trace};
 
 /// What the first failure, or panic, of a task does to the others.
+///
+/// ```
+/// use desist_tokio::OnFailure;
+///
+/// assert_eq!(OnFailure::default(), OnFailure::CancelSiblings);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum OnFailure {

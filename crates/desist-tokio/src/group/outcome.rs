@@ -4,9 +4,8 @@ use std::any::Any;
 use std::borrow::Cow;
 use std::error::Error;
 use std::fmt;
-use std::panic::{Location, resume_unwind};
+use std::panic::resume_unwind;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 use desist::Cancelled;
 
@@ -14,6 +13,11 @@ use desist::Cancelled;
 pub(super) const NEVER_BEGUN: &str = "never begun";
 
 /// An error of a task, of whatever type.
+///
+/// ```
+/// let error: desist_tokio::BoxError = "no disk".into();
+/// assert_eq!(error.to_string(), "no disk");
+/// ```
 pub type BoxError = Box<dyn Error + Send + Sync + 'static>;
 
 /// What a task of a [`TaskGroup<T>`](crate::TaskGroup) may give: a `T`, which
@@ -218,12 +222,40 @@ impl TaskPanic {
     }
 
     /// What it carried.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// use desist_tokio::{Outcome, TaskGroup};
+    ///
+    /// let group = TaskGroup::new();
+    /// group.spawn("worker", |_| async { std::panic::panic_any(7_u32) });
+    /// let Outcome::Panicked(panic) = group.next().await.unwrap().into_outcome() else {
+    ///     unreachable!()
+    /// };
+    /// assert_eq!(panic.into_payload().downcast_ref(), Some(&7_u32));
+    /// # }
+    /// ```
     #[must_use]
     pub fn into_payload(self) -> Box<dyn Any + Send> {
         self.payload.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Goes on panicking here.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// use desist_tokio::{Outcome, TaskGroup};
+    ///
+    /// let group = TaskGroup::new();
+    /// group.spawn("worker", |_| async { panic!("no more ink") });
+    /// let Outcome::Panicked(panic) = group.next().await.unwrap().into_outcome() else {
+    ///     unreachable!()
+    /// };
+    /// assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| panic.resume())).is_err());
+    /// # }
+    /// ```
     pub fn resume(self) -> ! {
         resume_unwind(self.into_payload())
     }
@@ -240,150 +272,3 @@ impl fmt::Debug for TaskPanic {
         f.debug_struct("TaskPanic").field("message", &self.message).finish_non_exhaustive()
     }
 }
-
-/// Which task of its group.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct TaskId(pub(super) u64);
-
-/// A task that ended, and how.
-///
-/// ```
-/// use desist_tokio::TaskGroup;
-///
-/// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() {
-/// let group = TaskGroup::new();
-/// group.spawn("indexer", |stop| async move { stop.token().await; });
-/// group.cancel();
-/// let ended = &group.join().await[0];
-/// assert_eq!(ended.name(), "indexer");
-/// assert!(ended.place().file().ends_with(".rs"));
-/// # }
-/// ```
-#[derive(Debug)]
-pub struct Ended<T> {
-    pub(super) id: TaskId,
-    pub(super) name: Cow<'static, str>,
-    pub(super) place: &'static Location<'static>,
-    pub(super) after: Option<Duration>,
-    pub(super) outcome: Outcome<T>,
-}
-
-impl<T> Ended<T> {
-    /// What `spawn` gave for it.
-    #[must_use]
-    pub fn id(&self) -> TaskId {
-        self.id
-    }
-
-    /// The name it was spawned with.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// Where it was spawned.
-    #[must_use]
-    pub fn place(&self) -> &'static Location<'static> {
-        self.place
-    }
-
-    /// How long after the group was asked to stop; `None` if it was not asked.
-    #[must_use]
-    pub fn after(&self) -> Option<Duration> {
-        self.after
-    }
-
-    /// How it ended.
-    #[must_use]
-    pub fn outcome(&self) -> &Outcome<T> {
-        &self.outcome
-    }
-
-    /// How it ended, with its value or error.
-    #[must_use]
-    pub fn into_outcome(self) -> Outcome<T> {
-        self.outcome
-    }
-}
-
-impl<T> fmt::Display for Ended<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "task `{}` {}", self.name, self.outcome)
-    }
-}
-
-/// A task of the group failed: the error of [`TaskGroup::wait`](crate::TaskGroup::wait).
-///
-/// ```
-/// use desist_tokio::TaskGroup;
-/// use std::error::Error;
-///
-/// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() {
-/// let group = TaskGroup::new();
-/// group.spawn("importer", |_| async { Err("the file has no header") });
-/// let failed = group.wait().await.unwrap_err();
-/// assert_eq!(failed.to_string(), "task `importer` failed");
-/// assert_eq!(failed.source().unwrap().to_string(), "the file has no header");
-/// # }
-/// ```
-#[derive(Debug)]
-pub struct TaskFailed {
-    pub(super) name: Cow<'static, str>,
-    pub(super) place: &'static Location<'static>,
-    pub(super) error: BoxError,
-}
-
-impl TaskFailed {
-    /// The name of the task.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// Where it was spawned.
-    #[must_use]
-    pub fn place(&self) -> &'static Location<'static> {
-        self.place
-    }
-
-    /// What it failed with.
-    #[must_use]
-    pub fn into_error(self) -> BoxError {
-        self.error
-    }
-}
-
-impl fmt::Display for TaskFailed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "task `{}` failed", self.name)
-    }
-}
-
-impl Error for TaskFailed {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        Some(&*self.error)
-    }
-}
-
-/// The detail of a [`SiblingFailed`](desist::Reason::SiblingFailed).
-#[derive(Debug)]
-pub(super) struct Sibling {
-    name: Cow<'static, str>,
-    how: String,
-}
-
-impl Sibling {
-    pub(super) fn new<T>(name: Cow<'static, str>, outcome: &Outcome<T>) -> Self {
-        Self { name, how: outcome.to_string() }
-    }
-}
-
-impl fmt::Display for Sibling {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "task `{}` {}", self.name, self.how)
-    }
-}
-
-impl Error for Sibling {}

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use desist::Cancelled;
 
-use super::outcome::{Ended, Outcome, TaskId};
+use super::ended::{Ended, TaskId};
+use super::outcome::Outcome;
 use super::shared::LateEnd;
 
 /// How long the tasks of a group are given by
@@ -39,12 +40,28 @@ pub struct Grace {
 impl Grace {
     /// So long between the request to stop and the abort. Zero: each task is
     /// polled once more, and is aborted if that does not end it.
+    ///
+    /// ```
+    /// use desist_tokio::Grace;
+    /// use std::time::Duration;
+    ///
+    /// let five = Duration::from_secs(5);
+    /// assert_eq!(Grace::new(five), Grace::from(five));
+    /// ```
     #[must_use]
     pub const fn new(stop: Duration) -> Self {
         Self { drain: Duration::ZERO, stop }
     }
 
     /// So long for draining before that, at most. As it is made: none.
+    ///
+    /// ```
+    /// use desist_tokio::Grace;
+    /// use std::time::Duration;
+    ///
+    /// let grace = Grace::new(Duration::from_secs(5));
+    /// assert_ne!(grace, grace.drain_for(Duration::from_secs(1)));
+    /// ```
     #[must_use]
     pub const fn drain_for(self, drain: Duration) -> Self {
         Self { drain, ..self }
@@ -89,6 +106,19 @@ pub struct Report<T> {
 
 impl<T> Report<T> {
     /// Why, when and by whom the group was asked to stop.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() {
+    /// use std::time::Duration;
+    ///
+    /// let group = desist_tokio::TaskGroup::new();
+    /// group.spawn("deaf", |_stop| std::future::pending::<()>());
+    /// tokio::task::yield_now().await; // it begins
+    /// let report = group.stop(Duration::from_secs(5)).await;
+    /// assert_eq!(report.asked().reason(), desist::Reason::Shutdown);
+    /// # }
+    /// ```
     #[must_use]
     pub fn asked(&self) -> &Cancelled {
         &self.asked
@@ -96,18 +126,57 @@ impl<T> Report<T> {
 
     /// How each task ended that nobody had asked about before; tasks that still
     /// run are among them.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() {
+    /// use std::time::Duration;
+    ///
+    /// let group = desist_tokio::TaskGroup::new();
+    /// group.spawn("deaf", |_stop| std::future::pending::<()>());
+    /// tokio::task::yield_now().await; // it begins
+    /// let report = group.stop(Duration::from_secs(5)).await;
+    /// assert_eq!(report.outcomes()[0].to_string(), "task `deaf` aborted");
+    /// # }
+    /// ```
     #[must_use]
     pub fn outcomes(&self) -> &[Ended<T>] {
         &self.outcomes
     }
 
     /// The same, with the values and errors.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() {
+    /// use std::time::Duration;
+    ///
+    /// let group = desist_tokio::TaskGroup::new();
+    /// group.spawn("deaf", |_stop| std::future::pending::<()>());
+    /// tokio::task::yield_now().await; // it begins
+    /// let report = group.stop(Duration::from_secs(5)).await;
+    /// assert_eq!(report.into_outcomes().len(), 1);
+    /// # }
+    /// ```
     #[must_use]
     pub fn into_outcomes(self) -> Vec<Ended<T>> {
         self.outcomes
     }
 
     /// Who did not stop within the grace.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() {
+    /// use std::time::Duration;
+    ///
+    /// let group = desist_tokio::TaskGroup::new();
+    /// group.spawn("deaf", |_stop| std::future::pending::<()>());
+    /// tokio::task::yield_now().await; // it begins
+    /// let report = group.stop(Duration::from_secs(5)).await;
+    /// assert_eq!(report.stragglers()[0].name(), "deaf");
+    /// # }
+    /// ```
     #[must_use]
     pub fn stragglers(&self) -> &[Straggler] {
         &self.stragglers
@@ -115,6 +184,19 @@ impl<T> Report<T> {
 
     /// Nothing failed, nothing panicked, everything stopped in time, and no shield
     /// was overdue.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() {
+    /// use std::time::Duration;
+    ///
+    /// let group = desist_tokio::TaskGroup::new();
+    /// group.spawn("deaf", |_stop| std::future::pending::<()>());
+    /// tokio::task::yield_now().await; // it begins
+    /// let report = group.stop(Duration::from_secs(5)).await;
+    /// assert!(!report.is_clean());
+    /// # }
+    /// ```
     #[must_use]
     pub fn is_clean(&self) -> bool {
         self.stragglers.is_empty() && self.troubles().next().is_none()
@@ -151,6 +233,21 @@ impl<T> fmt::Display for Report<T> {
 }
 
 /// A task that did not stop within the grace.
+///
+/// Its `Display` is a sentence to log.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let group = desist_tokio::TaskGroup::new();
+/// group.spawn("deaf", |_stop| std::future::pending::<()>());
+/// tokio::task::yield_now().await; // it begins
+/// let report = group.stop(Duration::from_secs(5)).await;
+/// assert!(report.stragglers()[0].to_string().starts_with("task `deaf` (spawned at "));
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Straggler {
     pub(super) id: TaskId,
@@ -163,36 +260,114 @@ pub struct Straggler {
 
 impl Straggler {
     /// What `spawn` gave for it.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() {
+    /// use std::time::Duration;
+    ///
+    /// let group = desist_tokio::TaskGroup::new();
+    /// let id = group.spawn("deaf", |_stop| std::future::pending::<()>());
+    /// tokio::task::yield_now().await; // it begins
+    /// let report = group.stop(Duration::from_secs(5)).await;
+    /// assert_eq!(report.stragglers()[0].id(), id);
+    /// # }
+    /// ```
     #[must_use]
     pub fn id(&self) -> TaskId {
         self.id
     }
 
     /// The name it was spawned with.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() {
+    /// use std::time::Duration;
+    ///
+    /// let group = desist_tokio::TaskGroup::new();
+    /// group.spawn("deaf", |_stop| std::future::pending::<()>());
+    /// tokio::task::yield_now().await; // it begins
+    /// let report = group.stop(Duration::from_secs(5)).await;
+    /// assert_eq!(report.stragglers()[0].name(), "deaf");
+    /// # }
+    /// ```
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
     /// Where it was spawned.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() {
+    /// use std::time::Duration;
+    ///
+    /// let group = desist_tokio::TaskGroup::new();
+    /// group.spawn("deaf", |_stop| std::future::pending::<()>());
+    /// tokio::task::yield_now().await; // it begins
+    /// let report = group.stop(Duration::from_secs(5)).await;
+    /// assert!(report.stragglers()[0].place().file().ends_with(".rs"));
+    /// # }
+    /// ```
     #[must_use]
     pub fn place(&self) -> &'static Location<'static> {
         self.place
     }
 
     /// Whether it is of `spawn_blocking`, which nothing can abort.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() {
+    /// use std::time::Duration;
+    ///
+    /// let group = desist_tokio::TaskGroup::new();
+    /// group.spawn("deaf", |_stop| std::future::pending::<()>());
+    /// tokio::task::yield_now().await; // it begins
+    /// let report = group.stop(Duration::from_secs(5)).await;
+    /// assert!(!report.stragglers()[0].is_blocking());
+    /// # }
+    /// ```
     #[must_use]
     pub fn is_blocking(&self) -> bool {
         self.blocking
     }
 
     /// How long after the request it ended; `None`: it still runs.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() {
+    /// use std::time::Duration;
+    ///
+    /// let group = desist_tokio::TaskGroup::new();
+    /// group.spawn("deaf", |_stop| std::future::pending::<()>());
+    /// tokio::task::yield_now().await; // it begins
+    /// let report = group.stop(Duration::from_secs(5)).await;
+    /// assert!(report.stragglers()[0].ended_after().unwrap() >= Duration::from_secs(5));
+    /// # }
+    /// ```
     #[must_use]
     pub fn ended_after(&self) -> Option<Duration> {
         self.end.and_then(|(after, _)| after)
     }
 
     /// How long after the request this was written.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() {
+    /// use std::time::Duration;
+    ///
+    /// let group = desist_tokio::TaskGroup::new();
+    /// group.spawn("deaf", |_stop| std::future::pending::<()>());
+    /// tokio::task::yield_now().await; // it begins
+    /// let report = group.stop(Duration::from_secs(5)).await;
+    /// assert!(report.stragglers()[0].waited() >= Duration::from_secs(5));
+    /// # }
+    /// ```
     #[must_use]
     pub fn waited(&self) -> Duration {
         self.waited

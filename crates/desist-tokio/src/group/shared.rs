@@ -23,7 +23,8 @@ use std::time::{Duration, Instant};
 use desist::{Clock, Reason, Source, Token};
 use tokio::sync::{Notify, Semaphore};
 
-use super::outcome::{Ended, Outcome, Sibling, TaskId};
+use super::ended::{Ended, Sibling, TaskId};
+use super::outcome::Outcome;
 use super::report::Straggler;
 use super::task::caught;
 use super::{Keeper, OnFailure, Settings};

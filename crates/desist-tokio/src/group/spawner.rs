@@ -10,7 +10,8 @@ use tokio::runtime::Handle;
 
 use super::Settings;
 use super::blocking::Job;
-use super::outcome::{Outcome, TaskId, TaskOutput};
+use super::ended::TaskId;
+use super::outcome::{Outcome, TaskOutput};
 use super::shared::{Kind, Shared};
 use super::task::Task;
 use crate::stop::Stop;

@@ -6,7 +6,8 @@ use std::time::Duration;
 use desist::{Reason, Source};
 
 use super::TaskGroup;
-use super::outcome::{Ended, NEVER_BEGUN, Outcome, TaskFailed};
+use super::ended::{Ended, TaskFailed};
+use super::outcome::{NEVER_BEGUN, Outcome};
 use super::report::{Grace, Report, Straggler};
 use super::shared::{Kind, Shared, Task};
 use crate::trace;
