@@ -435,3 +435,13 @@ fn linked_takes_owned_and_borrowed_tokens() {
     sources[0].cancel();
     assert!(linked.iter().all(Source::is_cancelled));
 }
+
+#[test]
+fn a_token_may_be_given_in_whatever_has_one() {
+    fn reason(token: impl AsRef<Token>) -> Option<Reason> {
+        token.as_ref().reason()
+    }
+    let token = Token::cancelled_with(Reason::Overload);
+    assert_eq!(reason(&token), Some(Reason::Overload));
+    assert_eq!(reason(token), Some(Reason::Overload));
+}

@@ -7,7 +7,7 @@ mod common;
 use std::time::{Duration, Instant};
 
 use desist::testing::{HostileWaker, ManualClock};
-use desist::{Reason, Source};
+use desist::{Clock, Reason, Source, Token};
 
 use common::{Count, Gate, panic_of, panics, poll_once, poll_with};
 
@@ -187,4 +187,27 @@ fn a_hostile_waker_says_when_it_is_dropped_and_how_often_it_was_woken() {
     assert!(before.contains("HostileWaker"), "{before}");
     other.wake_by_ref();
     assert_ne!(format!("{hostile:?}"), before);
+}
+
+#[test]
+fn a_clock_that_is_held_weakly_is_there_while_somebody_uses_it() {
+    let clock = ManualClock::new();
+    clock.advance(SECOND);
+    let own = clock.clock();
+    let weak = own.downgrade();
+    let source = Source::with_clock(own);
+    let child = source.child();
+    drop(source);
+    let upgraded = weak.upgrade().expect("a child uses it");
+    assert_eq!((upgraded.now(), child.token().clock().now()), (clock.now(), clock.now()));
+    assert_eq!(format!("{upgraded:?} {weak:?}"), "Clock(own) WeakClock(own)");
+    drop((upgraded, child, clock));
+    assert!(weak.upgrade().is_none());
+
+    let system = Clock::system().downgrade();
+    assert_eq!(
+        format!("{:?} {system:?}", system.upgrade()),
+        "Some(Clock(system)) WeakClock(system)"
+    );
+    assert!(Token::never().clock().now() <= Instant::now());
 }
