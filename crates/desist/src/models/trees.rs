@@ -245,7 +245,7 @@ fn loom_linked_goes_while_a_parent_is_cancelled() {
 }
 
 /// `x` and `y` are below both roots, on a way of their own from each, and met in
-/// the opposite order by the two walks: each walk meets the other twice.
+/// the opposite order by the two walks: where it is shared, each waits for the other.
 #[test]
 fn loom_two_cancels_meet_twice_in_a_diamond() {
     let outcomes = &["all by one", "shared"];

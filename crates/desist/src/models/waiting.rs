@@ -177,6 +177,32 @@ fn loom_cancel_and_poll_with_a_new_waker() {
     });
 }
 
+/// The second poll compares its waker without the lock, while a walk may take it.
+#[test]
+fn loom_cancel_and_poll_again_with_the_same_waker() {
+    let outcomes = &["ready at the first poll", "ready at the second", "woken"];
+    Model::bounded("cancel and poll again with the same waker", 3, outcomes).check(|| {
+        let source = Source::new();
+        let token = source.token();
+        let canceller = thread::spawn(move || source.cancel());
+        let parker = Arc::new(Parker::new());
+        let (count, waker) = counted(Some(Arc::clone(&parker)));
+        let mut cx = Context::from_waker(&waker);
+        let mut waiting = pin!(token.cancelled());
+        if waiting.as_mut().poll(&mut cx).is_ready() {
+            saw("ready at the first poll");
+        } else if waiting.as_mut().poll(&mut cx).is_ready() {
+            saw("ready at the second");
+        } else {
+            parker.park();
+            assert!(waiting.as_mut().poll(&mut cx).is_ready());
+            assert_eq!(count.woken.get(), 1, "nothing is missed");
+            saw("woken");
+        }
+        canceller.join().unwrap();
+    });
+}
+
 #[test]
 fn loom_cancel_and_drop_of_a_future() {
     let outcomes = &["woken", "left in time", "was cancelled before"];
