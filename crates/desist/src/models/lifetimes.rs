@@ -221,8 +221,7 @@ fn loom_a_child_is_cancelled_while_its_live_parent_goes() {
     });
 }
 
-/// A cause whose detail is another cancellation, which another thread holds.
-/// Three that hold it: the signal, one that was told the cause, one that was told
+/// A cause whose detail is another cancellation. Three that hold it: the signal, one that was told the cause, one that was told
 /// the cause behind it.
 #[test]
 fn loom_a_cause_and_the_cause_behind_it_go() {
