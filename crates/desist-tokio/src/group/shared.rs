@@ -200,11 +200,7 @@ impl<T: Send + 'static> Shared<T> {
                 }));
             }
         }
-        let tell = state.live == 0 || state.curious > 0;
-        drop(state);
-        if tell {
-            self.changed.notify_waiters();
-        }
+        self.tell(state);
         if let (Some((name, place)), Some(asked)) = (name_for_trace, self.stop().cancellation()) {
             trace::stopped(&name, place, word, &asked, after.unwrap_or_default());
         }
@@ -228,9 +224,14 @@ impl<T: Send + 'static> Shared<T> {
     fn leave(&self, slot: usize, id: TaskId) {
         let mut state = self.state();
         let left = state.give_back(slot, id);
+        self.tell(state);
+        drop(left);
+    }
+
+    /// A task has ended: whoever waits for that looks again.
+    fn tell(&self, state: MutexGuard<'_, State<T>>) {
         let tell = state.live == 0 || state.curious > 0;
         drop(state);
-        drop(left);
         if tell {
             self.changed.notify_waiters();
         }
@@ -298,8 +299,8 @@ impl<T: Send + 'static> Shared<T> {
         let Some(cancelled) = self.stop().cancellation() else { return };
         let after = self.since_asked();
         let mut state = self.state();
-        let queued: Vec<_> = state.tasks().filter(|(_, task)| task.kind == Kind::Queued).collect();
-        let queued: Vec<_> = queued.into_iter().map(|(slot, task)| (slot, task.id)).collect();
+        let queued = state.tasks().filter(|(_, task)| task.kind == Kind::Queued);
+        let queued: Vec<_> = queued.map(|(slot, task)| (slot, task.id)).collect();
         for (slot, id) in queued {
             let Some(Task { name, place, .. }) = state.give_back(slot, id) else { continue };
             let outcome = Outcome::CancelledBeforeStart(cancelled.clone());
@@ -315,41 +316,32 @@ impl<T: Send + 'static> Shared<T> {
     /// Waits until at most those are there that `spared` lets stay.
     pub(super) async fn until_only(&self, spared: impl Fn(&Task) -> bool) {
         let _curious = Curious::of(&self.state);
-        loop {
-            let mut changed = pin!(self.changed.notified());
-            changed.as_mut().enable();
-            if self.state().tasks().all(|(_, task)| spared(task)) {
-                return;
-            }
-            changed.await;
-        }
+        self.until(|state| state.tasks().all(|(_, task)| spared(task)).then_some(())).await;
     }
 
     pub(super) async fn until_empty(&self) {
-        loop {
-            let mut changed = pin!(self.changed.notified());
-            changed.as_mut().enable();
-            if self.live() == 0 {
-                return;
-            }
-            changed.await;
-        }
+        self.until(|state| (state.live == 0).then_some(())).await;
     }
 
     /// The next that ends; `None` when there is none left.
     pub(super) async fn next(&self) -> Option<Ended<T>> {
         let _curious = Curious::of(&self.state);
+        self.until(|state| match state.ended.pop_front() {
+            None if state.live > 0 => None,
+            ended => Some(ended),
+        })
+        .await
+    }
+
+    /// Looks again whenever it is told, until there is an answer. It listens before
+    /// it looks, so nothing is missed in between.
+    async fn until<R>(&self, mut answer: impl FnMut(&mut State<T>) -> Option<R>) -> R {
         loop {
             let mut changed = pin!(self.changed.notified());
             changed.as_mut().enable();
-            {
-                let mut state = self.state();
-                if let Some(ended) = state.ended.pop_front() {
-                    return Some(ended);
-                }
-                if state.live == 0 {
-                    return None;
-                }
+            let answered = answer(&mut self.state());
+            if let Some(answered) = answered {
+                return answered;
             }
             changed.await;
         }

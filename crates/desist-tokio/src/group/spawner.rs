@@ -12,7 +12,7 @@ use super::Settings;
 use super::blocking::Job;
 use super::ended::TaskId;
 use super::outcome::{Outcome, TaskOutput};
-use super::shared::{Kind, Shared};
+use super::shared::{Kind, Shared, Ticket};
 use super::task::Task;
 use crate::stop::Stop;
 
@@ -77,11 +77,7 @@ impl<T: Send + 'static> Spawner<T> {
         let runtime = self.runtime();
         let ticket = self.shared.enter(name.into(), Location::caller(), Kind::Async);
         let id = ticket.id;
-        if let Some(cancelled) = self.signal().cancellation() {
-            drop(begin);
-            ticket.end(Outcome::CancelledBeforeStart(cancelled));
-            return id;
-        }
+        let Some((ticket, begin)) = self.admit(ticket, begin) else { return id };
         let task = Task::new(ticket, self.shared.ambient_here(), begin);
         match &self.shared.permits {
             None => drop(runtime.spawn(task)),
@@ -123,11 +119,7 @@ impl<T: Send + 'static> Spawner<T> {
         let runtime = self.runtime();
         let ticket = self.shared.enter(name.into(), Location::caller(), Kind::Queued);
         let id = ticket.id;
-        if let Some(cancelled) = self.signal().cancellation() {
-            drop(work);
-            ticket.end(Outcome::CancelledBeforeStart(cancelled));
-            return id;
-        }
+        let Some((ticket, work)) = self.admit(ticket, work) else { return id };
         let job = Job { work, ambient: self.shared.ambient_here(), ticket };
         match &self.shared.permits {
             None => drop(runtime.spawn_blocking(move || job.run())),
@@ -148,6 +140,14 @@ impl<T: Send + 'static> Spawner<T> {
             }
         }
         id
+    }
+
+    /// In a group that is cancelled the task is over, and what it captured goes first.
+    fn admit<W>(&self, ticket: Ticket<T>, work: W) -> Option<(Ticket<T>, W)> {
+        let Some(cancelled) = self.signal().cancellation() else { return Some((ticket, work)) };
+        drop(work);
+        ticket.end(Outcome::CancelledBeforeStart(cancelled));
+        None
     }
 
     #[track_caller]
