@@ -1,14 +1,15 @@
 //! Helpers that the test binaries share. Not every binary uses all of them.
 #![allow(dead_code, unused_macros, unused_imports)]
 
+#[path = "../../../desist/tests/common/watching.rs"]
+mod watching;
+
 use std::future::Future;
-use std::pin::{Pin, pin};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
+
+pub(crate) use watching::{Count, poll_once};
 
 /// How long a test waits for what must happen before it calls it a hang.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -69,24 +70,6 @@ macro_rules! on_both {
 }
 pub(crate) use on_both;
 
-/// Counts what happens.
-#[derive(Clone, Default)]
-pub(crate) struct Count(Arc<AtomicUsize>);
-
-impl Count {
-    pub(crate) fn new() -> Self {
-        Self::default()
-    }
-
-    pub(crate) fn add(&self) {
-        self.0.fetch_add(1, Ordering::SeqCst);
-    }
-
-    pub(crate) fn get(&self) -> usize {
-        self.0.load(Ordering::SeqCst)
-    }
-}
-
 /// Counts when it is dropped.
 pub(crate) struct Dropped(pub(crate) Count);
 
@@ -94,11 +77,6 @@ impl Drop for Dropped {
     fn drop(&mut self) {
         self.0.add();
     }
-}
-
-/// Polls once, with a waker that does nothing.
-pub(crate) fn poll_once<F: Future + ?Sized>(future: Pin<&mut F>) -> Poll<F::Output> {
-    future.poll(&mut Context::from_waker(Waker::noop()))
 }
 
 /// Waits until `what` holds, and fails where it never does: for what is no event.

@@ -1,9 +1,8 @@
 //! Drain, ask, wait, abort, report: and it ends, whatever the tasks do.
 
 use std::future::pending;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
 
 use desist::Reason;
 use desist_tokio::{Grace, Outcome, TaskGroup, shield_for, sleep};
@@ -16,19 +15,18 @@ const SOON: Duration = Duration::from_millis(20);
 
 /// What a blocking task of a test waits for.
 #[derive(Clone, Default)]
-struct Gate(Arc<AtomicBool>);
+struct Gate(Arc<(Mutex<bool>, Condvar)>);
 
 impl Gate {
     fn open(&self) {
-        self.0.store(true, Ordering::SeqCst);
+        *self.0.0.lock().unwrap() = true;
+        self.0.1.notify_all();
     }
 
     fn block(&self) {
-        let begin = Instant::now();
-        while !self.0.load(Ordering::SeqCst) {
-            assert!(begin.elapsed() < PATIENCE);
-            std::thread::sleep(Duration::from_millis(1));
-        }
+        let open = self.0.0.lock().unwrap();
+        let (open, _) = self.0.1.wait_timeout_while(open, PATIENCE, |open| !*open).unwrap();
+        assert!(*open, "it is never opened");
     }
 }
 
