@@ -7,8 +7,9 @@
 
 use std::fmt;
 use std::io::{self, Write};
+use std::mem;
 use std::process;
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -157,8 +158,9 @@ impl Signals {
         Self { second: Some(Box::new(second)), ..self }
     }
 
-    /// Listens from now on. Every call makes another stop; each is asked by the
-    /// first signal after it.
+    /// Listens from now on: the stop is asked by the first signal after this call,
+    /// and the end that was set comes with the one after that, whether or not the
+    /// stop is still held.
     ///
     /// # Errors
     ///
@@ -167,14 +169,12 @@ impl Signals {
     /// ```
     /// assert!(desist_tokio::Signals::new().listen().is_ok());
     /// ```
-    #[track_caller]
     pub fn listen(self) -> io::Result<Stop> {
-        let source = StopSource::new();
-        let stop = source.stop();
-        trace::requested("signals", stop.draining());
-        let second = self.second.unwrap_or_else(|| Box::new(exit));
-        let listener = Listener { source, drain: self.drain, second: Some(second), heard: false };
-        LISTENERS.add(listener)?;
+        let end = self.second.map_or(End::Exit, End::Own);
+        let (stop, is_first) = listeners().add(self.drain, end)?;
+        if is_first {
+            trace::requested("signals", stop.draining());
+        }
         Ok(stop)
     }
 }
@@ -206,27 +206,22 @@ fn exit(signal: Signal) {
     process::exit(signal.exit_code().into());
 }
 
-struct Listener {
-    source: StopSource,
-    drain: Duration,
-    second: Option<Box<dyn FnOnce(Signal) + Send>>,
-    heard: bool,
+/// What the second signal does.
+enum End {
+    Exit,
+    Own(Box<dyn FnOnce(Signal) + Send>),
 }
 
-impl Listener {
-    /// What it does with this signal. Foreign code runs in it.
-    fn hear(&mut self, signal: Signal) -> Option<Box<dyn FnOnce() + Send>> {
-        if self.heard {
-            let second = self.second.take()?;
-            return Some(Box::new(move || {
-                if caught(|| second(signal)).is_err() {
+impl End {
+    fn come(self, signal: Signal) {
+        match self {
+            Self::Exit => exit(signal),
+            Self::Own(end) => {
+                if caught(|| end(signal)).is_err() {
                     exit(signal);
                 }
-            }));
+            }
         }
-        self.heard = true;
-        let (source, drain) = (self.source.clone(), self.drain);
-        Some(Box::new(move || ask(source, drain, signal)))
     }
 }
 
@@ -237,8 +232,9 @@ fn ask(source: StopSource, drain: Duration, signal: Signal) {
     let alone = asking.clone();
     let thread = thread::Builder::new().name("desist-stop".into());
     if thread.spawn(move || asking.ask()).is_err() {
-        // Nobody can keep the time between the two.
-        alone.source.cancel_with(alone.cause());
+        // Nobody can keep the time between the two. A panic of a callback, which
+        // the hook has heard, must not make the process deaf.
+        let _heard = caught(|| alone.source.cancel_with(alone.cause()));
     }
 }
 
@@ -277,29 +273,58 @@ impl Asking {
     }
 }
 
-static LISTENERS: Listeners = Listeners { all: Mutex::new(None) };
+static LISTENERS: Mutex<Listeners> = Mutex::new(Listeners::NEW);
 
+/// Who listens. Of a [`Stop`] that is gone nothing is kept but the end that was
+/// set: the signal's default action does not come back, so somebody who sends a
+/// second one must be heard all the same.
 struct Listeners {
-    /// `None`: no thread listens yet.
-    all: Mutex<Option<Arc<Mutex<Vec<Listener>>>>>,
+    /// The thread is there.
+    heard: bool,
+    /// Whom the next signal asks: one source for each time to drain.
+    waiting: Vec<(Duration, StopSource)>,
+    /// The ends of those, as they came.
+    later: Vec<End>,
+    /// The ends of those that were asked: the next signal brings them.
+    next: Vec<End>,
 }
 
 impl Listeners {
-    fn add(&self, listener: Listener) -> io::Result<()> {
-        let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(all) = &*all {
-            all.lock().unwrap_or_else(PoisonError::into_inner).push(listener);
-            return Ok(());
+    const NEW: Self =
+        Self { heard: false, waiting: Vec::new(), later: Vec::new(), next: Vec::new() };
+
+    /// The stop, and whether it is the first with this time to drain.
+    fn add(&mut self, drain: Duration, end: End) -> io::Result<(Stop, bool)> {
+        if !self.heard {
+            start()?;
+            self.heard = true;
         }
-        let listeners = Arc::new(Mutex::new(vec![listener]));
-        start(Arc::clone(&listeners))?;
-        *all = Some(listeners);
-        Ok(())
+        let has_exit = self.later.iter().any(|end| matches!(end, End::Exit));
+        if !(has_exit && matches!(end, End::Exit)) {
+            self.later.push(end);
+        }
+        if let Some((_, source)) = self.waiting.iter().find(|(time, _)| *time == drain) {
+            return Ok((source.stop(), false));
+        }
+        let source = StopSource::new();
+        let stop = source.stop();
+        self.waiting.push((drain, source));
+        Ok((stop, true))
+    }
+
+    /// Whom this signal asks, and what it ends.
+    fn hear(&mut self) -> (Vec<(Duration, StopSource)>, Vec<End>) {
+        let ends = mem::replace(&mut self.next, mem::take(&mut self.later));
+        (mem::take(&mut self.waiting), ends)
     }
 }
 
+fn listeners() -> MutexGuard<'static, Listeners> {
+    LISTENERS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// When it returns, the signals are listened to.
-fn start(listeners: Arc<Mutex<Vec<Listener>>>) -> io::Result<()> {
+fn start() -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut received = {
         let _inside = runtime.enter();
@@ -309,13 +334,12 @@ fn start(listeners: Arc<Mutex<Vec<Listener>>>) -> io::Result<()> {
         runtime.block_on(async move {
             loop {
                 let signal = received.next().await;
-                let heard: Vec<_> = {
-                    let mut all = listeners.lock().unwrap_or_else(PoisonError::into_inner);
-                    all.iter_mut().filter_map(|listener| listener.hear(signal)).collect()
-                };
-                for act in heard {
-                    // A panic of one callback must not make the process deaf.
-                    let _ = caught(act);
+                let (asked, ends) = listeners().hear();
+                for (drain, source) in asked {
+                    ask(source, drain, signal);
+                }
+                for end in ends {
+                    end.come(signal);
                 }
             }
         })

@@ -103,6 +103,8 @@ fn the_child() {
                 std::process::exit(7);
             })))
         }
+        Ok("gone") => gone(),
+        Ok("again") => again(),
         Ok("blocked") => blocked(),
         Ok("drains") => drains(),
         Ok(other) => panic!("no such role: {other}"),
@@ -125,14 +127,47 @@ fn watch(stop: desist_tokio::Stop) {
 
 /// The time to drain is over at once, again and again: every stop must come.
 fn many() {
-    let stops: Vec<_> =
-        (0..500).map(|_| listening(Signals::new().drain_for(Duration::from_millis(1)))).collect();
+    // Each has a time of its own, for those with the same one share a source.
+    let times = (1..=500).map(|micros| Duration::from_micros(500 + micros));
+    let stops: Vec<_> = times.map(|time| listening(Signals::new().drain_for(time))).collect();
     println!("\nready");
     for stop in &stops {
         stop.token().blocking_wait();
     }
     println!("all have stopped");
     std::process::exit(0);
+}
+
+/// Nobody holds a stop: the ends that were set come all the same, as they were set.
+fn gone() {
+    for name in ["one", "two"] {
+        drop(listening(Signals::new().on_second(move |_| println!("{name} is told"))));
+    }
+    drop(signals());
+    let stop = signals();
+    println!("\nready");
+    stop.draining().blocking_wait();
+    println!("draining");
+    loop {
+        std::thread::park();
+    }
+}
+
+/// Who listens after the first signal is asked by the second.
+fn again() {
+    let first = listening(
+        Signals::new().drain_for(Duration::MAX).on_second(|_| println!("the first has its end")),
+    );
+    println!("\nready");
+    first.draining().blocking_wait();
+    let second = listening(Signals::new().drain_for(Duration::ZERO));
+    println!("listens again: {}", second.is_cancelled());
+    let cancelled = second.blocking_wait();
+    println!("the second is asked: {}", cancelled.detail().expect("the signal"));
+    println!("the first is asked to stop: {}", first.is_cancelled());
+    loop {
+        std::thread::park();
+    }
 }
 
 /// Its only worker is blocked for ever, and so is a callback.
@@ -215,6 +250,40 @@ fn a_second_signal_does_what_was_set() {
     program.signal("TERM");
     program.expect("second: SIGTERM");
     program.ends_with(7);
+}
+
+#[test]
+fn a_second_signal_ends_the_process_though_nobody_holds_a_stop() {
+    let mut program = Program::start("gone");
+    program.expect("ready");
+    program.signal("INT");
+    program.expect("draining");
+    program.signal("TERM");
+    program.expect("one is told");
+    program.expect("two is told");
+    program.ends_with(143);
+}
+
+#[test]
+fn who_listens_after_the_first_signal_is_asked_by_the_second() {
+    let mut program = Program::start("again");
+    program.expect("ready");
+    program.signal("INT");
+    program.expect("listens again: false");
+    program.signal("TERM");
+    program.expect("the second is asked: SIGTERM");
+    program.expect("the first is asked to stop: false");
+    program.signal("TERM");
+    program.ends_with(143);
+}
+
+/// What is listened for again and again is kept once.
+#[test]
+fn a_stop_for_the_signals_that_is_dropped_leaves_nothing() {
+    let first = signals();
+    for _ in 0..100_000 {
+        assert_eq!(signals(), first, "one source serves all with the same time to drain");
+    }
 }
 
 #[test]
