@@ -3,10 +3,12 @@
 use std::borrow::Cow;
 use std::error::Error;
 use std::fmt;
+use std::iter;
 use std::panic::Location;
 use std::time::Duration;
 
 use super::outcome::{BoxError, Outcome};
+use super::task::caught;
 
 /// Which task of its group.
 ///
@@ -231,16 +233,27 @@ impl Error for TaskFailed {
     }
 }
 
-/// The detail of a [`SiblingFailed`](desist::Reason::SiblingFailed).
+/// The detail of a [`SiblingFailed`](desist::Reason::SiblingFailed). The error
+/// itself is its task's outcome, so this has what it said, level by level.
 #[derive(Debug)]
 pub(super) struct Sibling {
     name: Cow<'static, str>,
-    how: String,
+    how: &'static str,
+    why: Option<Retold>,
 }
 
 impl Sibling {
     pub(super) fn new<T>(name: Cow<'static, str>, outcome: &Outcome<T>) -> Self {
-        Self { name, how: outcome.to_string() }
+        let why = match outcome {
+            // Foreign code runs in here; what panics there is not told, but is
+            // a failure all the same.
+            Outcome::Failed(error) => caught(|| Retold::of(&**error)).ok(),
+            Outcome::Panicked(panic) => {
+                Some(Retold { said: panic.message().to_owned(), source: None })
+            }
+            _ => None,
+        };
+        Self { name, how: outcome.word(), why }
     }
 }
 
@@ -250,4 +263,44 @@ impl fmt::Display for Sibling {
     }
 }
 
-impl Error for Sibling {}
+impl Error for Sibling {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.why.as_ref().map(|why| why as _)
+    }
+}
+
+/// What an error said, and its sources.
+#[derive(Debug)]
+struct Retold {
+    said: String,
+    source: Option<Box<Self>>,
+}
+
+impl Retold {
+    /// A chain may be long, or be without an end by mistake.
+    const MOST: usize = 32;
+
+    fn of(error: &(dyn Error + 'static)) -> Self {
+        let mut levels: Vec<_> = iter::successors(error.source(), |&error| error.source())
+            .take(Self::MOST)
+            .map(ToString::to_string)
+            .collect();
+        let mut source = None;
+        while let Some(said) = levels.pop() {
+            source = Some(Box::new(Self { said, source }));
+        }
+        Self { said: error.to_string(), source }
+    }
+}
+
+impl fmt::Display for Retold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.said)
+    }
+}
+
+impl Error for Retold {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.source.as_deref().map(|source| source as _)
+    }
+}

@@ -88,7 +88,45 @@ on_both! {
         let (Outcome::Cancelled(cancelled) | Outcome::CancelledBeforeStart(cancelled)) =
             named(&ended, "waits") else { panic!("{ended:?}") };
         assert_eq!(cancelled.reason(), Reason::SiblingFailed);
-        assert_eq!(cancelled.detail().unwrap().to_string(), "task `fails` failed: no ink");
+        let detail = cancelled.detail().unwrap();
+        assert_eq!(detail.to_string(), "task `fails` failed");
+        assert_eq!(detail.source().unwrap().to_string(), "no ink");
+    }
+
+    async fn the_siblings_are_told_every_level_of_what_failed() {
+        #[derive(Debug)]
+        struct Level(u32);
+        impl std::fmt::Display for Level {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                write!(f, "level {}", self.0)
+            }
+        }
+        impl std::error::Error for Level {
+            fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+                match self.0 {
+                    0 => Some(&Level(1)),
+                    1 => Some(&Level(2)),
+                    // Without an end.
+                    9 => Some(&Level(9)),
+                    _ => None,
+                }
+            }
+        }
+        for (first, levels) in [(0, 3), (2, 1), (9, 33)] {
+            let group = TaskGroup::new();
+            group.spawn("fails", move |_| async move { Err(Level(first)) });
+            group.join().await;
+            let cause = group.signal().cancellation().unwrap();
+            let mut told = cause.detail().unwrap().source();
+            let mut said = 0;
+            while let Some(level) = told {
+                let number = if first == 0 { said } else { first };
+                assert_eq!(level.to_string(), format!("level {number}"));
+                said += 1;
+                told = level.source();
+            }
+            assert_eq!(said, levels);
+        }
     }
 
     async fn a_panic_cancels_the_siblings_too() {
@@ -153,6 +191,8 @@ on_both! {
         group.spawn("unspeakable", |_| async { Err(Unspeakable) });
         let ended = group.join().await;
         assert!(matches!(named(&ended, "unspeakable"), Outcome::Failed(error) if error.is::<Unspeakable>()));
+        let cause = group.signal().cancellation().expect("it is a failure, whatever it says");
+        assert_eq!(cause.detail().unwrap().to_string(), "task `unspeakable` failed");
     }
 
     async fn a_callback_that_panics_at_a_failure_keeps_nobody() {
