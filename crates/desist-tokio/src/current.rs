@@ -105,7 +105,9 @@ pub fn current() -> Token {
 /// already: whichever is cancelled first counts.
 ///
 /// What is around is taken at the first poll. It is not inherited by
-/// `tokio::spawn`; a [`TaskGroup`](crate::TaskGroup) hands it on.
+/// `tokio::spawn`; a [`TaskGroup`](crate::TaskGroup) hands it on. What `future`
+/// drives itself, a `LocalSet`, a `block_on` or a runtime of its own, is a part of
+/// it and has the same token around it, as with tokio's task-locals.
 ///
 /// ```
 /// use desist::Source;

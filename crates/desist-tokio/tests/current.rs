@@ -128,3 +128,68 @@ on_both! {
         assert_eq!(seen, token);
     }
 }
+
+/// A `LocalSet` that is driven inside is a part of what drives it, as it is for
+/// tokio's own task-locals; and a group made inside one has its tasks outside.
+#[test]
+fn a_local_set_has_what_is_around_whoever_drives_it() {
+    let runtime = common::current_thread();
+    let (around, seen) = (Source::new(), std::rc::Rc::new(std::cell::RefCell::new(Vec::new())));
+    let local = tokio::task::LocalSet::new();
+    let inside = {
+        let seen = std::rc::Rc::clone(&seen);
+        local.run_until(async move {
+            let local_task = tokio::task::spawn_local(async move {
+                seen.borrow_mut().push(current());
+                let group = TaskGroup::new();
+                group.spawn("one", |stop| async move {
+                    stop.token().await;
+                });
+                // The group of a task of the set is below what is around it.
+                group.join().await.pop().map(|ended| ended.outcome().is_failure())
+            });
+            tokio::task::yield_now().await;
+            local_task.await.unwrap()
+        })
+    };
+    runtime.block_on(async {
+        let mut work = pin!(with_current(around.token(), inside));
+        assert!(poll_once(work.as_mut()).is_pending());
+        around.cancel();
+        assert_eq!(work.await, Some(false));
+        assert_eq!(current(), Token::never());
+    });
+    assert_eq!(*seen.borrow(), [around.token()]);
+}
+
+/// The worker goes on with other tasks elsewhere, and they have their own.
+#[test]
+fn a_task_that_blocks_in_place_keeps_its_own_and_gives_it_to_nobody() {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    common::on(runtime, async {
+        let (mine, other) = (Source::new(), Source::new());
+        let (ask, asked) = oneshot::channel();
+        let (answer, answered) = std::sync::mpsc::channel();
+        let theirs = tokio::spawn(with_current(other.token(), async move {
+            asked.await.unwrap();
+            answer.send(current()).unwrap();
+        }));
+        let token = mine.token();
+        let group = TaskGroup::under(&token);
+        group.spawn("blocks", move |stop| async move {
+            tokio::task::block_in_place(|| {
+                assert_eq!(current(), *stop.token());
+                ask.send(()).unwrap();
+                assert_eq!(answered.recv_timeout(common::PATIENCE), Ok(other.token()));
+                assert_eq!(current(), *stop.token());
+                // What is driven in here is within the task.
+                let driven = tokio::runtime::Handle::current().block_on(async { current() });
+                assert_eq!(driven, *stop.token());
+            });
+            assert_eq!(current(), *stop.token());
+        });
+        group.wait().await.unwrap();
+        theirs.await.unwrap();
+    });
+}

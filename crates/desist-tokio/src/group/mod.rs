@@ -64,8 +64,9 @@ struct Settings {
 /// [`stop`](Self::stop) ends them within a grace and reports who did not, and
 /// [`wait`](Self::wait) is for whoever wants nothing but that all went well.
 ///
-/// Made inside a task that has a [`current`] token, the group is a child of it;
-/// see [`under`](Self::under) for an explicit one.
+/// Made inside a task that has a [`current`] token, the group is a child of it.
+/// That is a token, and says nothing of draining: a group that shall drain with
+/// another is made [`under`](Self::under) the [`Stop`] of that.
 ///
 /// Dropping the group asks its tasks to stop, with [`Reason::Dropped`], and
 /// aborts them: each is dropped when its runtime comes to it. Only a future can

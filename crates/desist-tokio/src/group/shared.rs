@@ -17,10 +17,10 @@ use std::collections::{HashMap, VecDeque};
 use std::mem;
 use std::panic::Location;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use desist::{Clock, Reason, Source, Token};
+use desist::{Clock, Reason, Registration, Source, Token};
 use tokio::sync::{Notify, Semaphore};
 
 use super::ended::{Ended, Sibling, TaskId};
@@ -37,6 +37,8 @@ pub(super) struct Shared<T> {
     /// Whoever is still there is dropped.
     pub(super) abort: Source,
     pub(super) clock: Clock,
+    /// Strikes off what still waits for a thread, from the first such work on.
+    striking: OnceLock<Registration>,
     /// What is around each task.
     pub(super) ambient: Arc<Ambient>,
     /// The token that was around the group when it was made.
@@ -106,6 +108,7 @@ impl<T: Send + 'static> Shared<T> {
             Self {
                 ambient: Arc::new(Ambient { token, keeper: Some(keeper), of_group: true }),
                 abort: Source::new(),
+                striking: OnceLock::new(),
                 source,
                 clock,
                 base,
@@ -208,8 +211,8 @@ impl<T: Send + 'static> Shared<T> {
         drop(outcome);
     }
 
-    /// Foreign code runs in here, the words of an error and whoever hears of the
-    /// cancel; its panics, which the hook has heard, must not keep the slot.
+    /// Foreign code runs in here, of whoever hears of the cancel; its panics, which
+    /// the hook has heard, must not keep the slot.
     fn on_failure(&self, slot: usize, id: TaskId, outcome: &Outcome<T>) {
         if self.on_failure == OnFailure::CancelSiblings && !self.stop().is_cancelled() {
             let name = self.state().name(slot, id);
@@ -294,6 +297,19 @@ impl<T: Send + 'static> Shared<T> {
         state.tasks().map(|(_, task)| task).map(f).collect()
     }
 
+    /// From now on blocking work that waits for a thread is over as soon as the
+    /// group is cancelled, not when its pool comes to it.
+    pub(super) fn strikes_queued(self: &Arc<Self>) {
+        self.striking.get_or_init(|| {
+            let this = Arc::downgrade(self);
+            self.stop().on_cancel(move |_| {
+                if let Some(this) = this.upgrade() {
+                    this.strike_queued();
+                }
+            })
+        });
+    }
+
     /// Blocking work that still waits for a thread shall not begin.
     pub(super) fn strike_queued(&self) {
         let Some(cancelled) = self.stop().cancellation() else { return };
@@ -357,7 +373,6 @@ impl<T: Send + 'static> Shared<T> {
         // Whatever a callback does in here, they are aborted.
         let abort = self.abort.guard();
         self.source.cancel_with(Reason::Dropped);
-        self.strike_queued();
         drop(abort);
         drop(unasked);
     }

@@ -117,6 +117,7 @@ impl<T: Send + 'static> Spawner<T> {
         M: 'static,
     {
         let runtime = self.runtime();
+        self.shared.strikes_queued();
         let ticket = self.shared.enter(name.into(), Location::caller(), Kind::Queued);
         let id = ticket.id;
         let Some((ticket, work)) = self.admit(ticket, work) else { return id };

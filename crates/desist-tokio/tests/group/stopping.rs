@@ -4,7 +4,7 @@ use std::future::pending;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
-use desist::Reason;
+use desist::{Reason, Source};
 use desist_tokio::{Grace, Outcome, TaskGroup, shield_for, sleep};
 use tokio::sync::oneshot;
 
@@ -235,7 +235,7 @@ on_both! {
     async fn the_time_since_the_request_is_by_the_clock_of_the_request() {
         let clock = desist::testing::ManualClock::new();
         clock.advance(PATIENCE * 100);
-        let request = desist::Source::with_clock(clock.clock());
+        let request = Source::with_clock(clock.clock());
         let group = TaskGroup::under(request.token());
         group.spawn("waits", |stop| async move {
             stop.token().await;
@@ -336,6 +336,45 @@ fn blocking_work_that_waits_for_a_thread_is_never_begun_in_a_cancelled_group() {
         // The thread comes to it now, and finds that it must not.
         tokio::task::spawn_blocking(|| {}).await.unwrap();
         assert!(group.next().await.is_none());
+    });
+}
+
+/// However the group is cancelled, and without a `stop`.
+#[test]
+fn a_join_does_not_wait_for_blocking_work_that_has_no_thread_in_a_cancelled_group() {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .max_blocking_threads(1)
+        .enable_all()
+        .build()
+        .unwrap();
+    common::on(runtime, async {
+        let gate = Gate::default();
+        let closed = gate.clone();
+        let taken = tokio::task::spawn_blocking(move || closed.block());
+        let request = Source::new();
+        let (plain, limited) = (
+            TaskGroup::under(request.token()),
+            TaskGroup::under(request.token()).max_concurrent(1),
+        );
+        for group in [&plain, &limited] {
+            for _ in 0..3 {
+                group.spawn_blocking("queued", |_stop| unreachable!("it is never begun"));
+            }
+        }
+        request.cancel_with(Reason::Disconnected);
+        for group in [&plain, &limited] {
+            let ended = group.join().await;
+            assert_eq!(ended.len(), 3);
+            for ended in ended {
+                let Outcome::CancelledBeforeStart(cancelled) = ended.outcome() else {
+                    panic!("{ended}")
+                };
+                assert_eq!(cancelled.reason(), Reason::Disconnected);
+            }
+        }
+        gate.open();
+        taken.await.unwrap();
     });
 }
 
