@@ -2,8 +2,9 @@
 //!
 //! One thread of the process hears them, with a small runtime of its own, so
 //! that a second signal is heard however busy, or blocked, the program's own
-//! runtime is. It is started by the first `listen` and stays: once a program
-//! has asked for a signal, its default action is gone for good.
+//! runtime is. It is started by the first `listen` and stays. No foreign code runs
+//! on it: who is asked is asked on a thread of its own, and so is an end that was
+//! set.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -14,6 +15,7 @@ use std::thread;
 use std::time::Duration;
 
 use desist::{Cause, Reason, Source};
+use tokio::runtime::Runtime;
 
 use crate::group::caught;
 use crate::stop::{Stop, StopSource};
@@ -41,7 +43,22 @@ pub fn signals() -> Stop {
     }
 }
 
-/// How a program takes SIGINT and SIGTERM (elsewhere than on Unix: Ctrl-C).
+/// How a program takes SIGINT and SIGTERM (on Windows: Ctrl-C).
+///
+/// From the first [`listen`](Self::listen) on, neither signal ends the process by
+/// itself any more, whatever becomes of the [`Stop`]s, and also where it was
+/// ignored before, as by `nohup`; a thread that hears them is there until the
+/// process ends. A child that is forked without an `exec` hears nothing.
+///
+/// The second signal is the next one that is heard, whoever sent it: a terminal
+/// sends Ctrl-C to every process in the foreground, and a parent that passes it on
+/// as well is heard twice, if the two do not come at once. A program that goes on
+/// after a signal, as a shell does, takes [`on_second`](Self::on_second), for the
+/// next signal is the second to the stop before.
+///
+/// The times are the system's, also where a runtime's time is paused. The
+/// [`origin`](desist::Cancelled::origin) of the stop is in this crate; who asked is
+/// in its detail.
 ///
 /// ```
 /// use desist_tokio::Signals;
@@ -143,12 +160,15 @@ impl Signals {
         Self { drain, ..self }
     }
 
-    /// What the second signal does, whichever of the two it is. It is called on
-    /// the thread that listens; if it returns, further signals do nothing, and if
-    /// it panics the process exits.
+    /// What the second signal does, whichever of the two it is. It is called on a
+    /// thread of its own; if it returns, further signals do nothing, and if it
+    /// panics, or there is no thread for it, the process exits as if nothing had
+    /// been set.
     ///
     /// As it is made: it says so on standard error, and exits the process with
-    /// [`Signal::exit_code`].
+    /// [`Signal::exit_code`]. What runs at an exit has a second for it, and then the
+    /// process is killed. Where others have set an end of their own, theirs comes
+    /// first, and has a second.
     ///
     /// ```
     /// let stop = desist_tokio::Signals::new().on_second(|_| std::process::abort()).listen();
@@ -191,9 +211,17 @@ impl fmt::Debug for Signals {
     }
 }
 
+/// How long the end of the process waits for what others do in it.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// Says why, if that can be done at once, and exits in any case: standard error
-/// may be closed, or held by whoever is stuck.
-fn exit(signal: Signal) {
+/// may be closed, or held by whoever is stuck, and so may an exit be that is under
+/// way already.
+fn exit(signal: Signal) -> ! {
+    let _watched = thread::Builder::new().spawn(|| {
+        thread::sleep(PATIENCE);
+        kill();
+    });
     let (tell, told) = mpsc::channel();
     let saying = thread::Builder::new().spawn(move || {
         let said =
@@ -201,9 +229,18 @@ fn exit(signal: Signal) {
         let _ = tell.send(said);
     });
     if saying.is_ok() {
-        let _ = told.recv_timeout(Duration::from_millis(200));
+        let _ = told.recv_timeout(PATIENCE / 4);
     }
     process::exit(signal.exit_code().into());
+}
+
+/// What nothing in the process can hold up.
+fn kill() {
+    #[cfg(unix)]
+    let _killed =
+        rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+    #[cfg(not(unix))]
+    process::abort();
 }
 
 /// What the second signal does.
@@ -212,16 +249,28 @@ enum End {
     Own(Box<dyn FnOnce(Signal) + Send>),
 }
 
-impl End {
-    fn come(self, signal: Signal) {
-        match self {
-            Self::Exit => exit(signal),
-            Self::Own(end) => {
-                if caught(|| end(signal)).is_err() {
-                    exit(signal);
-                }
+fn bring(ends: Vec<End>, signal: Signal) {
+    let mut exits = false;
+    let (ended, all_ended) = mpsc::channel::<()>();
+    for end in ends {
+        let End::Own(end) = end else {
+            exits = true;
+            continue;
+        };
+        let ended = ended.clone();
+        let begun = thread::Builder::new().name("desist-second".into()).spawn(move || {
+            if caught(|| end(signal)).is_err() {
+                exit(signal);
             }
-        }
+            drop(ended);
+        });
+        exits |= begun.is_err();
+    }
+    drop(ended);
+    if exits {
+        // Nothing is ever sent: it ends when the last of them has.
+        let _ = all_ended.recv_timeout(PATIENCE);
+        exit(signal);
     }
 }
 
@@ -258,9 +307,8 @@ impl Asking {
         let registration = over.token().on_cancel(move |_| {
             later.source.cancel_with(later.cause());
         });
-        let drained = caught(|| self.source.drain_with(self.cause()));
-        // The panic hook has heard it.
-        drop(drained);
+        // A panic of whoever is told was heard by its hook.
+        let _drained = caught(|| self.source.drain_with(self.cause()));
         over.token().blocking_wait();
         // Who waits is woken before callbacks are called, so this thread may come
         // first, and then the callback is taken back.
@@ -325,26 +373,38 @@ fn listeners() -> MutexGuard<'static, Listeners> {
 
 /// When it returns, the signals are listened to.
 fn start() -> io::Result<()> {
+    let (tell, told) = mpsc::channel();
+    // The runtime is made there and not here: a runtime must not be dropped inside
+    // another, and the caller may be in one.
+    thread::Builder::new().name("desist-signals".into()).spawn(move || {
+        let (runtime, received) = match listening() {
+            Ok(listening) => listening,
+            Err(error) => return tell.send(Err(error)).unwrap_or_default(),
+        };
+        let _ = tell.send(Ok(()));
+        runtime.block_on(hear(received));
+    })?;
+    told.recv().unwrap_or_else(|_| Err(io::Error::other("the thread that listens has ended")))
+}
+
+fn listening() -> io::Result<(Runtime, Received)> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let mut received = {
+    let received = {
         let _inside = runtime.enter();
         Received::new()?
     };
-    thread::Builder::new().name("desist-signals".into()).spawn(move || {
-        runtime.block_on(async move {
-            loop {
-                let signal = received.next().await;
-                let (asked, ends) = listeners().hear();
-                for (drain, source) in asked {
-                    ask(source, drain, signal);
-                }
-                for end in ends {
-                    end.come(signal);
-                }
-            }
-        })
-    })?;
-    Ok(())
+    Ok((runtime, received))
+}
+
+async fn hear(mut received: Received) {
+    loop {
+        let signal = received.next().await;
+        let (asked, ends) = listeners().hear();
+        for (drain, source) in asked {
+            ask(source, drain, signal);
+        }
+        bring(ends, signal);
+    }
 }
 
 #[cfg(unix)]
@@ -376,19 +436,19 @@ impl Received {
     }
 }
 
-#[cfg(not(unix))]
-struct Received;
+#[cfg(windows)]
+struct Received {
+    interrupt: tokio::signal::windows::CtrlC,
+}
 
-#[cfg(not(unix))]
+#[cfg(windows)]
 impl Received {
     fn new() -> io::Result<Self> {
-        Ok(Self)
+        Ok(Self { interrupt: tokio::signal::windows::ctrl_c()? })
     }
 
     async fn next(&mut self) -> Signal {
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
-        }
+        self.interrupt.recv().await;
         Signal::Interrupt
     }
 }

@@ -3,9 +3,10 @@
 #![allow(clippy::print_stdout)] // The child says what it does.
 
 use std::io::{BufRead, BufReader, Read};
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{ChildStderr, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use desist_tokio::{Signals, TaskGroup, signals};
 
@@ -16,52 +17,70 @@ const ROLE: &str = "DESIST_SIGNALS_ROLE";
 const PATIENCE: Duration = Duration::from_secs(30);
 
 struct Program {
-    child: Child,
-    /// The child ends when it is closed, and `wait` closes it.
+    pid: u32,
+    /// The child ends when it is closed.
     _stdin: ChildStdin,
     said: mpsc::Receiver<String>,
+    complained: Option<ChildStderr>,
+    ended: mpsc::Receiver<ExitStatus>,
+    is_over: bool,
 }
 
 impl Program {
     /// Starts this test binary again, to do nothing but what `role` names.
     fn start(role: &str) -> Self {
-        let mut child = Command::new(std::env::current_exe().expect("a test binary"))
+        Self::start_with(role, |command| command)
+    }
+
+    fn start_with(role: &str, with: impl FnOnce(&mut Command) -> &mut Command) -> Self {
+        let mut command = Command::new(std::env::current_exe().expect("a test binary"));
+        command
             .args(["--exact", "the_child", "--nocapture", "--test-threads=1"])
             .env(ROLE, role)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("a child can be started");
+            .stderr(Stdio::piped());
+        let mut child = with(&mut command).spawn().expect("a child can be started");
         let (tell, said) = mpsc::channel();
         let out = BufReader::new(child.stdout.take().expect("it is piped"));
         std::thread::spawn(move || {
             out.lines().map_while(Result::ok).try_for_each(|line| tell.send(line))
         });
-        let _stdin = child.stdin.take().expect("it is piped");
-        Self { child, _stdin, said }
+        let (pid, _stdin) = (child.id(), child.stdin.take().expect("it is piped"));
+        let complained = child.stderr.take();
+        let (tell, ended) = mpsc::channel();
+        std::thread::spawn(move || tell.send(child.wait().expect("it can be waited for")));
+        Self { pid, _stdin, said, complained, ended, is_over: false }
     }
 
-    /// Reads on until the child says this.
-    fn expect(&mut self, line: &str) {
-        while let Ok(said) = self.said.recv_timeout(PATIENCE) {
+    /// Reads on until the child says something that ends like this.
+    fn expect(&mut self, line: &str) -> String {
+        let begin = Instant::now();
+        while let Ok(said) = self.said.recv_timeout(PATIENCE.saturating_sub(begin.elapsed())) {
             if said.ends_with(line) {
-                return;
+                return said;
             }
         }
         panic!("the child ended, or took too long, and never said {line:?}");
     }
 
     fn signal(&self, name: &str) {
-        let pid = self.child.id().to_string();
-        let sent = Command::new("kill").args([&format!("-{name}"), &pid]).status();
+        let sent = Command::new("kill").args([&format!("-{name}"), &self.pid.to_string()]).status();
         assert!(sent.expect("there is a kill").success());
     }
 
+    fn end(&mut self) -> ExitStatus {
+        let status = self.ended.recv_timeout(PATIENCE).expect("it ends in time");
+        self.is_over = true;
+        status
+    }
+
+    /// What it wrote to standard error, when it has ended with this code.
     fn ends_with(mut self, code: i32) -> String {
+        let status = self.end();
         let mut error = String::new();
-        self.child.stderr.take().expect("it is piped").read_to_string(&mut error).expect("text");
-        let status = self.child.wait().expect("it ends");
+        let complained = self.complained.as_mut().expect("it is piped");
+        complained.read_to_string(&mut error).expect("text");
         assert_eq!(status.code(), Some(code), "{error}");
         error
     }
@@ -69,14 +88,15 @@ impl Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        if !self.is_over && self.ended.try_recv().is_err() {
+            self.signal("KILL");
+        }
     }
 }
 
 #[test]
 fn the_child() {
-    if std::env::var_os(ROLE).is_some() {
+    if std::env::var_os(ROLE).is_some_and(|role| role != "no thread") {
         // Whoever started it is gone: so is this.
         std::thread::spawn(|| {
             let _ = std::io::stdin().read_to_end(&mut Vec::new());
@@ -88,6 +108,17 @@ fn the_child() {
         Ok("at once") => watch(listening(Signals::new().drain_for(Duration::ZERO))),
         Ok("never") => watch(listening(Signals::new().drain_for(Duration::MAX))),
         Ok("many") => many(),
+        Ok("bomb at the end") => watch(listening(
+            Signals::new().drain_for(Duration::MAX).on_second(|_| std::panic::panic_any(Bomb)),
+        )),
+        Ok("bomb in a callback") => {
+            let stop = listening(Signals::new().drain_for(Duration::from_millis(100)));
+            stop.draining().on_cancel(|_| std::panic::panic_any(Bomb)).detach();
+            watch(stop);
+        }
+        Ok("stuck end") => stuck_end(),
+        Ok("stuck exit") => stuck_exit(),
+        Ok("no thread") => no_thread(),
         Ok("panics") => watch(listening(
             Signals::new().drain_for(Duration::MAX).on_second(|_| panic!("on the way out")),
         )),
@@ -121,6 +152,8 @@ fn watch(stop: desist_tokio::Stop) {
     let draining = stop.draining().blocking_wait();
     println!("draining: {}, {}", draining.reason(), draining.detail().expect("the signal"));
     let cancelled = stop.token().blocking_wait();
+    let drained = cancelled.at().saturating_duration_since(draining.at());
+    println!("{} ms of draining", drained.as_millis());
     println!("cancelled: {}, {}", cancelled.reason(), cancelled.detail().expect("the signal"));
     std::process::exit(0);
 }
@@ -135,6 +168,65 @@ fn many() {
         stop.token().blocking_wait();
     }
     println!("all have stopped");
+    std::process::exit(0);
+}
+
+/// What a panic carries, and panics when it is dropped.
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            panic!("in the payload");
+        }
+    }
+}
+
+/// One end never ends, and others are still heard.
+fn stuck_end() {
+    let stuck = Signals::new().drain_for(Duration::MAX).on_second(|_| {
+        println!("this end is stuck");
+        loop {
+            std::thread::park();
+        }
+    });
+    let first = listening(stuck);
+    println!("\nready");
+    first.draining().blocking_wait();
+    let second = listening(Signals::new().drain_for(Duration::MAX));
+    println!("draining");
+    second.draining().blocking_wait();
+    println!("the other is asked");
+    loop {
+        std::thread::park();
+    }
+}
+
+/// A destructor of the main thread hangs in the exit.
+fn stuck_exit() {
+    struct Stuck;
+    impl Drop for Stuck {
+        fn drop(&mut self) {
+            println!("the exit hangs");
+            loop {
+                std::thread::park();
+            }
+        }
+    }
+    // The thread that exits runs its destructors.
+    thread_local!(static HELD: Stuck = const { Stuck });
+    let stop = signals();
+    println!("\nready");
+    stop.draining().blocking_wait();
+    HELD.with(|_| {});
+    std::process::exit(0);
+}
+
+/// No thread can be had, and the caller is in a runtime.
+fn no_thread() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let error = runtime.block_on(async { Signals::new().listen().unwrap_err() });
+    println!("\nit says: {error}");
     std::process::exit(0);
 }
 
@@ -213,6 +305,10 @@ fn sigterm_drains_and_then_cancels_with_the_name_of_the_signal() {
     program.expect("ready");
     program.signal("TERM");
     program.expect("draining: shutdown, SIGTERM");
+    let said = program.expect("ms of draining");
+    let drained = said.split(' ').next().unwrap().parse().unwrap();
+    let drained = Duration::from_millis(drained);
+    assert!(drained >= Signals::DRAIN && drained < Signals::DRAIN * 2, "{said}");
     program.expect("cancelled: shutdown, SIGTERM");
     program.ends_with(0);
 }
@@ -326,6 +422,55 @@ fn a_second_signal_ends_the_process_though_its_end_panics() {
 }
 
 #[test]
+fn a_payload_that_panics_when_it_is_dropped_holds_nothing_up() {
+    let mut program = Program::start("bomb at the end");
+    program.expect("ready");
+    program.signal("TERM");
+    program.expect("draining: shutdown, SIGTERM");
+    program.signal("TERM");
+    program.ends_with(143);
+    let mut program = Program::start("bomb in a callback");
+    program.expect("ready");
+    program.signal("TERM");
+    program.expect("draining: shutdown, SIGTERM");
+    program.expect("cancelled: shutdown, SIGTERM");
+    program.ends_with(0);
+}
+
+#[test]
+fn an_end_that_is_stuck_keeps_nobody_else_from_hearing() {
+    let mut program = Program::start("stuck end");
+    program.expect("ready");
+    program.signal("TERM");
+    program.expect("draining");
+    program.signal("TERM");
+    program.expect("this end is stuck");
+    program.expect("the other is asked");
+    program.signal("TERM");
+    program.ends_with(143);
+}
+
+#[test]
+fn a_second_signal_ends_a_process_that_hangs_in_its_exit() {
+    let mut program = Program::start("stuck exit");
+    program.expect("ready");
+    program.signal("TERM");
+    program.expect("the exit hangs");
+    program.signal("TERM");
+    assert_eq!(program.end().signal(), Some(9), "nothing else ends it");
+}
+
+#[test]
+fn where_no_thread_can_be_had_it_is_said() {
+    // More stack than there is address space.
+    let size = (1_u64 << 47).to_string();
+    let mut program =
+        Program::start_with("no thread", |command| command.env("RUST_MIN_STACK", size));
+    program.expect("it says: Resource temporarily unavailable (os error 11)");
+    program.ends_with(0);
+}
+
+#[test]
 fn a_second_signal_ends_the_process_though_nothing_can_be_said() {
     let mut program = Program::start("held");
     program.expect("ready");
@@ -336,9 +481,9 @@ fn a_second_signal_ends_the_process_though_nothing_can_be_said() {
     // And where nobody reads what it says.
     let mut program = Program::start("never");
     program.expect("ready");
-    drop(program.child.stderr.take());
+    drop(program.complained.take());
     program.signal("TERM");
     program.expect("draining: shutdown, SIGTERM");
     program.signal("TERM");
-    assert_eq!(program.child.wait().expect("it ends").code(), Some(143));
+    assert_eq!(program.end().code(), Some(143));
 }

@@ -4,7 +4,8 @@ use std::any::Any;
 use std::borrow::Cow;
 use std::error::Error;
 use std::fmt;
-use std::panic::resume_unwind;
+use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Mutex, PoisonError};
 
 use desist::Cancelled;
@@ -185,8 +186,8 @@ impl<T> fmt::Display for Outcome<T> {
 /// The panic of a task: what [`std::thread::Result`] has in its error.
 pub struct TaskPanic {
     message: Cow<'static, str>,
-    // For Sync only.
-    payload: Mutex<Box<dyn Any + Send>>,
+    // The lock is for Sync only. It is there until the drop.
+    payload: Mutex<Option<Box<dyn Any + Send>>>,
 }
 
 impl TaskPanic {
@@ -198,7 +199,7 @@ impl TaskPanic {
         } else {
             Cow::Borrowed("a payload that is no text")
         };
-        Self { message, payload: Mutex::new(payload) }
+        Self { message, payload: Mutex::new(Some(payload)) }
     }
 
     /// What it said.
@@ -237,8 +238,13 @@ impl TaskPanic {
     /// # }
     /// ```
     #[must_use]
-    pub fn into_payload(self) -> Box<dyn Any + Send> {
-        self.payload.into_inner().unwrap_or_else(PoisonError::into_inner)
+    pub fn into_payload(mut self) -> Box<dyn Any + Send> {
+        let Some(payload) = self.take() else { unreachable!("it is taken once") };
+        payload
+    }
+
+    fn take(&mut self) -> Option<Box<dyn Any + Send>> {
+        self.payload.get_mut().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// Goes on panicking here.
@@ -258,6 +264,17 @@ impl TaskPanic {
     /// ```
     pub fn resume(self) -> ! {
         resume_unwind(self.into_payload())
+    }
+}
+
+/// A payload may panic when it is dropped; that is the panic of nobody who merely
+/// held it.
+impl Drop for TaskPanic {
+    fn drop(&mut self) {
+        let payload = self.take();
+        if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+            mem::forget(again);
+        }
     }
 }
 
