@@ -19,8 +19,16 @@ use tokio::time::timeout_at;
 ///
 /// Where time is not paused this is dearer than the system's clock and no
 /// better, so groups and timeouts of this crate use it only under a paused
-/// runtime. Its deadlines fire on a thread of the runtime, one after the other,
-/// and no more once the runtime is gone.
+/// runtime. Its deadlines fire in a task of the runtime, one after the other, and no
+/// more once the runtime is gone. As every timer of tokio they may come a
+/// millisecond late; and as every task, that one must get its turn: after an
+/// `advance` to the deadline whoever waits is woken, and whoever only looks calls
+/// [`fire_due`](Clock::fire_due) first, or yields once.
+///
+/// Paused time stands still while blocking work runs, and while the thread of the
+/// runtime is blocked. A *blocking* wait for a deadline of this clock then waits for
+/// ever. Blocking work of a group is given a token on the system's time for that
+/// reason.
 ///
 /// # Panics
 ///

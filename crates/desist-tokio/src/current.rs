@@ -14,6 +14,7 @@ use desist::Token;
 use pin_project_lite::pin_project;
 
 use crate::group::Keeper;
+use crate::stop::on_system_time;
 
 thread_local! {
     static CURRENT: Cell<Option<Arc<Ambient>>> = const { Cell::new(None) };
@@ -33,6 +34,14 @@ impl Ambient {
     pub(crate) fn is_of(&self, keeper: &Weak<dyn Keeper>) -> bool {
         let own = self.keeper.as_ref().map(|own| own.as_ptr().cast::<()>());
         self.of_group && own == Some(keeper.as_ptr().cast())
+    }
+}
+
+impl Ambient {
+    /// The same on the system's time, for work that no runtime moves.
+    pub(crate) fn on_system_time(&self) -> Arc<Self> {
+        let (keeper, of_group) = (self.keeper.clone(), self.of_group);
+        Arc::new(Self { token: on_system_time(&self.token), keeper, of_group })
     }
 }
 

@@ -2,7 +2,9 @@
 //!
 //! Every wait of tokio that is cancel safe obeys a token by
 //! [`or_cancelled`](desist::FutureExt::or_cancelled). What is ready when the stop
-//! comes is given and not thrown away; what was not taken stays where it is.
+//! comes is given and not thrown away; what was not taken stays where it is. (A task
+//! that has used up its turn is told by tokio that nothing is ready; the stop comes
+//! first then, and what was there stays, too.)
 //!
 //! # `mpsc`: receiving
 //!
@@ -50,7 +52,8 @@
 //!
 //! # `oneshot`
 //!
-//! Wait for the receiver by reference, and the answer is not lost with the wait:
+//! Wait for the receiver by reference, and the answer is not lost with the wait. A
+//! `JoinHandle` is waited for in the same way:
 //!
 //! ```
 //! use desist::{FutureExt, Reason, Token};

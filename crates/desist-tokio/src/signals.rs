@@ -19,7 +19,6 @@ use tokio::runtime::Runtime;
 
 use crate::group::caught;
 use crate::stop::{Stop, StopSource};
-use crate::trace;
 
 /// A [`Stop`] for SIGINT and SIGTERM: the first asks to drain, and
 /// [`DRAIN`](Signals::DRAIN) later to stop; the second ends the process with
@@ -191,11 +190,7 @@ impl Signals {
     /// ```
     pub fn listen(self) -> io::Result<Stop> {
         let end = self.second.map_or(End::Exit, End::Own);
-        let (stop, is_first) = listeners().add(self.drain, end)?;
-        if is_first {
-            trace::requested("signals", stop.draining());
-        }
-        Ok(stop)
+        listeners().add(self.drain, end)
     }
 }
 
@@ -341,8 +336,7 @@ impl Listeners {
     const NEW: Self =
         Self { heard: false, waiting: Vec::new(), later: Vec::new(), next: Vec::new() };
 
-    /// The stop, and whether it is the first with this time to drain.
-    fn add(&mut self, drain: Duration, end: End) -> io::Result<(Stop, bool)> {
+    fn add(&mut self, drain: Duration, end: End) -> io::Result<Stop> {
         if !self.heard {
             start()?;
             self.heard = true;
@@ -352,12 +346,12 @@ impl Listeners {
             self.later.push(end);
         }
         if let Some((_, source)) = self.waiting.iter().find(|(time, _)| *time == drain) {
-            return Ok((source.stop(), false));
+            return Ok(source.stop());
         }
         let source = StopSource::new();
         let stop = source.stop();
         self.waiting.push((drain, source));
-        Ok((stop, true))
+        Ok(stop)
     }
 
     /// Whom this signal asks, and what it ends.

@@ -6,13 +6,16 @@ use std::time::Duration;
 
 use desist::{Cause, Clock, Reason, Source, Token};
 
+use crate::trace;
+
 /// What running work is told: to take no new work, and later to stop.
 ///
 /// It is a [`Token`] with an earlier stage. [`draining`](Self::draining) says:
 /// finish what is in hand and take nothing new. [`token`](Self::token), to which
 /// it derefs, says: stop now. Who is asked to stop is also asked to drain, never
-/// the other way round. Both are observed only; the right to ask is a
-/// [`StopSource`]'s.
+/// the other way round: both are marked before anybody is woken or called. (Who
+/// looks at both without being told may see the later stage a moment before the
+/// earlier one.) Both are observed only; the right to ask is a [`StopSource`]'s.
 ///
 /// ```
 /// use desist::Reason;
@@ -102,6 +105,20 @@ impl Stop {
         let drain = Source::linked([&cancel.token(), &self.draining]);
         StopSource::of(drain, cancel)
     }
+}
+
+impl Stop {
+    /// The same on the system's time, for work that no runtime moves.
+    pub(crate) fn on_system_time(&self) -> Self {
+        let (draining, token) = (on_system_time(&self.draining), on_system_time(&self.token));
+        Self { draining, token }
+    }
+}
+
+/// A token with the system's clock that is cancelled with this one.
+pub(crate) fn on_system_time(token: &Token) -> Token {
+    // The first of several gives the clock.
+    Token::any([&Source::new().token(), token])
 }
 
 impl Deref for Stop {
@@ -245,7 +262,11 @@ impl StopSource {
     /// ```
     #[track_caller]
     pub fn drain_with(&self, cause: impl Into<Cause>) -> bool {
-        self.drain.cancel_with(cause)
+        let first = self.drain.cancel_with(cause);
+        if first {
+            trace::requested("drain", self.stop.draining());
+        }
+        first
     }
 
     /// Asks the work to stop now, with [`Reason::Requested`]. True to the one
@@ -257,7 +278,7 @@ impl StopSource {
     /// ```
     #[track_caller]
     pub fn cancel(&self) -> bool {
-        self.cancel.cancel()
+        self.cancel_with(Reason::Requested)
     }
 
     /// The same with a cause of one's own.
@@ -271,6 +292,16 @@ impl StopSource {
     /// ```
     #[track_caller]
     pub fn cancel_with(&self, cause: impl Into<Cause>) -> bool {
+        let first = self.cancel_untold(cause);
+        if first {
+            trace::requested("stop", self.stop.token());
+        }
+        first
+    }
+
+    /// The same where there is nobody who could stop.
+    #[track_caller]
+    pub(crate) fn cancel_untold(&self, cause: impl Into<Cause>) -> bool {
         self.cancel.cancel_with(cause)
     }
 

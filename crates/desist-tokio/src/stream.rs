@@ -74,6 +74,7 @@ pub trait StreamExt: Stream + Sized {
         UntilCancelled {
             // In a box, so that the whole moves as freely as the stream does.
             wait: Box::pin(token.clone().cancelled_owned()),
+            token: token.clone(),
             stream: self,
             ended: false,
         }
@@ -87,6 +88,7 @@ pin_project! {
     #[must_use = "streams do nothing unless polled"]
     pub struct UntilCancelled<S> {
         wait: Pin<Box<WhenCancelled<'static>>>,
+        token: Token,
         #[pin]
         stream: S,
         ended: bool,
@@ -173,7 +175,7 @@ impl<S: Stream> Stream for UntilCancelled<S> {
         let cancelled = this.wait.as_mut().poll(cx);
         if let Poll::Ready(cancelled) = cancelled {
             *this.ended = true;
-            crate::trace::heard_result("stream", &Err::<(), _>(cancelled));
+            crate::trace::heard("stream", this.token, &Poll::Ready(Err::<(), _>(cancelled)));
             return Poll::Ready(None);
         }
         let next = this.stream.poll_next(cx);

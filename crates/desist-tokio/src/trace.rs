@@ -1,24 +1,18 @@
 //! Events for `tracing`, target `desist`: who was asked to stop, who heard it,
 //! who stopped, and who is overdue; each with the reason, where the request was
-//! made, and how long ago. Without the feature there is nothing here, and with it
-//! an event that nobody listens to costs one look.
+//! made, and how long ago by the clock on which it was. Without the feature there is
+//! nothing here, and with it an event that nobody listens to costs one look.
 
 use std::task::Poll;
 
-use desist::Cancelled;
+use desist::{Cancelled, Token};
 
-pub(crate) use self::events::{hears_stops, overdue, requested, stopped};
+pub(crate) use self::events::{group_requested, hears_stops, overdue, requested, stopped};
 
 /// A wait of this crate ended because a stop was asked for.
-pub(crate) fn heard<T>(by: &'static str, polled: &Poll<Result<T, Cancelled>>) {
-    if let Poll::Ready(result) = polled {
-        heard_result(by, result);
-    }
-}
-
-pub(crate) fn heard_result<T>(by: &'static str, result: &Result<T, Cancelled>) {
-    if let Err(cancelled) = result {
-        events::heard(by, cancelled);
+pub(crate) fn heard<T>(by: &'static str, token: &Token, polled: &Poll<Result<T, Cancelled>>) {
+    if let Poll::Ready(Err(cancelled)) = polled {
+        events::heard(by, token, cancelled);
     }
 }
 
@@ -30,34 +24,53 @@ mod events {
     use desist::{Cancelled, Token};
     use tracing::{Level, debug, event_enabled, info, trace, warn};
 
-    /// By the time of the runtime, paused or not.
-    fn age(cancelled: &Cancelled) -> Duration {
-        tokio::time::Instant::now().into_std().saturating_duration_since(cancelled.at())
+    fn age(token: &Token, cancelled: &Cancelled) -> Duration {
+        token.clock().now().saturating_duration_since(cancelled.at())
     }
 
-    pub(crate) fn requested(what: &'static str, token: &Token) {
+    /// Somebody asked, in this crate's words, and was the first.
+    pub(crate) fn requested(stage: &'static str, token: &Token) {
         if !event_enabled!(target: "desist", Level::INFO) {
             return;
         }
-        let registration = token.on_cancel(move |cancelled| {
+        if let Some(cancelled) = token.cancellation() {
             info!(
                 target: "desist",
+                stage,
                 reason = %cancelled.reason(),
                 detail = cancelled.detail().map(tracing::field::display),
                 origin = %cancelled.origin(),
-                age = ?age(cancelled),
-                "{what}: stop requested",
+                age = ?age(token, &cancelled),
+                "stop requested",
             );
-        });
-        registration.detach();
+        }
     }
 
-    pub(crate) fn heard(by: &'static str, cancelled: &Cancelled) {
+    /// The request has come to a group, from wherever.
+    pub(crate) fn group_requested(
+        place: &'static Location<'static>,
+        tasks: usize,
+        token: &Token,
+        cancelled: &Cancelled,
+    ) {
+        debug!(
+            target: "desist",
+            group = %place,
+            tasks,
+            reason = %cancelled.reason(),
+            detail = cancelled.detail().map(tracing::field::display),
+            origin = %cancelled.origin(),
+            age = ?age(token, cancelled),
+            "stop requested of a group",
+        );
+    }
+
+    pub(crate) fn heard(by: &'static str, token: &Token, cancelled: &Cancelled) {
         trace!(
             target: "desist",
             reason = %cancelled.reason(),
             origin = %cancelled.origin(),
-            age = ?age(cancelled),
+            age = ?age(token, cancelled),
             "stop heard by {by}",
         );
     }
@@ -112,7 +125,15 @@ mod events {
 
     pub(crate) fn requested(_: &'static str, _: &Token) {}
 
-    pub(crate) fn heard(_: &'static str, _: &Cancelled) {}
+    pub(crate) fn group_requested(
+        _: &'static Location<'static>,
+        _: usize,
+        _: &Token,
+        _: &Cancelled,
+    ) {
+    }
+
+    pub(crate) fn heard(_: &'static str, _: &Token, _: &Cancelled) {}
 
     pub(crate) fn hears_stops() -> bool {
         false

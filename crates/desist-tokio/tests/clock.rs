@@ -6,8 +6,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use common::Count;
-use desist::{Reason, Source};
-use desist_tokio::{clock, interval, sleep, timeout, timeout_at};
+use desist::{Reason, Source, Token};
+use desist_tokio::{
+    Outcome, TaskGroup, clock, current, interval, sleep, timeout, timeout_at, with_current,
+};
 use tokio::time::Instant;
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -120,7 +122,7 @@ fn a_clock_outlives_its_runtime_without_firing() {
     source.cancel_after(HOUR);
     drop(runtime);
     source.cancel_after(Duration::from_nanos(1));
-    assert!(!source.is_cancelled() || source.token().reason() == Some(Reason::Deadline));
+    assert!(!source.is_cancelled());
     source.cancel();
     assert!(source.is_cancelled());
 }
@@ -152,9 +154,20 @@ async fn waits_of_zero_and_of_ages() {
     let source = Source::new();
     let token = source.token();
     assert!(sleep(Duration::ZERO, &token).await.is_ok());
-    let over = timeout(Duration::ZERO, &token, |_| async { 1 }).await;
-    assert_eq!(over.unwrap_err().reason(), Reason::Deadline, "no time: it is not begun");
     let began = Count::new();
+    for late in [
+        timeout(Duration::ZERO, &token, |_| {
+            began.add();
+            std::future::ready(())
+        }),
+        timeout_at(Instant::now().into_std(), &token, |_| {
+            began.add();
+            std::future::ready(())
+        }),
+    ] {
+        assert_eq!(late.await.unwrap_err().reason(), Reason::Deadline);
+    }
+    assert_eq!(began.get(), 0, "no time: it is not begun");
     let quick = timeout(Duration::MAX, &token, |_| async { began.add() }).await;
     assert!(quick.is_ok() && began.get() == 1);
     source.cancel();
@@ -173,4 +186,78 @@ async fn work_that_hears_its_deadline_gives_its_own_answer() {
         format!("partial, because of {}", cancelled.reason())
     });
     assert_eq!(answer.await.unwrap(), "partial, because of deadline");
+}
+
+/// Everything below a timeout has the runtime's time, whatever its token has.
+#[tokio::test(start_paused = true)]
+async fn what_is_below_a_timeout_follows_paused_time() {
+    let source = Source::new();
+    let second = Duration::from_secs(1);
+    let ended = timeout(HOUR, &source.token(), |token| async move {
+        let below = token.child_with_timeout(second);
+        sleep(HOUR / 2, &below.token()).await
+    });
+    assert_eq!(ended.await.unwrap().unwrap_err().reason(), Reason::Deadline);
+    // One who was stopped before is told that, and not that there was no time.
+    source.cancel_with(Reason::Shutdown);
+    let late = timeout(Duration::ZERO, &source.token(), |_| async {}).await;
+    assert_eq!(late.unwrap_err().reason(), Reason::Shutdown);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_timeout_is_over_where_its_time_was_advanced_to_its_end() {
+    let late = timeout(HOUR, &Token::never(), |_| std::future::pending::<()>());
+    let mut late = std::pin::pin!(late);
+    assert!(common::poll_once(late.as_mut()).is_pending());
+    tokio::time::advance(HOUR).await;
+    assert!(common::poll_once(late.as_mut()).is_ready());
+    // And whoever only looks asks the clock to look, or yields.
+    let clock = clock();
+    let source = Source::with_clock(clock.clone());
+    source.cancel_after(HOUR);
+    tokio::time::advance(HOUR).await;
+    clock.fire_due();
+    assert!(source.is_cancelled());
+    let source = Source::with_clock(clock);
+    source.cancel_after(HOUR);
+    tokio::task::yield_now().await;
+    tokio::time::advance(HOUR).await;
+    tokio::task::yield_now().await;
+    assert!(source.is_cancelled());
+}
+
+/// Where time is paused it stands still while blocking work runs.
+#[test]
+fn blocking_work_of_a_group_has_the_time_of_the_system() {
+    let (tell, told) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = runtime.enable_all().start_paused(true).build().unwrap();
+        runtime.block_on(async {
+            let group = TaskGroup::new();
+            let outer = Source::with_clock(clock());
+            let work = async {
+                group.spawn_blocking("sleeps", |stop| {
+                    stop.blocking_sleep(Duration::from_millis(2))?;
+                    stop.draining().blocking_sleep(Duration::from_millis(2))?;
+                    assert!(current().blocking_wait_timeout(Duration::from_millis(2)).is_none());
+                    Ok::<_, desist::Cancelled>(())
+                });
+                group.spawn_blocking("is stopped", |stop| {
+                    let why = stop.draining().blocking_wait();
+                    assert_eq!(why.reason(), Reason::Overload);
+                    assert_eq!(current().blocking_wait().reason(), Reason::Overload);
+                    stop.check()
+                });
+                let slept = group.next().await.unwrap();
+                assert_eq!(slept.to_string(), "task `sleeps` finished");
+                group.cancel_with(Reason::Overload);
+                group.join().await
+            };
+            let ended = with_current(outer.token(), work).await;
+            assert!(matches!(ended[0].outcome(), Outcome::Cancelled(_)), "{ended:?}");
+        });
+        tell.send(()).unwrap();
+    });
+    told.recv_timeout(common::PATIENCE).expect("it ends");
 }

@@ -5,12 +5,15 @@ mod common;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::future::{Future, pending};
+use std::future::{Future, pending, poll_fn};
+use std::pin::Pin;
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use desist::{Reason, Source};
-use desist_tokio::{TaskGroup, shield_for, sleep};
+use desist_tokio::{StopSource, StreamExt, TaskGroup, interval, shield_for, sleep, timeout};
+use futures_core::Stream;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
@@ -77,17 +80,23 @@ fn a_stop_is_told_from_the_request_to_the_last_straggler() {
         group.cancel_with(Reason::Overload.with("too many"));
         group.stop(Duration::from_secs(5)).await.into_outcomes().clear();
     });
-    let [(level, requested)] = of(&told, "group: stop requested")[..] else { panic!("{told:?}") };
-    assert_eq!(*level, Level::INFO);
+    let [(level, requested)] = of(&told, "stop requested")[..] else { panic!("{told:?}") };
+    assert_eq!((*level, requested["stage"].as_str()), (Level::INFO, "\"stop\""));
     assert_eq!(
         (requested["reason"].as_str(), requested["detail"].as_str()),
         ("overload", "too many")
     );
-    assert!(requested["origin"].contains("tracing.rs") && requested.contains_key("age"));
+    assert!(requested["origin"].contains("tracing.rs"));
+    assert_eq!(requested["age"], "0ns", "time stands still");
+
+    let [(level, group)] = of(&told, "stop requested of a group")[..] else { panic!("{told:?}") };
+    assert_eq!((*level, group["reason"].as_str()), (Level::DEBUG, "overload"));
+    assert!(group["group"].contains("tracing.rs") && group["origin"].contains("tracing.rs"));
+    assert_eq!((group["tasks"].as_str(), group["age"].as_str()), ("2", "0ns"));
 
     let [(level, heard)] = of(&told, "stop heard by sleep")[..] else { panic!("{told:?}") };
     assert_eq!((*level, heard["reason"].as_str()), (Level::TRACE, "overload"));
-    assert!(heard.contains_key("origin") && heard.contains_key("age"));
+    assert!(heard["origin"].contains("tracing.rs") && heard["age"] == "0ns");
 
     let stopped = of(&told, "task stopped");
     let how: Vec<_> =
@@ -130,5 +139,87 @@ fn nothing_is_told_that_nobody_asked_for() {
         group.join().await;
         assert!(sleep(Duration::from_secs(1), &Source::new().token()).await.is_ok());
     });
-    assert!(of(&idle, "task stopped").is_empty(), "{idle:?}");
+    assert!(idle.is_empty(), "{idle:?}");
+}
+
+/// Both stages, by whoever has the right to ask, and who listens may come late.
+#[test]
+fn every_stage_is_told_where_it_is_asked_for() {
+    let stop = Arc::new(Mutex::new(None));
+    let source = StopSource::new();
+    let told = told(Level::INFO, async {
+        source.drain();
+        source.drain();
+        source.cancel_with(Reason::Superseded);
+        source.cancel();
+        let group = TaskGroup::new();
+        group.drain();
+        *stop.lock().unwrap() = Some(group);
+    });
+    let said: Vec<_> = told
+        .iter()
+        .map(|(_, told)| (told["stage"].trim_matches('"'), told["reason"].as_str()))
+        .collect();
+    assert_eq!(said, [("drain", "shutdown"), ("stop", "superseded"), ("drain", "shutdown")]);
+}
+
+/// An hour of the runtime is none of the system's, on which the stop was.
+#[test]
+fn every_wait_says_that_it_heard_and_how_late_by_the_clock_of_the_stop() {
+    let told = told(Level::TRACE, async {
+        tokio::time::advance(Duration::from_secs(3600)).await;
+        let source = Source::new();
+        let token = source.token();
+        let mut ticks = interval(Duration::from_secs(60), &token);
+        source.cancel();
+        assert!(ticks.tick().await.is_err());
+        assert!(sleep(Duration::from_secs(1), &token).await.is_err());
+        assert!(timeout(Duration::from_secs(1), &token, |_| async {}).await.is_err());
+        let mut stream = Nothing.until_cancelled(&token);
+        assert!(poll_fn(|cx| Pin::new(&mut stream).poll_next(cx)).await.is_none());
+    });
+    let said: Vec<_> = told.iter().map(|(_, told)| told["message"].as_str()).collect();
+    let by = ["interval", "sleep", "timeout", "stream"];
+    assert_eq!(said, by.map(|by| format!("stop heard by {by}")));
+    for (_, told) in &told {
+        assert!(
+            told["age"].ends_with("ns")
+                || told["age"].ends_with("µs")
+                || told["age"].ends_with("ms"),
+            "{told:?}"
+        );
+        assert!(!told["age"].starts_with("0ns"), "{told:?}");
+    }
+}
+
+struct Nothing;
+
+impl Stream for Nothing {
+    type Item = ();
+
+    fn poll_next(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<()>> {
+        Poll::Pending
+    }
+}
+
+/// The request comes from elsewhere: each group that has tasks says that it came.
+#[test]
+fn a_request_from_above_is_told_by_the_groups_that_it_reaches() {
+    let told = told(Level::DEBUG, async {
+        let source = Source::new();
+        let (busy, idle) = (TaskGroup::under(source.token()), TaskGroup::under(source.token()));
+        let set_up = TaskGroup::under(source.token()).max_concurrent(1);
+        for group in [&busy, &set_up] {
+            group.spawn("waits", |stop| async move {
+                stop.token().await;
+            });
+        }
+        tokio::task::yield_now().await;
+        source.cancel_with(Reason::Disconnected);
+        drop((busy, idle, set_up));
+    });
+    let groups = of(&told, "stop requested of a group");
+    assert_eq!(groups.len(), 2, "{told:?}");
+    assert!(groups.iter().all(|(_, told)| told["reason"] == "disconnected"));
+    assert!(of(&told, "stop requested").is_empty(), "{told:?}");
 }

@@ -11,6 +11,7 @@ use crate::stop::Stop;
 /// Work that waits for its thread. What it captured goes before its ticket does.
 pub(super) struct Job<T: Send + 'static, F> {
     pub(super) work: F,
+    pub(super) stop: Stop,
     pub(super) ambient: Arc<Ambient>,
     pub(super) ticket: Ticket<T>,
 }
@@ -21,9 +22,8 @@ impl<T: Send + 'static, F> Job<T, F> {
         R: TaskOutput<T, M>,
         F: FnOnce(Stop) -> R,
     {
-        let Self { work, ambient, ticket } = self;
-        let stop = ticket.shared.stop().clone();
-        if let Some(cancelled) = stop.cancellation() {
+        let Self { work, stop, ambient, ticket } = self;
+        if let Some(cancelled) = ticket.shared.stop().cancellation() {
             drop(work);
             return ticket.end(Outcome::CancelledBeforeStart(cancelled));
         }

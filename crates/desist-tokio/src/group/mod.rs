@@ -14,6 +14,7 @@ mod task;
 use std::borrow::Cow;
 use std::fmt;
 use std::future::Future;
+use std::panic::Location;
 use std::sync::Arc;
 
 use desist::{Cause, Reason, Token};
@@ -26,9 +27,9 @@ use self::shared::Shared;
 pub(crate) use self::shelter::{Keeper, Lost};
 pub use self::spawner::Spawner;
 pub(crate) use self::task::caught;
+use crate::clock;
 use crate::current::current;
 use crate::stop::{Stop, StopSource};
-use crate::{clock, trace};
 
 /// What the first failure, or panic, of a task does to the others.
 ///
@@ -128,6 +129,7 @@ impl TaskGroup<()> {
     /// # }
     /// ```
     #[must_use]
+    #[track_caller]
     pub fn new() -> Self {
         let base = current();
         if base.can_be_cancelled() {
@@ -152,16 +154,17 @@ impl TaskGroup<()> {
     /// # }
     /// ```
     #[must_use]
+    #[track_caller]
     pub fn under(stop: impl Into<Stop>) -> Self {
         Self::first(stop.into().child(), None)
     }
 }
 
 impl<T: Send + 'static> TaskGroup<T> {
+    #[track_caller]
     fn first(source: StopSource, base: Option<Token>) -> Self {
-        trace::requested("group", source.as_stop().token());
         let settings = Settings::default();
-        let shared = Shared::new(source, base, clock::root(), settings);
+        let shared = Shared::new(source, base, clock::root(), Location::caller(), settings);
         let runtime = Handle::try_current().ok();
         Self { spawner: Spawner { shared, runtime, settings }, ends: true }
     }
@@ -172,7 +175,7 @@ impl<T: Send + 'static> TaskGroup<T> {
         let shared = self.shared();
         assert!(shared.is_new(), "a group is set up before its first task, and its first spawner");
         let (source, base) = (shared.source.clone(), shared.base.clone());
-        let shared = Shared::new(source, base, shared.clock.clone(), settings);
+        let shared = Shared::new(source, base, shared.clock.clone(), shared.place, settings);
         let runtime = self.spawner.runtime.clone();
         self.ends = false;
         TaskGroup { spawner: Spawner { shared, runtime, settings }, ends: true }
@@ -470,6 +473,7 @@ impl Default for Settings {
 }
 
 impl Default for TaskGroup {
+    #[track_caller]
     fn default() -> Self {
         Self::new()
     }

@@ -43,6 +43,8 @@ pub(super) struct Shared<T> {
     pub(super) ambient: Arc<Ambient>,
     /// The token that was around the group when it was made.
     pub(super) base: Option<Token>,
+    /// Where the group was made.
+    pub(super) place: &'static Location<'static>,
     /// Who may run at once.
     pub(super) permits: Option<Arc<Semaphore>>,
     on_failure: OnFailure,
@@ -100,9 +102,10 @@ impl<T: Send + 'static> Shared<T> {
         source: StopSource,
         base: Option<Token>,
         clock: Clock,
+        place: &'static Location<'static>,
         settings: Settings,
     ) -> Arc<Self> {
-        Arc::new_cyclic(|this: &Weak<Self>| {
+        let shared = Arc::new_cyclic(|this: &Weak<Self>| {
             let keeper: Weak<dyn Keeper> = Weak::<Self>::clone(this);
             let token = source.as_stop().token().clone();
             Self {
@@ -112,6 +115,7 @@ impl<T: Send + 'static> Shared<T> {
                 source,
                 clock,
                 base,
+                place,
                 permits: settings
                     .max_concurrent
                     .map(|most| Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)))),
@@ -129,7 +133,22 @@ impl<T: Send + 'static> Shared<T> {
                 }),
                 changed: Notify::new(),
             }
-        })
+        });
+        shared.traces_its_request();
+        shared
+    }
+
+    /// Whoever listens by then is told that the group was asked, unless it is empty.
+    fn traces_its_request(self: &Arc<Self>) {
+        if cfg!(feature = "tracing") {
+            let this = Arc::downgrade(self);
+            let registration = self.stop().on_cancel(move |cancelled| {
+                if let Some(this) = this.upgrade().filter(|this| this.live() > 0) {
+                    trace::group_requested(this.place, this.live(), this.stop(), cancelled);
+                }
+            });
+            registration.detach();
+        }
     }
 
     /// What is around a task that is spawned here: the group, and whatever is
@@ -369,10 +388,15 @@ impl<T: Send + 'static> Shared<T> {
         let mut state = self.state();
         state.deserted = true;
         let unasked = mem::take(&mut state.ended);
+        let is_empty = state.live == 0;
         drop(state);
         // Whatever a callback does in here, they are aborted.
         let abort = self.abort.guard();
-        self.source.cancel_with(Reason::Dropped);
+        if is_empty {
+            self.source.cancel_untold(Reason::Dropped);
+        } else {
+            self.source.cancel_with(Reason::Dropped);
+        }
         drop(abort);
         drop(unasked);
     }

@@ -14,6 +14,7 @@ use super::ended::TaskId;
 use super::outcome::{Outcome, TaskOutput};
 use super::shared::{Kind, Shared, Ticket};
 use super::task::Task;
+use crate::clock;
 use crate::stop::Stop;
 
 /// Spawns into a [`TaskGroup`](crate::TaskGroup), from wherever it is: its tasks
@@ -121,7 +122,14 @@ impl<T: Send + 'static> Spawner<T> {
         let ticket = self.shared.enter(name.into(), Location::caller(), Kind::Queued);
         let id = ticket.id;
         let Some((ticket, work)) = self.admit(ticket, work) else { return id };
-        let job = Job { work, ambient: self.shared.ambient_here(), ticket };
+        let mut job =
+            Job { work, stop: self.signal().clone(), ambient: self.shared.ambient_here(), ticket };
+        if clock::is_paused() {
+            // Tokio's time stands while blocking work runs: a wait for it in there
+            // would have no end.
+            job.stop = job.stop.on_system_time();
+            job.ambient = job.ambient.on_system_time();
+        }
         match &self.shared.permits {
             None => drop(runtime.spawn_blocking(move || job.run())),
             Some(permits) => {

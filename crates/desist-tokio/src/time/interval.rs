@@ -1,8 +1,11 @@
 use std::fmt;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use desist::{Cancelled, Token};
+use desist::{Cancelled, Token, WhenCancelled};
+use tokio::runtime::Handle;
 use tokio::time::{Instant, MissedTickBehavior};
 
 /// Ticks at once and then every `period`, until the stop is asked for.
@@ -11,7 +14,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 ///
 /// # Panics
 ///
-/// If `period` is zero. A tick panics in a tokio runtime without the timer.
+/// If `period` is zero, outside a tokio runtime, and in one without the timer.
 ///
 /// ```
 /// use desist::Source;
@@ -36,13 +39,19 @@ use tokio::time::{Instant, MissedTickBehavior};
 #[must_use]
 pub fn interval(period: Duration, token: &Token) -> Interval {
     assert!(!period.is_zero(), "an interval of zero never waits; give it a period");
-    Interval { inner: tokio::time::interval(period), token: token.clone() }
+    assert!(
+        Handle::try_current().is_ok(),
+        "an interval is made outside a tokio runtime; make it in a task, or inside Runtime::enter()"
+    );
+    Interval { inner: tokio::time::interval(period), token: token.clone(), wait: None }
 }
 
 /// What [`interval`] gives.
 pub struct Interval {
     inner: tokio::time::Interval,
     token: Token,
+    /// From the first tick on that is waited for.
+    wait: Option<Pin<Box<WhenCancelled<'static>>>>,
 }
 
 impl Interval {
@@ -69,10 +78,38 @@ impl Interval {
     /// # }
     /// ```
     pub async fn tick(&mut self) -> Result<Instant, Cancelled> {
-        let Self { inner, token } = self;
-        let ticked = token.run(poll_fn(|cx| inner.poll_tick(cx))).await;
-        crate::trace::heard_result("interval", &ticked);
-        ticked
+        poll_fn(|cx| self.poll_tick(cx)).await
+    }
+
+    /// The same for futures and streams that are written by hand.
+    ///
+    /// ```
+    /// use desist::Token;
+    /// use std::future::poll_fn;
+    /// use std::time::Duration;
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() {
+    /// let mut ticks = desist_tokio::interval(Duration::from_secs(60), &Token::never());
+    /// assert!(poll_fn(|cx| ticks.poll_tick(cx)).await.is_ok());
+    /// # }
+    /// ```
+    pub fn poll_tick(&mut self, cx: &mut Context<'_>) -> Poll<Result<Instant, Cancelled>> {
+        let polled = match self.token.cancellation() {
+            Some(cancelled) => Poll::Ready(Err(cancelled)),
+            None => self.inner.poll_tick(cx).map(Ok),
+        };
+        let polled = match polled {
+            Poll::Ready(ticked) => Poll::Ready(ticked),
+            Poll::Pending => {
+                let token = &self.token;
+                let wait =
+                    self.wait.get_or_insert_with(|| Box::pin(token.clone().cancelled_owned()));
+                wait.as_mut().poll(cx).map(Err)
+            }
+        };
+        crate::trace::heard("interval", &self.token, &polled);
+        polled
     }
 
     /// The time between two ticks.

@@ -38,7 +38,7 @@ use pin_project_lite::pin_project;
 /// ```
 #[track_caller]
 pub fn sleep(duration: Duration, token: &Token) -> Sleep<'_> {
-    Sleep { run: token.run(tokio::time::sleep(duration)) }
+    Sleep { run: token.run(tokio::time::sleep(duration)), token }
 }
 
 pin_project! {
@@ -47,6 +47,7 @@ pin_project! {
     pub struct Sleep<'a> {
         #[pin]
         run: Run<'a, tokio::time::Sleep>,
+        token: &'a Token,
     }
 }
 
@@ -54,8 +55,9 @@ impl Future for Sleep<'_> {
     type Output = Result<(), Cancelled>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let polled = self.project().run.poll(cx);
-        crate::trace::heard("sleep", &polled);
+        let this = self.project();
+        let polled = this.run.poll(cx);
+        crate::trace::heard("sleep", this.token, &polled);
         polled
     }
 }

@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use desist::{Cancelled, Run, Source, Token};
+use desist::{Cancelled, Clock, Run, Source, Token};
 use pin_project_lite::pin_project;
 
 use crate::clock;
@@ -18,10 +18,12 @@ use crate::clock;
 /// or whatever the caller was stopped for. A deadline of the caller that comes
 /// earlier counts.
 ///
-/// When the end comes the work is polled once more, with its token cancelled,
-/// and what it then says is the answer; if it has nothing to say it is dropped.
-/// Work that must not be dropped in the middle belongs into a
-/// [`shield`](crate::shield()). Under a paused runtime the time is tokio's.
+/// When the end comes, work that has begun is polled once more, with its token
+/// cancelled, and what it then says is the answer; if it has nothing to say it is
+/// dropped. With no time at all, or a token that is cancelled already, `work` is not
+/// called. Work that must not be dropped in the middle belongs into a
+/// [`shield`](crate::shield()). Under a paused runtime the time is tokio's, for the
+/// work and all below it.
 ///
 /// # Errors
 ///
@@ -55,14 +57,13 @@ where
     F: FnOnce(Token) -> W,
     W: IntoFuture,
 {
-    let limited = if clock::is_paused() {
-        let limit = Source::with_clock(clock::root());
-        limit.cancel_after(duration);
-        Source::linked([token, &limit.token()])
-    } else {
-        token.child_with_timeout(duration)
-    };
-    limited_by(&limited, work)
+    if !clock::is_paused() {
+        return limited_by(token.child_with_timeout(duration), None, work);
+    }
+    let clock = clock::root();
+    let limit = Source::with_clock(clock.clone());
+    limit.cancel_after(duration);
+    limited_by(both(token, &limit), Some(clock), work)
 }
 
 /// The same until an instant of the system's clock, or of tokio's paused one.
@@ -84,23 +85,30 @@ where
     F: FnOnce(Token) -> W,
     W: IntoFuture,
 {
-    let limited = if clock::is_paused() {
-        let limit = Source::with_clock(clock::root());
-        limit.cancel_at(deadline);
-        Source::linked([token, &limit.token()])
-    } else {
-        token.child_with_deadline(deadline)
-    };
-    limited_by(&limited, work)
+    if !clock::is_paused() {
+        return limited_by(token.child_with_deadline(deadline), None, work);
+    }
+    let clock = clock::root();
+    let limit = Source::with_clock(clock.clone());
+    limit.cancel_at(deadline);
+    limited_by(both(token, &limit), Some(clock), work)
 }
 
-fn limited_by<F, W>(limited: &Source, work: F) -> Timeout<W::IntoFuture>
+/// Below both, and on the clock of the limit.
+fn both(token: &Token, limit: &Source) -> Source {
+    // A caller who was stopped before is told why.
+    if token.is_cancelled() { token.child() } else { Source::linked([&limit.token(), token]) }
+}
+
+fn limited_by<F, W>(limited: Source, clock: Option<Clock>, work: F) -> Timeout<W::IntoFuture>
 where
     F: FnOnce(Token) -> W,
     W: IntoFuture,
 {
-    let work = work(limited.token());
-    Timeout { run: limited.token().run_owned(work) }
+    let token = limited.token();
+    // In no time nothing is begun.
+    let run = (!token.is_cancelled()).then(|| token.clone().run_owned(work(token.clone())));
+    Timeout { run, token, clock }
 }
 
 pin_project! {
@@ -108,7 +116,10 @@ pin_project! {
     #[must_use = "futures do nothing unless polled or awaited"]
     pub struct Timeout<F> {
         #[pin]
-        run: Run<'static, F>,
+        run: Option<Run<'static, F>>,
+        token: Token,
+        // Of a paused runtime, whose time may have come and nobody has looked.
+        clock: Option<Clock>,
     }
 }
 
@@ -116,8 +127,15 @@ impl<F: Future> Future for Timeout<F> {
     type Output = Result<F::Output, Cancelled>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let polled = self.project().run.poll(cx);
-        crate::trace::heard("timeout", &polled);
+        let this = self.project();
+        if let Some(clock) = this.clock {
+            clock.fire_due();
+        }
+        let polled = match this.run.as_pin_mut() {
+            Some(run) => run.poll(cx),
+            None => Poll::Ready(this.token.check().map(|()| unreachable!("it is cancelled"))),
+        };
+        crate::trace::heard("timeout", this.token, &polled);
         polled
     }
 }
