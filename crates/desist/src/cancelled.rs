@@ -2,6 +2,7 @@ use std::error::Error;
 use std::fmt;
 use std::io;
 use std::panic::{Location, RefUnwindSafe, UnwindSafe};
+use std::ptr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -119,6 +120,27 @@ impl fmt::Display for Cancelled {
         write!(f, "cancelled: {}", self.reason())
     }
 }
+
+/// Whether both tell of the same request, whichever signals it has reached.
+///
+/// ```
+/// use desist::{Reason, Source};
+///
+/// let (server, other) = (Source::new(), Source::new());
+/// let request = server.token().child();
+/// server.cancel();
+/// other.cancel();
+/// let of = |source: &Source| source.token().cancellation().unwrap();
+/// assert_eq!(of(&request), of(&server));
+/// assert_ne!(of(&other), of(&server));
+/// ```
+impl PartialEq for Cancelled {
+    fn eq(&self, other: &Self) -> bool {
+        ptr::eq(&*self.record, &*other.record)
+    }
+}
+
+impl Eq for Cancelled {}
 
 impl fmt::Debug for Cancelled {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -437,3 +437,28 @@ mod debug {
         assert_one_line("its clock", &format!("{:?}", clock.clock()));
     }
 }
+
+/// Whichever way it came: up the tree, over a link, with a clone.
+#[test]
+fn a_cancellation_is_equal_to_itself_wherever_it_is_seen_and_to_no_other() {
+    let (root, other) = (Source::new(), Source::new());
+    let tokens = [
+        root.token(),
+        root.child().token(),
+        root.child().child().token(),
+        Source::linked([&other.token(), &root.token()]).token(),
+        Token::any([&root.token(), &other.token()]),
+    ];
+    root.cancel();
+    let born = root.child().token();
+    let first = root.token().cancellation().unwrap();
+    for token in tokens.iter().chain([&born]) {
+        assert_eq!(token.cancellation().as_ref(), Some(&first));
+        assert_eq!(token.check().unwrap_err().clone(), first);
+    }
+    other.cancel();
+    assert_ne!(other.token().cancellation().unwrap(), first);
+    // Passed on as a cause it is another, for it was asked for at another place.
+    let on = Token::cancelled_with(first.clone());
+    assert_ne!(on.cancellation().unwrap(), first);
+}
