@@ -21,8 +21,14 @@ thread_local! {
 }
 
 /// What a task has around it.
+///
+/// The tokens that are joined are kept each for itself, once: tasks that spawn each
+/// other in turn, through several groups and scopes, join the same few again and
+/// again, and must not build a chain of it.
 pub(crate) struct Ambient {
+    /// All of them.
     pub(crate) token: Token,
+    parts: Vec<Token>,
     /// The group whose task this is.
     pub(crate) keeper: Option<Weak<dyn Keeper>>,
     /// The group's token is part of this one.
@@ -30,18 +36,51 @@ pub(crate) struct Ambient {
 }
 
 impl Ambient {
-    /// Whether this is around a task of that group, and its token is obeyed.
-    pub(crate) fn is_of(&self, keeper: &Weak<dyn Keeper>) -> bool {
-        let own = self.keeper.as_ref().map(|own| own.as_ptr().cast::<()>());
-        self.of_group && own == Some(keeper.as_ptr().cast())
+    pub(crate) fn of(
+        parts: Vec<Token>,
+        keeper: Option<Weak<dyn Keeper>>,
+        of_group: bool,
+    ) -> Arc<Self> {
+        let token = match &parts[..] {
+            [] => Token::never(),
+            [one] => one.clone(),
+            several => Token::any(several),
+        };
+        Arc::new(Self { token, parts, keeper, of_group })
     }
-}
 
-impl Ambient {
+    pub(crate) fn parts(&self) -> &[Token] {
+        &self.parts
+    }
+
+    /// This one and those, whichever of them can still be cancelled.
+    pub(crate) fn joined<'a>(
+        self: &Arc<Self>,
+        others: impl Iterator<Item = &'a Token>,
+    ) -> Arc<Self> {
+        let more = others.filter(|other| !self.parts.contains(other) && other.can_be_cancelled());
+        let more: Vec<_> = more.cloned().collect();
+        if more.is_empty() {
+            return Arc::clone(self);
+        }
+        let parts = self.parts.iter().cloned().chain(more).collect();
+        Self::of(parts, self.keeper.clone(), self.of_group)
+    }
+
+    /// Whether this is around a task, or a shield, of that group.
+    pub(crate) fn is_kept_by(&self, keeper: &Weak<dyn Keeper>) -> bool {
+        let own = self.keeper.as_ref().map(|own| own.as_ptr().cast::<()>());
+        own == Some(keeper.as_ptr().cast())
+    }
+
     /// The same on the system's time, for work that no runtime moves.
     pub(crate) fn on_system_time(&self) -> Arc<Self> {
-        let (keeper, of_group) = (self.keeper.clone(), self.of_group);
-        Arc::new(Self { token: on_system_time(&self.token), keeper, of_group })
+        Arc::new(Self {
+            token: on_system_time(&self.token),
+            parts: self.parts.clone(),
+            keeper: self.keeper.clone(),
+            of_group: self.of_group,
+        })
     }
 }
 
@@ -151,11 +190,15 @@ impl Around {
         let Some(token) = self.token.take() else { return };
         let outer = ambient();
         let keeper = outer.as_ref().and_then(|outer| outer.keeper.clone());
-        let (token, of_group) = match outer {
-            Some(outer) if !self.alone => (Token::any([&token, &outer.token]), outer.of_group),
-            _ => (token, false),
-        };
-        self.ambient = Some(Arc::new(Ambient { token, keeper, of_group }));
+        self.ambient = Some(match outer {
+            // The inner one comes first: it is named where both are cancelled.
+            Some(outer) if !self.alone && !outer.parts.contains(&token) => {
+                let inner = Ambient::of(vec![token], keeper, outer.of_group);
+                inner.joined(outer.parts.iter())
+            }
+            Some(outer) if !self.alone => outer,
+            _ => Ambient::of(vec![token], keeper, false),
+        });
     }
 }
 

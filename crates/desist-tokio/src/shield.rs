@@ -1,9 +1,9 @@
 //! Cleanup that goes on where its task ends.
 
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::panic::Location;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -62,7 +62,9 @@ where
 ///
 /// When the bound is over that token is cancelled, the future is polled once
 /// more, and if it is not ready then it is dropped where it stands; whoever
-/// awaits the shield gets the [`Cancelled`], with [`Reason::Deadline`].
+/// awaits the shield gets the [`Cancelled`], with [`Reason::Deadline`]. That poll it
+/// has in any case: also with a bound of zero, and on a runtime that comes to it
+/// late.
 ///
 /// The group whose task this is waits for the shield, until its bound: a shield
 /// that nobody awaits any more and that did not finish, or panicked, is one of
@@ -75,7 +77,9 @@ where
 ///
 /// # Panics
 ///
-/// Outside a tokio runtime. Awaited, it goes on with a panic of the future.
+/// Outside a tokio runtime: a destructor that may run there asks
+/// `tokio::runtime::Handle::try_current` first, for a panic in it may abort the
+/// process. Awaited, it goes on with a panic of the future.
 ///
 /// ```
 /// use desist::Reason;
@@ -110,7 +114,7 @@ where
     let shelter = outer.as_ref().and_then(Weak::upgrade).map(|keeper| keeper.shelter(place, bound));
     let unread = outer.clone();
     let token = limit.token();
-    let ambient = Arc::new(Ambient { token: token.clone(), keeper: outer, of_group: false });
+    let ambient = Ambient::of(vec![token.clone()], outer, false);
     let (tell, told) = oneshot::channel();
     runtime.spawn(async move {
         let ended = ended(token, Some(ambient), future).await;
@@ -119,7 +123,7 @@ where
         }
         let lost = tell.send(ended).map_or_else(lost_of, |()| Lost::Nothing);
         if let Some(shelter) = shelter {
-            shelter.over(lost);
+            shelter.over(place, lost);
         }
     });
     Shield { told, keeper: unread, place }
@@ -140,9 +144,21 @@ async fn ended<F: Future>(
     token: Token,
     ambient: Option<Arc<Ambient>>,
     future: F,
-) -> Result<Result<F::Output, Cancelled>, TaskPanic> {
-    let inside = Inside { future: Some(Box::pin(future)), ambient };
-    token.run(inside).await.map_or_else(|cancelled| Ok(Err(cancelled)), |done| done.map(Ok))
+) -> Told<F::Output> {
+    let mut inside = Inside { future: Some(Box::pin(future)), ambient };
+    let mut over = pin!(token.cancelled());
+    let ended = poll_fn(|cx| {
+        // The work first: it has a poll, and a last word, however late it comes to it.
+        if let Poll::Ready(ended) = inside.poll(cx) {
+            return Poll::Ready(ended);
+        }
+        let cancelled = ready!(over.as_mut().poll(cx));
+        Poll::Ready(match inside.poll(cx) {
+            Poll::Ready(ended) => ended,
+            Poll::Pending => inside.end().map(|()| Err(cancelled)),
+        })
+    });
+    ended.await
 }
 
 /// Polls, and drops, with the shield's token around it, and catches panics.
@@ -151,27 +167,30 @@ struct Inside<F> {
     ambient: Option<Arc<Ambient>>,
 }
 
-impl<F: Future> Future for Inside<F> {
-    type Output = Result<F::Output, TaskPanic>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Self { future: slot, ambient } = &mut *self;
-        let Some(future) = slot else { unreachable!("it is not polled again") };
-        let polled = caught(|| within(ambient, || future.as_mut().poll(cx)));
-        let ended = match polled {
-            Ok(polled) => Ok(ready!(polled)),
+impl<F: Future> Inside<F> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Told<F::Output>> {
+        let Self { future, ambient } = self;
+        let Some(future) = future else { unreachable!("it is not polled again") };
+        let ended = match caught(|| within(ambient, || future.as_mut().poll(cx))) {
+            Ok(polled) => Ok(Ok(ready!(polled))),
             Err(panic) => Err(panic),
         };
-        let dropped = caught(|| within(ambient, || *slot = None));
-        Poll::Ready(ended.and_then(|value| dropped.map(|()| value)))
+        let dropped = self.end();
+        Poll::Ready(ended.and_then(|ended| dropped.map(|()| ended)))
+    }
+}
+
+impl<F> Inside<F> {
+    fn end(&mut self) -> Result<(), TaskPanic> {
+        let Self { future, ambient } = self;
+        caught(|| within(ambient, || *future = None))
     }
 }
 
 impl<F> Drop for Inside<F> {
     fn drop(&mut self) {
-        let Self { future, ambient } = self;
         // The panic hook has heard what is caught.
-        let _ = caught(|| within(ambient, || *future = None));
+        let _heard = self.end();
     }
 }
 
@@ -194,7 +213,7 @@ impl<T> Drop for Shield<T> {
             return;
         }
         if let Some(keeper) = self.keeper.take().and_then(|keeper| keeper.upgrade()) {
-            keeper.shelter(self.place, Duration::ZERO).over(lost);
+            keeper.shelter(self.place, Duration::ZERO).over(self.place, lost);
         }
     }
 }

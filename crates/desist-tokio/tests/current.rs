@@ -88,13 +88,48 @@ on_both! {
             let group = TaskGroup::new().returning::<Token>();
             group.spawn("child", |_| async { current() });
             group.spawn_blocking("blocking child", |_| current());
+            let ended = group.join().await;
+            assert_eq!(ended.len(), 2);
             source.cancel_with(Reason::Disconnected);
-            for ended in group.join().await {
-                let current = ended.into_outcome().finished();
-                assert!(current.is_none_or(|current| current.reason() == Some(Reason::Disconnected)));
+            for ended in ended {
+                let current = ended.into_outcome().finished().expect("it has it");
+                assert_eq!(current.reason(), Some(Reason::Disconnected));
             }
         })
         .await;
+    }
+
+    /// Of a group that was made elsewhere: whoever spawns gives his own along.
+    async fn whoever_spawns_gives_his_token_along_to_any_work() {
+        let group = TaskGroup::new().returning::<Token>();
+        let scope = Source::new();
+        with_current(scope.token(), async {
+            group.spawn("task", |_| async { current() });
+            group.spawn_blocking("blocking", |_| current());
+        })
+        .await;
+        let ended = group.join().await;
+        assert_eq!(ended.len(), 2);
+        scope.cancel_with(Reason::Disconnected);
+        for ended in ended {
+            let around = ended.into_outcome().finished().expect("it has it");
+            assert_eq!(around.reason(), Some(Reason::Disconnected));
+        }
+    }
+
+    async fn it_is_there_for_destructors_of_a_task_that_has_ended() {
+        struct Asks(Option<oneshot::Sender<Token>>);
+        impl Drop for Asks {
+            fn drop(&mut self) {
+                self.0.take().unwrap().send(current()).unwrap();
+            }
+        }
+        let group = TaskGroup::new();
+        let (tell, told) = oneshot::channel();
+        let asks = Asks(Some(tell));
+        group.spawn("task", move |_| poll_fn(move |_| { let _held = &asks; Poll::Ready(()) }));
+        assert_eq!(told.await.unwrap(), *group.signal().token());
+        group.join().await;
     }
 
     async fn an_explicit_token_beats_the_ambient_one() {

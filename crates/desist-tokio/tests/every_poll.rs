@@ -1,7 +1,9 @@
-//! Cancelled at every look, and dropped at every poll: nothing received is lost,
-//! no permit leaks, and what is cancelled stays so.
+//! Cancelled at every look, and every wait given up at every poll: nothing received
+//! is lost, no permit leaks, and what is cancelled stays so.
 
 mod common;
+#[path = "every_poll/cut.rs"]
+mod cut;
 
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
@@ -10,7 +12,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use common::{current_thread, multi_thread, on, poll_once};
+use common::{Count, Dropped, current_thread, multi_thread, on, poll_once};
+use cut::{Cut, given_up_at_every_poll};
 use desist::testing::every_checkpoint_async;
 use desist::{FutureExt, Token};
 use desist_tokio::{StreamExt, TaskGroup, current, interval, shield, sleep, timeout, with_current};
@@ -20,39 +23,71 @@ use tokio::sync::{Mutex, Semaphore, broadcast, mpsc, oneshot, watch};
 const NUMBERS: std::ops::Range<u32> = 0..20;
 
 /// Runs `body` once for every look at its token, cancelled there, on both kinds
-/// of runtime, and then once for every poll, dropped after it.
+/// of runtime, and then once for every poll of its waits, given up there.
 fn at_every_point<F, W>(body: F)
 where
-    F: Fn(Token) -> W + Clone + Send + Sync + 'static,
+    F: Fn(Token, Cut) -> W + Clone + Send + Sync + 'static,
     W: Future<Output = ()> + Send + 'static,
 {
+    let cuts = Count::new();
     for runtime in [current_thread(), multi_thread()] {
-        let body = body.clone();
+        let (body, cuts) = (body.clone(), cuts.clone());
         on(runtime, async move {
-            let checkpoints = every_checkpoint_async(&body).await;
+            let checkpoints = every_checkpoint_async(|token| body(token, Cut::never())).await;
             assert!(checkpoints > 1, "it looks at its token: {checkpoints}");
-            dropped_at_every_poll(&body).await;
+            given_up_at_every_poll(&body).await.then(|| cuts.add());
         });
     }
+    // Where others run beside it, all may be ready when it comes to its waits.
+    assert!(cuts.get() > 0, "it waits nowhere");
 }
 
-async fn dropped_at_every_poll<W: Future<Output = ()>>(body: &impl Fn(Token) -> W) {
-    for polls in 1..10_000 {
-        let mut run = Box::pin(body(Token::never()));
-        let mut left = polls;
-        let ended = poll_fn(|cx| {
-            if left == 0 {
-                return Poll::Ready(false);
-            }
-            left -= 1;
-            run.as_mut().poll(cx).map(|()| true)
-        });
-        if ended.await {
-            return;
-        }
-        drop(run);
-    }
-    panic!("it never ends");
+/// The harness sees what it is there for.
+#[test]
+#[should_panic(expected = "lost")]
+fn a_wait_that_loses_what_it_took_is_caught() {
+    on(current_thread(), given_up_where_it_loses());
+}
+
+async fn given_up_where_it_loses() {
+    given_up_at_every_poll(&|_, cut: Cut| async move {
+        let (sender, mut receiver) = mpsc::channel(1);
+        sender.send(1).await.unwrap();
+        let lossy = async {
+            let taken = receiver.recv().await;
+            tokio::task::yield_now().await;
+            taken
+        };
+        let got = cut.wait(lossy).await.flatten();
+        drop(sender);
+        assert!(got.is_some() || receiver.recv().await.is_some(), "lost");
+    })
+    .await;
+    unreachable!("it was not caught");
+}
+
+#[test]
+#[should_panic(expected = "the permit")]
+fn a_wait_that_keeps_what_woke_it_is_caught() {
+    on(current_thread(), given_up_with_the_permit());
+}
+
+/// It leaks what it was given when it is dropped between the wake and the poll.
+async fn given_up_with_the_permit() {
+    given_up_at_every_poll(&|_, cut: Cut| async move {
+        let permits = Arc::new(Semaphore::new(0));
+        let giver = Arc::clone(&permits);
+        tokio::spawn(async move { giver.add_permits(1) });
+        let leaky = async {
+            let mut acquire = std::mem::ManuallyDrop::new(Box::pin(permits.acquire()));
+            acquire.as_mut().await.map(|permit| permit.forget())
+        };
+        let got = cut.wait(leaky).await;
+        tokio::task::yield_now().await;
+        assert!(got.is_some() || permits.available_permits() == 1, "the permit");
+    })
+    .await;
+    unreachable!("it was not caught");
 }
 
 /// A producer that yields now and then, so that receivers wait.
@@ -69,11 +104,11 @@ async fn produce(sender: mpsc::Sender<u32>) {
 
 #[test]
 fn mpsc_nothing_received_is_lost() {
-    at_every_point(|token| async move {
+    at_every_point(|token, cut| async move {
         let (sender, mut receiver) = mpsc::channel(4);
         let producer = tokio::spawn(produce(sender));
         let mut received = Vec::new();
-        while let Ok(Some(number)) = receiver.recv().or_cancelled(&token).await {
+        while let Some(Ok(Some(number))) = cut.wait(receiver.recv().or_cancelled(&token)).await {
             received.push(number);
         }
         // What was not received is still there, in its order.
@@ -94,15 +129,18 @@ fn mpsc_nothing_is_lost_in_a_stream_until_cancelled() {
             self.0.poll_recv(cx)
         }
     }
-    at_every_point(|token| async move {
+    at_every_point(|token, cut| async move {
         let (sender, receiver) = mpsc::channel(4);
         let producer = tokio::spawn(produce(sender));
         let mut stream = Received(receiver).until_cancelled(&token);
         let mut received = Vec::new();
-        while let Some(number) = poll_fn(|cx| Pin::new(&mut stream).poll_next(cx)).await {
+        while let Some(Some(number)) =
+            cut.wait(poll_fn(|cx| Pin::new(&mut stream).poll_next(cx))).await
+        {
             received.push(number);
         }
-        assert!(token.is_cancelled() || received.len() == NUMBERS.len());
+        let is_cut = token.is_cancelled() || cut.was_made();
+        assert!(is_cut || received.len() == NUMBERS.len());
         let mut rest = stream.into_inner().0;
         while let Some(number) = rest.recv().await {
             received.push(number);
@@ -114,7 +152,7 @@ fn mpsc_nothing_is_lost_in_a_stream_until_cancelled() {
 
 #[test]
 fn mpsc_nothing_sent_is_lost_where_the_place_is_reserved() {
-    at_every_point(|token| async move {
+    at_every_point(|token, cut| async move {
         let (sender, mut receiver) = mpsc::channel(1);
         let mut orders: VecDeque<u32> = NUMBERS.collect();
         let consumer = tokio::spawn(async move {
@@ -126,7 +164,8 @@ fn mpsc_nothing_sent_is_lost_where_the_place_is_reserved() {
             received
         });
         while !orders.is_empty() {
-            let Ok(place) = sender.reserve().or_cancelled(&token).await else { break };
+            let reserved = cut.wait(sender.reserve().or_cancelled(&token)).await;
+            let Some(Ok(place)) = reserved else { break };
             place.unwrap().send(orders.pop_front().unwrap());
         }
         drop(sender);
@@ -137,16 +176,16 @@ fn mpsc_nothing_sent_is_lost_where_the_place_is_reserved() {
 
 #[test]
 fn oneshot_an_answer_outlives_the_wait() {
-    at_every_point(|token| async move {
+    at_every_point(|token, cut| async move {
         let (sender, mut receiver) = oneshot::channel();
         tokio::spawn(async move {
             tokio::task::yield_now().await;
             sender.send(7).unwrap();
         });
-        let waited = (&mut receiver).or_cancelled(&token).await;
+        let waited = cut.wait((&mut receiver).or_cancelled(&token)).await;
         let answer = match waited {
-            Ok(answer) => answer,
-            Err(_) => receiver.await,
+            Some(Ok(answer)) => answer,
+            _ => receiver.await,
         };
         assert_eq!(answer, Ok(7));
         let _ = token.check();
@@ -155,7 +194,7 @@ fn oneshot_an_answer_outlives_the_wait() {
 
 #[test]
 fn broadcast_nothing_received_is_lost() {
-    at_every_point(|token| async move {
+    at_every_point(|token, cut| async move {
         let (sender, mut receiver) = broadcast::channel(64);
         let producer = tokio::spawn(async move {
             for number in NUMBERS {
@@ -164,7 +203,7 @@ fn broadcast_nothing_received_is_lost() {
             }
         });
         let mut received = Vec::new();
-        while let Ok(Ok(number)) = receiver.recv().or_cancelled(&token).await {
+        while let Some(Ok(Ok(number))) = cut.wait(receiver.recv().or_cancelled(&token)).await {
             received.push(number);
         }
         while let Ok(number) = receiver.recv().await {
@@ -177,7 +216,7 @@ fn broadcast_nothing_received_is_lost() {
 
 #[test]
 fn watch_a_change_that_was_not_seen_is_still_a_change() {
-    at_every_point(|token| async move {
+    at_every_point(|token, cut| async move {
         let (sender, mut receiver) = watch::channel(0);
         let writer = tokio::spawn(async move {
             for number in 1..=5 {
@@ -188,9 +227,9 @@ fn watch_a_change_that_was_not_seen_is_still_a_change() {
         });
         let mut last = 0;
         while last < 5 {
-            match receiver.changed().or_cancelled(&token).await {
-                Ok(changed) => changed.unwrap(),
-                Err(_) => break,
+            match cut.wait(receiver.changed().or_cancelled(&token)).await {
+                Some(Ok(changed)) => changed.unwrap(),
+                _ => break,
             }
             last = *receiver.borrow_and_update();
         }
@@ -206,7 +245,7 @@ fn watch_a_change_that_was_not_seen_is_still_a_change() {
 
 #[test]
 fn semaphore_no_permit_leaks() {
-    at_every_point(|token| {
+    at_every_point(|token, cut| {
         let permits = Arc::new(Semaphore::new(2));
         async move {
             let others: Vec<_> = (0..3)
@@ -219,7 +258,7 @@ fn semaphore_no_permit_leaks() {
                 })
                 .collect();
             for wanted in [1, 2, 1] {
-                let permit = permits.acquire_many(wanted).or_cancelled(&token).await;
+                let permit = cut.wait(permits.acquire_many(wanted).or_cancelled(&token)).await;
                 tokio::task::yield_now().await;
                 drop(permit);
             }
@@ -233,7 +272,7 @@ fn semaphore_no_permit_leaks() {
 
 #[test]
 fn a_lock_is_not_held_by_who_gave_up() {
-    at_every_point(|token| async move {
+    at_every_point(|token, cut| async move {
         let lock = Arc::new(Mutex::new(0));
         let other = tokio::spawn({
             let lock = Arc::clone(&lock);
@@ -242,7 +281,7 @@ fn a_lock_is_not_held_by_who_gave_up() {
             }
         });
         for _ in 0..3 {
-            if let Ok(mut held) = lock.lock().or_cancelled(&token).await {
+            if let Some(Ok(mut held)) = cut.wait(lock.lock().or_cancelled(&token)).await {
                 tokio::task::yield_now().await;
                 *held += 1;
             }
@@ -259,41 +298,50 @@ fn no_tick_of_an_interval_is_taken_in_vain() {
         .start_paused(true)
         .build()
         .unwrap();
+    let second = Duration::from_secs(1);
+    let body = |token: Token, cut: Cut| async move {
+        let begin = tokio::time::Instant::now();
+        let mut ticks = interval(second, &token);
+        let mut given = 0;
+        while given < 5 {
+            // Given up, the tick is still to come.
+            let Some(ticked) = cut.wait(ticks.tick()).await else { continue };
+            let Ok(tick) = ticked else { break };
+            assert_eq!(tick, begin + second * given);
+            given += 1;
+        }
+    };
     runtime.block_on(async {
-        let second = Duration::from_secs(1);
-        every_checkpoint_async(|token: Token| async move {
-            let begin = tokio::time::Instant::now();
-            let mut ticks = interval(second, &token);
-            let mut given = 0;
-            while given < 5 {
-                let Ok(tick) = ticks.tick().await else { break };
-                assert_eq!(tick, begin + second * given);
-                given += 1;
-            }
-        })
-        .await;
+        every_checkpoint_async(|token| body(token, Cut::never())).await;
+        assert!(given_up_at_every_poll(&body).await);
     });
 }
 
 #[test]
 fn sleeps_and_timeouts_end_where_they_are_cancelled() {
-    at_every_point(|token| async move {
+    at_every_point(|token, cut| async move {
         for _ in 0..3 {
-            let slept = sleep(Duration::from_micros(1), &token).await;
-            assert_eq!(slept.is_err(), slept.is_err() && token.is_cancelled());
+            let slept = cut.wait(sleep(Duration::from_micros(1), &token)).await;
+            assert!(slept.is_none_or(|slept| slept.is_ok()) || token.is_cancelled());
         }
+        let inside = Count::new();
+        let held = Dropped(inside.clone());
         let done = timeout(Duration::from_secs(60), &token, |inner| async move {
+            let _held = held;
             tokio::task::yield_now().await;
             inner.check()
         });
-        assert!(done.await.is_ok_and(|inner| inner.is_ok()) || token.is_cancelled());
+        let done = cut.wait(done).await;
+        assert_eq!(inside.get(), 1, "the work goes with whoever waits for it");
+        let done = done.is_none_or(|done| done.is_ok_and(|inner| inner.is_ok()));
+        assert!(done || token.is_cancelled());
     });
 }
 
 /// Whatever happens to whoever raised it, a shield finishes.
 #[test]
 fn a_shield_finishes_wherever_its_task_is_cancelled_or_dropped() {
-    at_every_point(|token| async move {
+    at_every_point(|token, cut| async move {
         let (tell, told) = oneshot::channel();
         let (raise, raised) = oneshot::channel();
         let work = async {
@@ -307,7 +355,7 @@ fn a_shield_finishes_wherever_its_task_is_cancelled_or_dropped() {
             token.run(cleanup).await?.unwrap();
             token.check()
         };
-        let _ = work.await;
+        let _ = cut.wait(work).await;
         if raised.await.is_ok() {
             assert_eq!(told.await.unwrap(), "clean");
         }
@@ -334,7 +382,7 @@ fn a_shield_that_is_dropped_at_once_finishes() {
 /// taken nothing that he did not get.
 #[test]
 fn a_group_loses_no_outcome_with_whoever_waits_for_it() {
-    at_every_point(|token| async move {
+    at_every_point(|token, cut| async move {
         let group = TaskGroup::new().returning::<u32>();
         for number in NUMBERS {
             group.spawn("task", move |_stop| async move {
@@ -344,10 +392,10 @@ fn a_group_loses_no_outcome_with_whoever_waits_for_it() {
         }
         let mut got = Vec::new();
         for _ in 0..5 {
-            let Ok(ended) = token.run(group.next()).await else { break };
+            let Some(Ok(ended)) = cut.wait(token.run(group.next())).await else { break };
             got.extend(ended);
         }
-        if let Ok(all) = token.run(group.join()).await {
+        if let Some(Ok(all)) = cut.wait(token.run(group.join())).await {
             got.extend(all);
         }
         got.extend(group.join().await);
@@ -361,17 +409,17 @@ fn a_group_loses_no_outcome_with_whoever_waits_for_it() {
 /// A stop that is given up leaves the group as it is, and the next one ends it.
 #[test]
 fn a_group_is_stopped_however_often_that_was_given_up() {
-    at_every_point(|token| async move {
+    at_every_point(|token, cut| async move {
         let group = TaskGroup::new();
         group.spawn("heeds", |stop| async move {
             stop.token().await;
         });
         tokio::task::yield_now().await;
         let _ = token.check();
-        let given_up = token.run(group.stop(Duration::from_secs(60))).await;
+        let given_up = cut.wait(token.run(group.stop(Duration::from_secs(60)))).await;
         let report = match given_up {
-            Ok(report) => report,
-            Err(_) => group.stop(Duration::from_secs(60)).await,
+            Some(Ok(report)) => report,
+            _ => group.stop(Duration::from_secs(60)).await,
         };
         assert!(report.is_clean() && group.is_empty(), "{report}");
     });
@@ -380,13 +428,13 @@ fn a_group_is_stopped_however_often_that_was_given_up() {
 /// The ambient token is gone, wherever the future inside was left.
 #[test]
 fn nothing_is_around_whoever_left_a_scope() {
-    at_every_point(|token| async move {
+    at_every_point(|token, cut| async move {
         let scope = with_current(&token, async {
             tokio::task::yield_now().await;
             current().run(tokio::task::yield_now()).await?;
             current().check()
         });
-        let _ = scope.await;
+        let _ = cut.wait(scope).await;
         let _ = token.check();
         assert_eq!(current(), Token::never());
     });

@@ -2,7 +2,13 @@
 
 #[path = "group/bad_input.rs"]
 mod bad_input;
+#[path = "group/causes.rs"]
+mod causes;
 mod common;
+#[path = "group/hostile.rs"]
+mod hostile;
+#[path = "group/nested.rs"]
+mod nested;
 #[path = "group/outcomes.rs"]
 mod outcomes;
 #[path = "group/settings.rs"]

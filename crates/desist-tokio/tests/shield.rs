@@ -2,7 +2,8 @@
 
 mod common;
 
-use std::future::pending;
+use std::future::{pending, poll_fn};
+use std::task::Poll;
 use std::time::Duration;
 
 use common::{Count, Dropped, on_both};
@@ -111,12 +112,44 @@ on_both! {
         assert_eq!(raised.await.unwrap(), Reason::Deadline);
     }
 
-    async fn a_bound_of_zero_begins_nothing() {
-        let begun = Count::new();
-        let counted = begun.clone();
-        let raised = shield_for(Duration::ZERO, async move { counted.add() });
-        assert_eq!(raised.await.unwrap_err().reason(), Reason::Deadline);
-        assert_eq!(begun.get(), 0);
+    async fn a_bound_of_zero_is_one_poll() {
+        let quick = shield_for(Duration::ZERO, async { current().reason() });
+        assert_eq!(quick.await.unwrap(), Some(Reason::Deadline));
+        let polls = Count::new();
+        let counted = polls.clone();
+        let slow = shield_for(Duration::ZERO, poll_fn(move |_| { counted.add(); Poll::<()>::Pending }));
+        assert_eq!(slow.await.unwrap_err().reason(), Reason::Deadline);
+        assert!(polls.get() > 0);
+    }
+
+    /// The runtime comes to it only when its bound is over.
+    async fn it_has_its_poll_however_late_that_is() {
+        let raised = {
+            let raised = shield_for(Duration::from_millis(1), async { current().is_cancelled() });
+            std::thread::sleep(Duration::from_millis(10));
+            raised
+        };
+        raised.await.expect("it was ready when it was polled");
+    }
+
+    async fn a_panic_in_its_destructor_is_told_also_where_its_bound_was_over() {
+        struct Bomb;
+        impl Drop for Bomb {
+            fn drop(&mut self) {
+                panic!("in the destructor");
+            }
+        }
+        let group = TaskGroup::new();
+        group.spawn("task", |_| async {
+            let bomb = Bomb;
+            shield_for(Duration::from_millis(1), async move {
+                let _held = bomb;
+                pending::<()>().await;
+            })
+            .detach();
+        });
+        let said: Vec<_> = group.join().await.iter().map(ToString::to_string).collect();
+        assert_eq!(said[1], "task `shield` panicked: in the destructor");
     }
 
     async fn its_panic_goes_on_in_whoever_waits() {
@@ -135,7 +168,7 @@ on_both! {
         let ended = group.join().await;
         let shields: Vec<_> = ended.iter().filter(|ended| ended.name() == "shield").collect();
         assert_eq!(shields.len(), 2, "{ended:?}");
-        assert!(shields.iter().any(|ended| matches!(ended.outcome(), Outcome::Aborted)));
+        assert!(shields.iter().any(|ended| matches!(ended.outcome(), Outcome::Overdue)));
         assert!(shields.iter().any(|ended| matches!(ended.outcome(), Outcome::Panicked(_))));
         assert!(shields.iter().all(|ended| ended.place().file().ends_with("tests/shield.rs")));
     }

@@ -31,8 +31,9 @@ impl<T: Send + 'static, F> Job<T, F> {
             // Struck off; what it said then stands.
             return;
         }
-        let outcome = match caught(|| within(&mut Some(ambient), || work(stop))) {
-            Ok(output) => outcome_of(output, &ticket.shared),
+        let mut around = Some(ambient);
+        let outcome = match caught(|| within(&mut around, || work(stop))) {
+            Ok(output) => outcome_of(output, &ticket.shared, &around),
             Err(panic) => Outcome::Panicked(panic),
         };
         ticket.end(outcome);

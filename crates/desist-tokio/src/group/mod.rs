@@ -3,10 +3,11 @@
 
 mod blocking;
 mod ended;
+mod nested;
 mod outcome;
 mod report;
 mod shared;
-mod shelter;
+mod slots;
 mod spawner;
 mod stopping;
 mod task;
@@ -17,18 +18,18 @@ use std::future::Future;
 use std::panic::Location;
 use std::sync::Arc;
 
-use desist::{Cause, Reason, Token};
+use desist::{Cause, Reason};
 use tokio::runtime::Handle;
 
 pub use self::ended::{Ended, TaskFailed, TaskId};
+pub(crate) use self::nested::{Keeper, Lost};
 pub use self::outcome::{BoxError, Outcome, TaskOutput, TaskPanic};
 pub use self::report::{Grace, Report, Straggler};
 use self::shared::Shared;
-pub(crate) use self::shelter::{Keeper, Lost};
 pub use self::spawner::Spawner;
 pub(crate) use self::task::caught;
 use crate::clock;
-use crate::current::current;
+use crate::current::{Ambient, ambient};
 use crate::stop::{Stop, StopSource};
 
 /// What the first failure, or panic, of a task does to the others.
@@ -65,7 +66,7 @@ struct Settings {
 /// [`stop`](Self::stop) ends them within a grace and reports who did not, and
 /// [`wait`](Self::wait) is for whoever wants nothing but that all went well.
 ///
-/// Made inside a task that has a [`current`] token, the group is a child of it.
+/// Made inside a task that has a [`current`](crate::current) token, the group is a child of it.
 /// That is a token, and says nothing of draining: a group that shall drain with
 /// another is made [`under`](Self::under) the [`Stop`] of that.
 ///
@@ -118,7 +119,7 @@ pub struct TaskGroup<T: Send + 'static = ()> {
 }
 
 impl TaskGroup<()> {
-    /// A group below the [`current`] token, or on its own.
+    /// A group below the [`current`](crate::current) token, or on its own.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
@@ -131,11 +132,12 @@ impl TaskGroup<()> {
     #[must_use]
     #[track_caller]
     pub fn new() -> Self {
-        let base = current();
-        if base.can_be_cancelled() {
-            return Self::first(Stop::from(&base).child(), Some(base));
+        match ambient() {
+            Some(base) if base.token.can_be_cancelled() => {
+                Self::first(Stop::from(&base.token).child(), Some(base))
+            }
+            _ => Self::first(StopSource::with_clock(clock::root()), None),
         }
-        Self::first(StopSource::with_clock(clock::root()), None)
     }
 
     /// A group below a token or a [`Stop`].
@@ -162,9 +164,10 @@ impl TaskGroup<()> {
 
 impl<T: Send + 'static> TaskGroup<T> {
     #[track_caller]
-    fn first(source: StopSource, base: Option<Token>) -> Self {
+    fn first(source: StopSource, base: Option<Arc<Ambient>>) -> Self {
         let settings = Settings::default();
-        let shared = Shared::new(source, base, clock::root(), Location::caller(), settings);
+        let outer = ambient().and_then(|around| around.keeper.clone());
+        let shared = Shared::new(source, base, outer, Location::caller(), settings);
         let runtime = Handle::try_current().ok();
         Self { spawner: Spawner { shared, runtime, settings }, ends: true }
     }
@@ -174,8 +177,9 @@ impl<T: Send + 'static> TaskGroup<T> {
     fn remade<U: Send + 'static>(mut self, settings: Settings) -> TaskGroup<U> {
         let shared = self.shared();
         assert!(shared.is_new(), "a group is set up before its first task, and its first spawner");
-        let (source, base) = (shared.source.clone(), shared.base.clone());
-        let shared = Shared::new(source, base, shared.clock.clone(), shared.place, settings);
+        let (source, base, outer) =
+            (shared.source.clone(), shared.base.clone(), shared.outer.clone());
+        let shared = Shared::new(source, base, outer, shared.place, settings);
         let runtime = self.spawner.runtime.clone();
         self.ends = false;
         TaskGroup { spawner: Spawner { shared, runtime, settings }, ends: true }
@@ -295,7 +299,7 @@ impl<T: Send + 'static> TaskGroup<T> {
     /// it does. In a group that is cancelled nothing of it is run, and its
     /// outcome is [`Outcome::CancelledBeforeStart`].
     ///
-    /// Inside, [`current`] is the group's token, joined with whatever token is
+    /// Inside, [`current`](crate::current) is the group's token, joined with whatever token is
     /// current here.
     ///
     /// # Panics

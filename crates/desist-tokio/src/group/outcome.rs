@@ -115,20 +115,27 @@ pub enum Outcome<T> {
     Failed(BoxError),
     /// It panicked.
     Panicked(TaskPanic),
-    /// It stopped because it was asked to: it gave an error with a
-    /// [`Cancelled`] in it, and the group was asked to drain or to stop.
+    /// It stopped because it was asked to: it gave an error in which is the
+    /// [`Cancelled`] of its group, or of the token that was around it. Any other
+    /// one, of a deadline below, is a failure.
     Cancelled(Cancelled),
     /// The group was cancelled before it began; nothing of it was run.
     CancelledBeforeStart(Cancelled),
     /// It was asked, did not stop within the grace, and was dropped in the
-    /// middle of what it did; or its runtime was shut down.
+    /// middle of what it did.
     Aborted,
+    /// Its runtime was shut down, and dropped it.
+    RuntimeGone,
+    /// A [shield](crate::shield()) that nobody awaits: its bound was over before it
+    /// was done.
+    Overdue,
     /// It cannot be dropped, for it blocks its thread, and it runs on.
     StillRunning,
 }
 
 impl<T> Outcome<T> {
-    /// Whether it failed or panicked.
+    /// Whether it failed or panicked, or was lost: with its runtime, or because a
+    /// shield's bound was over.
     ///
     /// ```
     /// use desist_tokio::Outcome;
@@ -138,7 +145,7 @@ impl<T> Outcome<T> {
     /// ```
     #[must_use]
     pub fn is_failure(&self) -> bool {
-        matches!(self, Self::Failed(_) | Self::Panicked(_))
+        matches!(self, Self::Failed(_) | Self::Panicked(_) | Self::RuntimeGone | Self::Overdue)
     }
 
     /// One word for it.
@@ -150,6 +157,8 @@ impl<T> Outcome<T> {
             Self::Cancelled(_) => "stopped",
             Self::CancelledBeforeStart(_) => NEVER_BEGUN,
             Self::Aborted => "aborted",
+            Self::RuntimeGone => "ended with its runtime",
+            Self::Overdue => "was not done when its bound was over",
             Self::StillRunning => "still running",
         }
     }

@@ -1,6 +1,7 @@
 //! What a group says when it was stopped.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::fmt;
 use std::panic::Location;
 use std::time::Duration;
@@ -204,10 +205,10 @@ impl<T> Report<T> {
 
     /// What is to be said beside the stragglers.
     fn troubles(&self) -> impl Iterator<Item = &Ended<T>> {
-        self.outcomes.iter().filter(|ended| {
+        let said: HashSet<_> = self.stragglers.iter().map(|straggler| straggler.id).collect();
+        self.outcomes.iter().filter(move |ended| {
             let cut_short = matches!(ended.outcome, Outcome::Aborted | Outcome::StillRunning);
-            let said = || self.stragglers.iter().any(|straggler| straggler.id == ended.id);
-            ended.outcome.is_failure() || cut_short && !said()
+            ended.outcome.is_failure() || cut_short && !said.contains(&ended.id)
         })
     }
 }

@@ -10,7 +10,7 @@
 //! empty, no destructor of its tasks is left to run.
 //!
 //! Under the lock no foreign code runs: names, outcomes and wakers are made
-//! before it and dropped after it.
+//! before it and dropped after it. What panics in foreign code keeps no slot.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};
@@ -18,16 +18,18 @@ use std::mem;
 use std::panic::Location;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use desist::{Clock, Reason, Registration, Source, Token};
+use desist::{Reason, Registration, Source};
 use tokio::sync::{Notify, Semaphore};
 
 use super::ended::{Ended, Sibling, TaskId};
+use super::nested::{Keeper, Lost, Nested, Shelter};
 use super::outcome::Outcome;
 use super::report::Straggler;
+use super::slots::{Kind, Slots, Task};
 use super::task::caught;
-use super::{Keeper, OnFailure, Settings};
+use super::{OnFailure, Settings};
 use crate::current::{Ambient, ambient};
 use crate::stop::{Stop, StopSource};
 use crate::trace;
@@ -36,13 +38,14 @@ pub(super) struct Shared<T> {
     pub(super) source: StopSource,
     /// Whoever is still there is dropped.
     pub(super) abort: Source,
-    pub(super) clock: Clock,
     /// Strikes off what still waits for a thread, from the first such work on.
     striking: OnceLock<Registration>,
     /// What is around each task.
     pub(super) ambient: Arc<Ambient>,
-    /// The token that was around the group when it was made.
-    pub(super) base: Option<Token>,
+    /// What was around the group when it was made, and is above it.
+    pub(super) base: Option<Arc<Ambient>>,
+    /// The group in whose task it was made.
+    pub(super) outer: Option<Weak<dyn Keeper>>,
     /// Where the group was made.
     pub(super) place: &'static Location<'static>,
     /// Who may run at once.
@@ -55,11 +58,7 @@ pub(super) struct Shared<T> {
 }
 
 struct State<T> {
-    slots: Vec<Slot>,
-    /// The first of the free slots.
-    free: usize,
-    live: usize,
-    spawned: u64,
+    slots: Slots,
     ended: VecDeque<Ended<T>>,
     /// Who waits for the next one to end, and not for all.
     curious: usize,
@@ -67,41 +66,18 @@ struct State<T> {
     late: HashMap<TaskId, Option<LateEnd>>,
     /// Nobody will ask: the group is gone.
     deserted: bool,
+    /// The outer group waits for those who are left.
+    taken_over: Option<Box<dyn Shelter>>,
 }
 
 /// How long after the request, and how.
 pub(super) type LateEnd = (Option<Duration>, &'static str);
 
-enum Slot {
-    Free { next: usize },
-    Taken(Task),
-}
-
-/// A task that has not ended.
-pub(super) struct Task {
-    pub(super) id: TaskId,
-    pub(super) name: Cow<'static, str>,
-    pub(super) place: &'static Location<'static>,
-    pub(super) kind: Kind,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
-    /// A future: it can be dropped.
-    Async,
-    /// Blocking work that waits for a thread.
-    Queued,
-    /// Blocking work: nothing can end it.
-    Blocking,
-    /// A shield, which has a bound of its own, and no outcome if all goes well.
-    Shield { until: Instant },
-}
-
 impl<T: Send + 'static> Shared<T> {
     pub(super) fn new(
         source: StopSource,
-        base: Option<Token>,
-        clock: Clock,
+        base: Option<Arc<Ambient>>,
+        outer: Option<Weak<dyn Keeper>>,
         place: &'static Location<'static>,
         settings: Settings,
     ) -> Arc<Self> {
@@ -109,12 +85,12 @@ impl<T: Send + 'static> Shared<T> {
             let keeper: Weak<dyn Keeper> = Weak::<Self>::clone(this);
             let token = source.as_stop().token().clone();
             Self {
-                ambient: Arc::new(Ambient { token, keeper: Some(keeper), of_group: true }),
+                ambient: Ambient::of(vec![token], Some(keeper), true),
                 abort: Source::new(),
                 striking: OnceLock::new(),
                 source,
-                clock,
                 base,
+                outer,
                 place,
                 permits: settings
                     .max_concurrent
@@ -122,14 +98,12 @@ impl<T: Send + 'static> Shared<T> {
                 on_failure: settings.on_failure,
                 keep_finished: settings.keep_finished,
                 state: Mutex::new(State {
-                    slots: Vec::new(),
-                    free: usize::MAX,
-                    live: 0,
-                    spawned: 0,
+                    slots: Slots::NEW,
                     ended: VecDeque::new(),
                     curious: 0,
                     late: HashMap::new(),
                     deserted: false,
+                    taken_over: None,
                 }),
                 changed: Notify::new(),
             }
@@ -155,15 +129,17 @@ impl<T: Send + 'static> Shared<T> {
     /// around whoever spawns it.
     pub(super) fn ambient_here(&self) -> Arc<Ambient> {
         let Some(here) = ambient() else { return Arc::clone(&self.ambient) };
-        if self.ambient.keeper.as_ref().is_some_and(|own| here.is_of(own)) {
+        if here.of_group && self.is_around(&here) {
             // One of our tasks spawns another: whatever was joined is joined already.
             return here;
         }
-        if self.base.as_ref() == Some(&here.token) || !here.token.can_be_cancelled() {
-            return Arc::clone(&self.ambient);
-        }
-        let token = Token::any([&self.ambient.token, &here.token]);
-        Arc::new(Ambient { token, keeper: self.ambient.keeper.clone(), of_group: true })
+        let above = self.base.as_ref().map_or(&[][..], |base| base.parts());
+        self.ambient.joined(here.parts().iter().filter(|part| !above.contains(part)))
+    }
+
+    /// Whether that is around one of our tasks.
+    fn is_around(&self, here: &Ambient) -> bool {
+        self.ambient.keeper.as_ref().is_some_and(|own| here.is_kept_by(own))
     }
 
     pub(super) fn stop(&self) -> &Stop {
@@ -180,11 +156,7 @@ impl<T: Send + 'static> Shared<T> {
         place: &'static Location<'static>,
         kind: Kind,
     ) -> Ticket<T> {
-        let mut state = self.state();
-        let id = TaskId(state.spawned);
-        state.spawned += 1;
-        let slot = state.take(Task { id, name, place, kind });
-        drop(state);
+        let (slot, id) = self.state().slots.take(name, place, kind);
         Ticket { shared: Arc::clone(self), slot, id, given_back: false }
     }
 
@@ -196,18 +168,19 @@ impl<T: Send + 'static> Shared<T> {
     }
 
     fn end(&self, slot: usize, id: TaskId, outcome: Outcome<T>) {
-        let after = self.since_asked();
+        // A clock, a listener of events: what panics there keeps nobody.
+        let after = caught(|| self.since_asked()).unwrap_or_default();
         if outcome.is_failure() {
             self.on_failure(slot, id, &outcome);
         }
-        let traced = after.is_some() && trace::hears_stops();
+        let traced = after.is_some() && caught(trace::hears_stops).unwrap_or_default();
         let finished = matches!(outcome, Outcome::Finished(_));
         let word = outcome.word();
         let mut outcome = Some(outcome);
         let mut name_for_trace = None;
         let mut state = self.state();
         // Struck off while it waited for a thread, it has its outcome.
-        if let Some(Task { name, place, .. }) = state.give_back(slot, id) {
+        if let Some(Task { name, place, .. }) = state.slots.give_back(slot, id) {
             name_for_trace = traced.then(|| (name.clone(), place));
             state.note_late(id, after, word);
             let unwanted = finished && !self.keep_finished;
@@ -234,7 +207,8 @@ impl<T: Send + 'static> Shared<T> {
     /// the hook has heard, must not keep the slot.
     fn on_failure(&self, slot: usize, id: TaskId, outcome: &Outcome<T>) {
         if self.on_failure == OnFailure::CancelSiblings && !self.stop().is_cancelled() {
-            let name = self.state().name(slot, id);
+            let name = self.state().slots.get_mut(slot, id).map(|task| task.name.clone());
+            let name = name.unwrap_or("?".into());
             let _heard = caught(|| {
                 let cause = Reason::SiblingFailed.with(Sibling::new(name, outcome));
                 self.source.cancel_with(cause)
@@ -244,25 +218,32 @@ impl<T: Send + 'static> Shared<T> {
 
     /// Ends what has no outcome.
     fn leave(&self, slot: usize, id: TaskId) {
+        let after = caught(|| self.since_asked()).unwrap_or_default();
         let mut state = self.state();
-        let left = state.give_back(slot, id);
+        let left = state.slots.give_back(slot, id);
+        state.note_late(id, after, "ended");
         self.tell(state);
         drop(left);
     }
 
     /// A task has ended: whoever waits for that looks again.
-    fn tell(&self, state: MutexGuard<'_, State<T>>) {
-        let tell = state.live == 0 || state.curious > 0;
+    fn tell(&self, mut state: MutexGuard<'_, State<T>>) {
+        let is_empty = state.slots.live() == 0;
+        let tell = is_empty || state.curious > 0;
+        let over = if is_empty { state.taken_over.take() } else { None };
         drop(state);
         if tell {
             self.changed.notify_waiters();
+        }
+        if let Some(over) = over {
+            over.over(self.place, Lost::Nothing);
         }
     }
 
     /// Blocking work has got its thread. False if it shall not begin.
     fn begin(&self, slot: usize, id: TaskId) -> bool {
         let mut state = self.state();
-        let Some(task) = state.task(slot, id) else { return false };
+        let Some(task) = state.slots.get_mut(slot, id) else { return false };
         task.kind = Kind::Blocking;
         true
     }
@@ -270,7 +251,7 @@ impl<T: Send + 'static> Shared<T> {
     // What the group asks.
 
     pub(super) fn live(&self) -> usize {
-        self.state().live
+        self.state().slots.live()
     }
 
     pub(super) fn take_ended(&self) -> Vec<Ended<T>> {
@@ -281,7 +262,7 @@ impl<T: Send + 'static> Shared<T> {
     /// on, whoever asks for their outcomes.
     pub(super) fn survey_late(&self, f: impl Fn(&Task) -> Option<Straggler>) -> Vec<Straggler> {
         let mut state = self.state();
-        let late: Vec<_> = state.tasks().filter_map(|(_, task)| f(task)).collect();
+        let late: Vec<_> = state.slots.tasks().filter_map(f).collect();
         state.late.extend(late.iter().map(|straggler| (straggler.id, None)));
         late
     }
@@ -293,16 +274,16 @@ impl<T: Send + 'static> Shared<T> {
 
     /// Whether nobody was ever here, and nobody else can come.
     pub(super) fn is_new(self: &Arc<Self>) -> bool {
-        self.state().spawned == 0 && Arc::strong_count(self) == 1
+        self.state().slots.are_new() && Arc::strong_count(self) == 1
     }
 
     /// Those that have ended, and those that still run.
     pub(super) fn take_all(&self) -> Vec<Ended<T>> {
         let mut state = self.state();
         let mut all: Vec<_> = mem::take(&mut state.ended).into();
-        all.extend(state.tasks().map(|(_, task)| Ended {
+        all.extend(state.slots.tasks().map(|task| Ended {
             id: task.id,
-            name: task.name.clone(),
+            name: task.label(),
             place: task.place,
             after: None,
             outcome: Outcome::StillRunning,
@@ -311,9 +292,8 @@ impl<T: Send + 'static> Shared<T> {
     }
 
     /// The tasks that have not ended, as `f` sees them.
-    pub(super) fn survey<R>(&self, f: impl FnMut(&Task) -> R) -> Vec<R> {
-        let state = self.state();
-        state.tasks().map(|(_, task)| task).map(f).collect()
+    pub(super) fn survey<R>(&self, f: impl FnMut(&Task) -> Option<R>) -> Vec<R> {
+        self.state().slots.tasks().filter_map(f).collect()
     }
 
     /// From now on blocking work that waits for a thread is over as soon as the
@@ -334,35 +314,41 @@ impl<T: Send + 'static> Shared<T> {
         let Some(cancelled) = self.stop().cancellation() else { return };
         let after = self.since_asked();
         let mut state = self.state();
-        let queued = state.tasks().filter(|(_, task)| task.kind == Kind::Queued);
-        let queued: Vec<_> = queued.map(|(slot, task)| (slot, task.id)).collect();
-        for (slot, id) in queued {
-            let Some(Task { name, place, .. }) = state.give_back(slot, id) else { continue };
+        for (slot, id) in state.slots.queued() {
+            let Some(Task { name, place, .. }) = state.slots.give_back(slot, id) else { continue };
             let outcome = Outcome::CancelledBeforeStart(cancelled.clone());
             state.note_late(id, after, outcome.word());
             if !state.deserted {
                 state.ended.push_back(Ended { id, name, place, after, outcome });
             }
         }
-        drop(state);
-        self.changed.notify_waiters();
+        self.tell(state);
     }
 
     /// Waits until at most those are there that `spared` lets stay.
     pub(super) async fn until_only(&self, spared: impl Fn(&Task) -> bool) {
         let _curious = Curious::of(&self.state);
-        self.until(|state| state.tasks().all(|(_, task)| spared(task)).then_some(())).await;
+        self.until(|state| state.slots.tasks().all(&spared).then_some(())).await;
     }
 
+    /// # Panics
+    ///
+    /// In a task of the group, which would wait for itself.
     pub(super) async fn until_empty(&self) {
-        self.until(|state| (state.live == 0).then_some(())).await;
+        let is_inside = ambient().is_some_and(|here| self.is_around(&here));
+        assert!(
+            !is_inside,
+            "a task of a group waits for all tasks of the group, and so for itself; wait for it \
+             where the group was made, or take next()"
+        );
+        self.until(|state| (state.slots.live() == 0).then_some(())).await;
     }
 
     /// The next that ends; `None` when there is none left.
     pub(super) async fn next(&self) -> Option<Ended<T>> {
         let _curious = Curious::of(&self.state);
         self.until(|state| match state.ended.pop_front() {
-            None if state.live > 0 => None,
+            None if state.slots.live() > 0 => None,
             ended => Some(ended),
         })
         .await
@@ -384,12 +370,18 @@ impl<T: Send + 'static> Shared<T> {
 
     /// The group is gone: nobody will ask, and nobody may stay.
     #[track_caller]
-    pub(super) fn desert(&self) {
+    pub(super) fn desert(self: &Arc<Self>) {
+        let taken_over = self.outer().filter(|_| self.live() > 0).map(|outer| {
+            let group: Arc<dyn Nested> = Arc::<Self>::clone(self);
+            outer.take_over(self.place, group)
+        });
         let mut state = self.state();
         state.deserted = true;
+        state.taken_over = taken_over;
         let unasked = mem::take(&mut state.ended);
-        let is_empty = state.live == 0;
-        drop(state);
+        let is_empty = state.slots.live() == 0;
+        // The last one may have ended meanwhile.
+        self.tell(state);
         // Whatever a callback does in here, they are aborted.
         let abort = self.abort.guard();
         if is_empty {
@@ -400,55 +392,23 @@ impl<T: Send + 'static> Shared<T> {
         drop(abort);
         drop(unasked);
     }
+
+    /// The outer group, if there is one.
+    pub(super) fn outer(&self) -> Option<Arc<dyn Keeper>> {
+        self.outer.as_ref().and_then(Weak::upgrade)
+    }
+
+    /// Who hears what nobody can ask for here any more.
+    pub(super) fn heir(&self) -> Option<Arc<dyn Keeper>> {
+        self.outer().filter(|_| self.state().deserted)
+    }
 }
 
 impl<T> State<T> {
-    fn take(&mut self, task: Task) -> usize {
-        self.live += 1;
-        let taken = Slot::Taken(task);
-        let Some(place) = self.slots.get_mut(self.free) else {
-            self.slots.push(taken);
-            return self.slots.len() - 1;
-        };
-        let slot = self.free;
-        if let Slot::Free { next } = mem::replace(place, taken) {
-            self.free = next;
-        }
-        slot
-    }
-
-    fn task(&mut self, slot: usize, id: TaskId) -> Option<&mut Task> {
-        match &mut self.slots[slot] {
-            Slot::Taken(task) if task.id == id => Some(task),
-            _ => None,
-        }
-    }
-
-    fn give_back(&mut self, slot: usize, id: TaskId) -> Option<Task> {
-        self.task(slot, id)?;
-        self.live -= 1;
-        let free = Slot::Free { next: mem::replace(&mut self.free, slot) };
-        match mem::replace(&mut self.slots[slot], free) {
-            Slot::Taken(task) => Some(task),
-            Slot::Free { .. } => None,
-        }
-    }
-
     fn note_late(&mut self, id: TaskId, after: Option<Duration>, how: &'static str) {
         if let Some(end) = self.late.get_mut(&id) {
             *end = Some((after, how));
         }
-    }
-
-    fn name(&mut self, slot: usize, id: TaskId) -> Cow<'static, str> {
-        self.task(slot, id).map_or(Cow::Borrowed("?"), |task| task.name.clone())
-    }
-
-    fn tasks(&self) -> impl Iterator<Item = (usize, &Task)> {
-        self.slots.iter().enumerate().filter_map(|(place, slot)| match slot {
-            Slot::Taken(task) => Some((place, task)),
-            Slot::Free { .. } => None,
-        })
     }
 }
 
@@ -503,6 +463,8 @@ impl<T: Send + 'static> Ticket<T> {
 
 impl<T: Send + 'static> Drop for Ticket<T> {
     fn drop(&mut self) {
-        self.give_back(Outcome::Aborted);
+        // Who was aborted may have been dropped before it was polled again.
+        let by_us = self.shared.abort.is_cancelled();
+        self.give_back(if by_us { Outcome::Aborted } else { Outcome::RuntimeGone });
     }
 }

@@ -1,5 +1,6 @@
 //! Waiting for tasks, and ending them.
 
+use std::collections::HashSet;
 use std::future::Future;
 use std::time::Duration;
 
@@ -7,10 +8,12 @@ use desist::{Reason, Source};
 
 use super::TaskGroup;
 use super::ended::{Ended, TaskFailed};
+use super::nested::Nested;
 use super::outcome::{NEVER_BEGUN, Outcome};
 use super::report::{Grace, Report, Straggler};
-use super::shared::{Kind, Shared, Task};
-use crate::trace;
+use super::shared::Shared;
+use super::slots::Task;
+use crate::{clock, trace};
 
 /// How long aborted tasks are waited for: each needs one poll. One that does not
 /// get it sits behind something that blocks.
@@ -19,6 +22,10 @@ const SETTLE: Duration = Duration::from_secs(1);
 impl<T: Send + 'static> TaskGroup<T> {
     /// Waits for every task, also those that are spawned meanwhile, and gives how
     /// each ended, in that order.
+    ///
+    /// # Panics
+    ///
+    /// In a task of the group, which would wait for itself.
     ///
     /// # Cancel safety
     ///
@@ -63,12 +70,13 @@ impl<T: Send + 'static> TaskGroup<T> {
     ///
     /// # Errors
     ///
-    /// The first failure. What ended because it was asked to stop is none; a task
-    /// that ended with its runtime is one.
+    /// The first failure: see [`Outcome::is_failure`]. What ended because it was
+    /// asked to stop is none.
     ///
     /// # Panics
     ///
-    /// With the first panic of a task, which goes on here.
+    /// With the first panic of a task, which goes on here; and as
+    /// [`join`](Self::join).
     ///
     /// # Cancel safety
     ///
@@ -85,17 +93,16 @@ impl<T: Send + 'static> TaskGroup<T> {
     pub async fn wait(&self) -> Result<(), TaskFailed> {
         let mut failed = Ok(());
         for ended in self.join().await {
-            let Ended { name, place, outcome, after, .. } = ended;
-            match outcome {
+            let Ended { name, place, outcome, .. } = ended;
+            let error = match outcome {
                 Outcome::Panicked(panic) => panic.resume(),
-                Outcome::Failed(error) if failed.is_ok() => {
-                    failed = Err(TaskFailed { name, place, error });
-                }
-                Outcome::Aborted if after.is_none() && failed.is_ok() => {
-                    let error = "it was aborted, for its runtime was shut down".into();
-                    failed = Err(TaskFailed { name, place, error });
-                }
-                _ => {}
+                Outcome::Failed(error) => error,
+                Outcome::RuntimeGone => "its runtime was shut down".into(),
+                Outcome::Overdue => "its bound was over before it was done".into(),
+                _ => continue,
+            };
+            if failed.is_ok() {
+                failed = Err(TaskFailed { name, place, error });
             }
         }
         failed
@@ -104,20 +111,29 @@ impl<T: Send + 'static> TaskGroup<T> {
     /// Ends the group: asks the tasks to drain, asks them to stop, waits for
     /// `grace`, aborts those that are left, and reports.
     ///
-    /// The cause is [`Reason::Shutdown`], if the group was not asked before. A
-    /// [`shield`](crate::shield()) is waited for until its own bound. Blocking
-    /// work is not waited for after the grace, and neither is a task that blocks
-    /// its thread: it is named in the report as still running. So this ends,
-    /// whatever the tasks do: after the grace, the longest bound of a shield, and
-    /// a second for those that are aborted to go. Only whoever waits here must get
-    /// a thread to do so: on a runtime of one thread that a task blocks, or as a
-    /// task that was woken by the one that blocks, it waits for that. And where
-    /// time is paused, tokio does not let it pass while blocking work runs.
+    /// The cause is [`Reason::Shutdown`], if the group was not asked before. It is
+    /// asked when this is called, and not at the first poll. A
+    /// [`shield`](crate::shield()) is waited for until its own bound, and so is one
+    /// that is raised by a shield. Blocking work is not waited for after the grace,
+    /// and neither is a task that blocks its thread: it is named in the report as
+    /// still running. So this ends, whatever the tasks do: after the grace, the
+    /// bounds of the shields, and a second each for those that are aborted, and for
+    /// shields that are over, to go. Only whoever waits here must get a thread to do
+    /// so: on a runtime of one thread that a task blocks, or as a task that was woken
+    /// by the one that blocks, it waits for that. And where time is paused, tokio
+    /// does not let it pass while blocking work runs.
+    ///
+    /// A group that a task made and dropped is waited for, and reported, with its
+    /// own tasks: as `group of` those who are left in it.
+    ///
+    /// # Panics
+    ///
+    /// As [`join`](Self::join).
     ///
     /// # Cancel safety
     ///
-    /// Dropped in the middle it leaves what was asked asked, and aborts nothing
-    /// more; call it again, or drop the group.
+    /// Dropped in the middle, or before its first poll, it leaves what was asked
+    /// asked, and aborts nothing more; call it again, or drop the group.
     ///
     /// ```
     /// use desist::Reason;
@@ -140,14 +156,16 @@ impl<T: Send + 'static> TaskGroup<T> {
         let grace = grace.into();
         let shared = self.shared();
         // Here and not at the first poll: the place is the caller's.
-        shared.source.drain();
         if grace.drain.is_zero() {
+            // Which is to drain as well: both at once.
             shared.source.cancel_with(Reason::Shutdown);
+        } else {
+            shared.source.drain();
         }
         async move {
             if !grace.drain.is_zero() {
                 let drained = shared.stop().token().run(shared.until_empty());
-                within(shared, grace.drain, drained).await;
+                within(grace.drain, drained).await;
                 shared.source.cancel_with(Reason::Shutdown);
             }
             shared.end_within(grace.stop).await
@@ -155,9 +173,10 @@ impl<T: Send + 'static> TaskGroup<T> {
     }
 }
 
-/// Waits for `what`, but no longer than that, on the group's clock.
-async fn within<T: Send + 'static>(shared: &Shared<T>, time: Duration, what: impl Future) {
-    let limit = Source::with_clock(shared.clock.clone());
+/// Waits for `what`, but no longer than that, on the clock of whoever waits: that
+/// of the runtime where the group was made may stand still, or be gone.
+async fn within(time: Duration, what: impl Future) {
+    let limit = Source::with_clock(clock::root());
     limit.cancel_after(time);
     // Which of the two it was shows in what is there.
     let _ = limit.token().run(what).await;
@@ -168,7 +187,7 @@ impl<T: Send + 'static> Shared<T> {
         let Some(asked) = self.stop().cancellation() else { unreachable!("it was asked") };
         // A zero grace leaves no time, not even for what would be quick.
         if !grace.is_zero() {
-            within(self, grace, self.until_empty()).await;
+            within(grace, self.until_empty()).await;
         }
         let waited = self.since_asked().unwrap_or_default();
         let mut stragglers = self.survey_late(|task| late(task, waited));
@@ -177,7 +196,7 @@ impl<T: Send + 'static> Shared<T> {
         }
         self.abort.cancel();
         self.strike_queued();
-        within(self, SETTLE, self.until_only(|task| task.kind != Kind::Async)).await;
+        within(SETTLE, self.until_only(|task| !task.can_be_aborted())).await;
         self.until_shields_are_over().await;
 
         let outcomes = self.take_all();
@@ -191,27 +210,30 @@ impl<T: Send + 'static> Shared<T> {
         Report { asked, outcomes, stragglers }
     }
 
+    /// Waits once for each shield, for one may raise another.
     async fn until_shields_are_over(&self) {
-        let bounds = self.survey(|task| match task.kind {
-            Kind::Shield { until } => Some(until),
-            _ => None,
-        });
-        let Some(last) = bounds.into_iter().flatten().max() else { return };
-        let left = last.saturating_duration_since(self.clock.now()).saturating_add(SETTLE);
-        within(self, left, self.until_only(|task| !matches!(task.kind, Kind::Shield { .. }))).await;
+        let mut seen = HashSet::new();
+        loop {
+            let mut shields = Vec::new();
+            self.shields(&mut shields);
+            shields.retain(|shield| seen.insert(shield.which));
+            let Some(last) = shields.iter().map(|shield| shield.left).max() else { return };
+            let left = last.saturating_add(SETTLE);
+            within(left, self.until_only(|task| !task.has_shields())).await;
+        }
     }
 }
 
 /// Nobody is late who has a bound of his own, or has not begun.
 fn late(task: &Task, waited: Duration) -> Option<Straggler> {
-    if !matches!(task.kind, Kind::Async | Kind::Blocking) {
+    if !(task.can_be_aborted() || task.is_blocking()) {
         return None;
     }
     Some(Straggler {
         id: task.id,
-        name: task.name.clone(),
+        name: task.label(),
         place: task.place,
-        blocking: task.kind == Kind::Blocking,
+        blocking: task.is_blocking(),
         end: None,
         waited,
     })

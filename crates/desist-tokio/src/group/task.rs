@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use desist::{WhenCancelled, find_cancelled};
+use desist::{Cancelled, Token, WhenCancelled, find_cancelled};
 use pin_project_lite::pin_project;
 
 use super::outcome::sealed::Sealed;
@@ -78,7 +78,7 @@ where
             unreachable!("it is not polled again")
         };
         let ended = match caught(|| within(this.ambient, || future.poll(cx))) {
-            Ok(Poll::Ready(output)) => outcome_of(output, &this.ticket.shared),
+            Ok(Poll::Ready(output)) => outcome_of(output, &this.ticket.shared, this.ambient),
             Err(panic) => Outcome::Panicked(panic),
             Ok(Poll::Pending) => {
                 if this.aborted.is_none() {
@@ -121,21 +121,35 @@ pub(crate) fn caught<R>(body: impl FnOnce() -> R) -> Result<R, TaskPanic> {
     catch_unwind(AssertUnwindSafe(body)).map_err(TaskPanic::new)
 }
 
-/// An error that has a cancellation in it is a stop only where a stop was asked
-/// for: a deadline of the task's own that ended it is a failure. The error's own
+/// An error that has a cancellation in it is a stop only where that is what the task
+/// was asked for: a deadline of its own that ended it is a failure. The error's own
 /// code runs in here, and may panic.
 pub(super) fn outcome_of<T: Send + 'static, M>(
     output: impl Sealed<T, M>,
     shared: &Shared<T>,
+    around: &Option<Arc<Ambient>>,
 ) -> Outcome<T> {
     let told = caught(|| match output.into_result() {
         Ok(value) => Outcome::Finished(value),
-        Err(error) => match find_cancelled(&*error) {
-            Some(cancelled) if shared.stop().draining().is_cancelled() => {
-                Outcome::Cancelled(cancelled.clone())
+        Err(error) => {
+            let stop = shared.stop();
+            let around = around.as_ref().map(|around| &around.token);
+            let asked = [stop.token(), stop.draining()].into_iter().chain(around);
+            let asked = asked.filter_map(Token::cancellation).collect::<Vec<_>>();
+            match find_cancelled(&*error).and_then(|found| asked_for(found, &asked)) {
+                Some(cancelled) => Outcome::Cancelled(cancelled.clone()),
+                None => Outcome::Failed(error),
             }
-            _ => Outcome::Failed(error),
-        },
+        }
     });
     told.unwrap_or_else(Outcome::Panicked)
+}
+
+/// Finds one of those, if need be behind what it was passed on as.
+fn asked_for<'a>(found: &'a Cancelled, asked: &[Cancelled]) -> Option<&'a Cancelled> {
+    /// Whoever passes on more often than that has built a circle.
+    const MOST: usize = 100;
+    let passed_on = |cancelled: &&'a Cancelled| find_cancelled(cancelled.detail()?);
+    let mut chain = std::iter::successors(Some(found), passed_on).take(MOST);
+    chain.any(|cancelled| asked.contains(cancelled)).then_some(found)
 }

@@ -5,6 +5,7 @@
 mod watching;
 
 use std::future::Future;
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
@@ -85,5 +86,22 @@ pub(crate) async fn until(what: &str, holds: impl Fn() -> bool) {
     while !holds() {
         assert!(begin.elapsed() < PATIENCE, "never: {what}");
         tokio::task::yield_now().await;
+    }
+}
+
+/// What a blocking task of a test waits for.
+#[derive(Clone, Default)]
+pub(crate) struct Gate(Arc<(Mutex<bool>, Condvar)>);
+
+impl Gate {
+    pub(crate) fn open(&self) {
+        *self.0.0.lock().unwrap() = true;
+        self.0.1.notify_all();
+    }
+
+    pub(crate) fn block(&self) {
+        let open = self.0.0.lock().unwrap();
+        let (open, _) = self.0.1.wait_timeout_while(open, PATIENCE, |open| !*open).unwrap();
+        assert!(*open, "it is never opened");
     }
 }

@@ -7,9 +7,9 @@ use desist_tokio::{Ended, OnFailure, Outcome, TaskGroup, sleep};
 use tokio::sync::{Barrier, oneshot};
 
 use super::on_both;
-use crate::common::{self, Count, Dropped, PATIENCE};
+use crate::common::{self, Count, Dropped, Gate, PATIENCE};
 
-fn named<'a, T>(ended: &'a [Ended<T>], name: &str) -> &'a Outcome<T> {
+pub(super) fn named<'a, T>(ended: &'a [Ended<T>], name: &str) -> &'a Outcome<T> {
     let mut with = ended.iter().filter(|ended| ended.name() == name);
     let found = with.next().unwrap_or_else(|| panic!("no outcome of {name}"));
     assert!(with.next().is_none(), "two outcomes of {name}");
@@ -152,83 +152,38 @@ on_both! {
         assert!(!group.signal().is_cancelled(), "draining is no failure");
     }
 
-    async fn a_panic_in_a_destructor_is_a_panic_of_the_task() {
-        struct Bomb;
-        impl Drop for Bomb {
+    async fn what_a_task_gives_to_a_group_that_is_gone_is_dropped() {
+        let group = TaskGroup::new().returning::<Dropped>();
+        let (gate, drops, (begun, has_begun)) = (Gate::default(), Count::new(), oneshot::channel());
+        let (closed, value) = (gate.clone(), Dropped(drops.clone()));
+        group.spawn_blocking("late", move |_| {
+            begun.send(()).unwrap();
+            closed.block();
+            value
+        });
+        has_begun.await.unwrap();
+        // It keeps what the group shared with its tasks.
+        let spawner = group.spawner();
+        drop(group);
+        gate.open();
+        common::until("it is dropped", || drops.get() == 1).await;
+        drop(spawner);
+    }
+
+    async fn what_was_captured_goes_before_a_task_that_is_not_begun_is_over() {
+        struct Looks(std::sync::Arc<TaskGroup>, Count);
+        impl Drop for Looks {
             fn drop(&mut self) {
-                panic!("in the destructor");
+                assert_eq!(self.0.len(), 1, "the task is over before its captures are gone");
+                self.1.add();
             }
         }
-        let group = TaskGroup::new();
-        group.spawn("bomb", |_| async { let _bomb = Bomb; });
-        let bomb = Bomb;
-        group.spawn("holds it", move |_| { let bomb = bomb; async move { let _held = &bomb; } });
-        for ended in group.join().await {
-            assert!(matches!(ended.outcome(), Outcome::Panicked(_) | Outcome::CancelledBeforeStart(_)), "{ended}");
-        }
-    }
-
-    async fn an_error_whose_own_code_panics_keeps_nobody() {
-        struct Hostile;
-        impl From<Hostile> for Box<dyn std::error::Error + Send + Sync> {
-            fn from(_: Hostile) -> Self {
-                panic!("in the conversion")
-            }
-        }
-        #[derive(Debug)]
-        struct Unspeakable;
-        impl std::fmt::Display for Unspeakable {
-            fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                panic!("in the words")
-            }
-        }
-        impl std::error::Error for Unspeakable {}
-        let group = TaskGroup::new().on_failure(OnFailure::Continue);
-        group.spawn("hostile", |_| async { Err::<(), _>(Hostile) });
-        let ended = group.join().await;
-        assert!(matches!(named(&ended, "hostile"), Outcome::Panicked(_)));
-        let group = TaskGroup::new();
-        group.spawn("unspeakable", |_| async { Err(Unspeakable) });
-        let ended = group.join().await;
-        assert!(matches!(named(&ended, "unspeakable"), Outcome::Failed(error) if error.is::<Unspeakable>()));
-        let cause = group.signal().cancellation().expect("it is a failure, whatever it says");
-        assert_eq!(cause.detail().unwrap().to_string(), "task `unspeakable` failed");
-    }
-
-    async fn a_callback_that_panics_at_a_failure_keeps_nobody() {
-        let group = TaskGroup::new();
-        group.signal().on_cancel(|_| panic!("in the callback")).detach();
-        group.spawn("fails", |_| async { Err("no ink") });
-        assert_eq!(group.join().await.len(), 1);
-        assert_eq!(group.signal().reason(), Some(Reason::SiblingFailed));
-    }
-
-    async fn a_value_that_panics_when_it_is_dropped_keeps_nobody() {
-        struct Bomb(Count);
-        impl Drop for Bomb {
-            fn drop(&mut self) {
-                self.0.add();
-                if !std::thread::panicking() {
-                    panic!("in the value");
-                }
-            }
-        }
-        let drops = Count::new();
-        let group = TaskGroup::new().returning::<Bomb>().forget_finished();
-        for _ in 0..3 {
-            let bomb = Bomb(drops.clone());
-            group.spawn("forgotten", move |_| async move { bomb });
-        }
-        assert!(group.join().await.is_empty());
-        common::until("all are dropped", || drops.get() == 3).await;
-        // Kept, and then left with the group: its tasks are told all the same.
-        let group = TaskGroup::new().returning::<Bomb>();
-        let token = group.signal().token().clone();
-        let bomb = Bomb(drops.clone());
-        group.spawn("kept", move |_| async move { bomb });
-        common::until("it has ended", || group.is_empty()).await;
-        let dropping = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(group)));
-        assert!(dropping.is_err() && token.reason() == Some(Reason::Dropped));
+        let (group, looked) = (std::sync::Arc::new(TaskGroup::new()), Count::new());
+        group.cancel();
+        let (first, second) = (Looks(group.clone(), looked.clone()), Looks(group.clone(), looked.clone()));
+        group.spawn("late", move |_| async move { drop(first) });
+        group.spawn_blocking("late", move |_| drop(second));
+        assert_eq!(looked.get(), 2);
     }
 
     async fn a_panic_resumes_where_nobody_asks_for_outcomes() {

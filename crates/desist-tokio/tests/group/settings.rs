@@ -7,7 +7,7 @@ use desist_tokio::{OnFailure, Outcome, StopSource, TaskGroup, current, sleep, wi
 use tokio::sync::{Semaphore, oneshot};
 
 use super::on_both;
-use crate::common::{self, Count, PATIENCE};
+use crate::common::{self, Count, Dropped, Gate, PATIENCE};
 
 on_both! {
     async fn no_more_run_at_once_than_allowed() {
@@ -47,6 +47,33 @@ on_both! {
         let ended = group.join().await;
         let never = ended.iter().filter(|e| matches!(e.outcome(), Outcome::CancelledBeforeStart(_)));
         assert_eq!(never.count(), 10);
+    }
+
+    /// What they have captured goes, although nobody gives his turn back.
+    async fn those_that_wait_behind_one_that_is_deaf_are_over_when_the_group_is_cancelled() {
+        let group = TaskGroup::new().max_concurrent(1);
+        let gate = Gate::default();
+        let (begun, has_begun) = oneshot::channel();
+        let closed = gate.clone();
+        group.spawn_blocking("deaf", move |_| {
+            begun.send(()).unwrap();
+            closed.block();
+        });
+        has_begun.await.unwrap();
+        let drops = Count::new();
+        let (first, second) = (Dropped(drops.clone()), Dropped(drops.clone()));
+        group.spawn("waits", move |_| async move { drop(first) });
+        group.spawn_blocking("waits, too", move |_| drop(second));
+        tokio::task::yield_now().await;
+        group.cancel();
+        for _ in 0..2 {
+            let ended = group.next().await.unwrap();
+            assert!(matches!(ended.outcome(), Outcome::CancelledBeforeStart(_)), "{ended}");
+        }
+        common::until("what they captured is gone", || drops.get() == 2).await;
+        assert_eq!(group.len(), 1);
+        gate.open();
+        group.join().await;
     }
 
     async fn a_task_that_panics_gives_its_turn_back() {

@@ -1,34 +1,16 @@
 //! Drain, ask, wait, abort, report: and it ends, whatever the tasks do.
 
 use std::future::pending;
-use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
-use desist::{Reason, Source};
-use desist_tokio::{Grace, Outcome, TaskGroup, shield_for, sleep};
+use desist::{Reason, Source, Token};
+use desist_tokio::{Grace, Outcome, TaskGroup, current, shield_for, sleep};
 use tokio::sync::oneshot;
 
 use super::on_both;
-use crate::common::{self, Count, Dropped, PATIENCE};
+use crate::common::{self, Count, Dropped, Gate, PATIENCE};
 
 const SOON: Duration = Duration::from_millis(20);
-
-/// What a blocking task of a test waits for.
-#[derive(Clone, Default)]
-struct Gate(Arc<(Mutex<bool>, Condvar)>);
-
-impl Gate {
-    fn open(&self) {
-        *self.0.0.lock().unwrap() = true;
-        self.0.1.notify_all();
-    }
-
-    fn block(&self) {
-        let open = self.0.0.lock().unwrap();
-        let (open, _) = self.0.1.wait_timeout_while(open, PATIENCE, |open| !*open).unwrap();
-        assert!(*open, "it is never opened");
-    }
-}
 
 on_both! {
     async fn those_that_heed_their_token_make_a_clean_report() {
@@ -85,13 +67,42 @@ on_both! {
     }
 
     async fn without_a_time_to_drain_both_are_asked_at_once() {
+        for _ in 0..1_000 {
+            let group = TaskGroup::new();
+            let stop = group.signal().clone();
+            let (ready, is_ready) = oneshot::channel();
+            // Who looks all the time sees no moment in between.
+            let looks = std::thread::spawn(move || {
+                ready.send(()).unwrap();
+                while !stop.draining().is_cancelled() {
+                    std::hint::spin_loop();
+                }
+                stop.is_cancelled()
+            });
+            is_ready.await.unwrap();
+            let _ = group.stop(PATIENCE).await;
+            assert!(looks.join().unwrap());
+        }
+    }
+
+    async fn what_was_not_begun_at_the_abort_is_no_straggler() {
         let group = TaskGroup::new();
-        group.spawn("drains", |stop| async move {
-            stop.draining().await;
-            assert!(stop.is_cancelled());
-            stop.check()
-        });
-        assert!(group.stop(PATIENCE).await.is_clean());
+        let gate = Gate::default();
+        for _ in 0..20 {
+            let closed = gate.clone();
+            group.spawn("waits for a worker", move |_| async move { closed.block() });
+        }
+        // Here nobody was polled, or two are.
+        let mut stopping = std::pin::pin!(group.stop(Duration::ZERO));
+        let polled = common::poll_once(stopping.as_mut());
+        gate.open();
+        let report = match polled {
+            std::task::Poll::Ready(report) => report,
+            std::task::Poll::Pending => stopping.await,
+        };
+        let begun = report.outcomes().iter().filter(|ended| !matches!(ended.outcome(), Outcome::CancelledBeforeStart(_)));
+        let begun = begun.count();
+        assert!(begun < 20 && report.stragglers().len() <= begun, "{report}");
     }
 
     async fn blocking_work_that_ignores_its_token_is_reported_and_not_waited_for() {
@@ -120,7 +131,7 @@ on_both! {
         let group = TaskGroup::new();
         let (begun, has_begun) = oneshot::channel();
         group.spawn_blocking("heeds", move |stop| {
-            assert_eq!(desist_tokio::current(), *stop.token());
+            assert_eq!(current(), *stop.token());
             begun.send(()).unwrap();
             stop.blocking_sleep(PATIENCE * 2)
         });
@@ -194,7 +205,7 @@ on_both! {
         has_begun.await.unwrap();
         let report = group.stop(SOON).await;
         let shield = report.outcomes().iter().find(|ended| ended.name() == "shield").unwrap();
-        assert!(matches!(shield.outcome(), Outcome::Aborted), "{report}");
+        assert!(matches!(shield.outcome(), Outcome::Overdue), "{report}");
     }
 
     async fn a_shield_that_is_overdue_makes_no_clean_report() {
@@ -215,7 +226,7 @@ on_both! {
         let (begun, has_begun) = oneshot::channel();
         group.spawn("slow", |_stop| async move {
             begun.send(()).unwrap();
-            sleep(SOON * 3, &desist::Token::never()).await.unwrap();
+            sleep(SOON * 3, &Token::never()).await.unwrap();
         });
         has_begun.await.unwrap();
         let (report, _taken) = tokio::join!(group.stop(SOON), group.next());
@@ -225,11 +236,31 @@ on_both! {
     }
 
     async fn a_drain_ends_where_the_group_is_cancelled_meanwhile() {
-        let group = TaskGroup::new();
-        group.spawn("heeds", |stop| async move { stop.token().await; });
-        group.cancel();
-        let report = group.stop(Grace::new(PATIENCE).drain_for(PATIENCE * 100)).await;
-        assert!(report.is_clean());
+        let request = Source::new();
+        let group = TaskGroup::under(request.token());
+        let (begun, has_begun) = oneshot::channel();
+        group.spawn("deaf", |_| async move { begun.send(()).unwrap(); pending::<()>().await });
+        has_begun.await.unwrap();
+        let mut stopping = std::pin::pin!(group.stop(Grace::new(SOON).drain_for(PATIENCE * 100)));
+        assert!(common::poll_once(stopping.as_mut()).is_pending());
+        request.cancel_with(Reason::Disconnected);
+        let report = stopping.await;
+        assert_eq!(report.asked().reason(), Reason::Disconnected);
+        assert_eq!(report.stragglers().len(), 1);
+    }
+
+    /// A group is stopped by the time of whoever stops it.
+    async fn a_group_whose_runtime_is_gone_with_its_paused_time_is_stopped_all_the_same() {
+        let group = std::thread::spawn(|| {
+            let mut runtime = tokio::runtime::Builder::new_current_thread();
+            let runtime = runtime.enable_all().start_paused(true).build().unwrap();
+            runtime.block_on(async { TaskGroup::new() })
+        });
+        let group = group.join().unwrap();
+        let (begun, has_begun) = oneshot::channel();
+        group.spawn("deaf", |_| async move { begun.send(()).unwrap(); pending::<()>().await });
+        has_begun.await.unwrap();
+        assert_eq!(group.stop(SOON).await.stragglers().len(), 1);
     }
 
     async fn the_time_since_the_request_is_by_the_clock_of_the_request() {
@@ -395,4 +426,16 @@ async fn a_grace_follows_the_paused_time() {
     let [deaf] = report.stragglers() else { panic!("{report}") };
     let after = deaf.ended_after().unwrap();
     assert!(after >= Duration::from_secs(3600) && after < Duration::from_secs(3601), "{after:?}");
+}
+
+#[tokio::test]
+async fn time_that_was_paused_after_the_group_was_made_counts_for_its_grace() {
+    let group = TaskGroup::new();
+    tokio::time::pause();
+    group.spawn("deaf", |_| pending::<()>());
+    tokio::task::yield_now().await;
+    let begin = tokio::time::Instant::now();
+    let report = group.stop(PATIENCE * 100).await;
+    assert_eq!(report.stragglers().len(), 1);
+    assert!(begin.elapsed() >= PATIENCE * 100);
 }
