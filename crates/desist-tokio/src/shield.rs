@@ -123,7 +123,7 @@ where
         }
         let lost = tell.send(ended).map_or_else(lost_of, |()| Lost::Nothing);
         if let Some(shelter) = shelter {
-            shelter.over(place, lost);
+            shelter.over(lost);
         }
     });
     Shield { told, keeper: unread, place }
@@ -213,7 +213,7 @@ impl<T> Drop for Shield<T> {
             return;
         }
         if let Some(keeper) = self.keeper.take().and_then(|keeper| keeper.upgrade()) {
-            keeper.shelter(self.place, Duration::ZERO).over(self.place, lost);
+            keeper.inherit("shield".into(), self.place, lost);
         }
     }
 }

@@ -3,8 +3,8 @@
 //! One thread of the process hears them, with a small runtime of its own, so
 //! that a second signal is heard however busy, or blocked, the program's own
 //! runtime is. It is started by the first `listen` and stays. No foreign code runs
-//! on it: who is asked is asked on a thread of its own, and so is an end that was
-//! set.
+//! on it, as long as a thread can be had: who is asked is asked on a thread of its
+//! own, and so is an end that was set.
 
 use std::fmt;
 use std::io::{self, Write};

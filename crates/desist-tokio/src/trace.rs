@@ -1,7 +1,8 @@
 //! Events for `tracing`, target `desist`: who was asked to stop, who heard it,
 //! who stopped, and who is overdue; each with the reason, where the request was
 //! made, and how long ago by the clock on which it was. Without the feature there is
-//! nothing here, and with it an event that nobody listens to costs one look.
+//! nothing here; with it an event that nobody listens to costs one look, and a group
+//! one callback, since whoever listens may come later.
 
 use std::task::Poll;
 

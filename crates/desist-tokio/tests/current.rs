@@ -228,3 +228,28 @@ fn a_task_that_blocks_in_place_keeps_its_own_and_gives_it_to_nobody() {
         theirs.await.unwrap();
     });
 }
+
+/// Also where its runtime drops it in the middle.
+#[test]
+fn it_is_there_for_destructors_of_a_task_whose_runtime_ends() {
+    struct Asks(std::sync::mpsc::Sender<Token>);
+    impl Drop for Asks {
+        fn drop(&mut self) {
+            self.0.send(current()).unwrap();
+        }
+    }
+    let (tell, told) = std::sync::mpsc::channel();
+    let runtime = common::current_thread();
+    let group = runtime.block_on(async {
+        let group = TaskGroup::new();
+        let asks = Asks(tell);
+        group.spawn("task", |_| async move {
+            let _asks = asks;
+            std::future::pending::<()>().await;
+        });
+        tokio::task::yield_now().await;
+        group
+    });
+    drop(runtime);
+    assert_eq!(told.recv(), Ok(group.signal().token().clone()));
+}

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::outcome::{Outcome, TaskOutput};
-use super::shared::Ticket;
-use super::task::{caught, outcome_of};
+use super::task::{caught, not_begun, outcome_of};
+use super::ticket::Ticket;
 use crate::current::{Ambient, within};
 use crate::stop::Stop;
 
@@ -24,8 +24,7 @@ impl<T: Send + 'static, F> Job<T, F> {
     {
         let Self { work, stop, ambient, ticket } = self;
         if let Some(cancelled) = ticket.shared.stop().cancellation() {
-            drop(work);
-            return ticket.end(Outcome::CancelledBeforeStart(cancelled));
+            return ticket.end(not_begun(work, cancelled));
         }
         if !ticket.begin() {
             // Struck off; what it said then stands.

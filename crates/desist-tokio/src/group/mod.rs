@@ -6,11 +6,13 @@ mod ended;
 mod nested;
 mod outcome;
 mod report;
+mod settings;
 mod shared;
 mod slots;
 mod spawner;
 mod stopping;
 mod task;
+mod ticket;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -22,41 +24,18 @@ use desist::{Cause, Reason};
 use tokio::runtime::Handle;
 
 pub use self::ended::{Ended, TaskFailed, TaskId};
+use self::nested::Outers;
 pub(crate) use self::nested::{Keeper, Lost};
 pub use self::outcome::{BoxError, Outcome, TaskOutput, TaskPanic};
 pub use self::report::{Grace, Report, Straggler};
+pub use self::settings::OnFailure;
+use self::settings::Settings;
 use self::shared::Shared;
 pub use self::spawner::Spawner;
 pub(crate) use self::task::caught;
 use crate::clock;
 use crate::current::{Ambient, ambient};
 use crate::stop::{Stop, StopSource};
-
-/// What the first failure, or panic, of a task does to the others.
-///
-/// ```
-/// use desist_tokio::OnFailure;
-///
-/// assert_eq!(OnFailure::default(), OnFailure::CancelSiblings);
-/// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub enum OnFailure {
-    /// They are asked to stop, with [`Reason::SiblingFailed`] and the name and
-    /// the error of the one that failed.
-    #[default]
-    CancelSiblings,
-    /// They go on.
-    Continue,
-}
-
-/// How a group is, before it is made.
-#[derive(Clone, Copy)]
-struct Settings {
-    on_failure: OnFailure,
-    max_concurrent: Option<usize>,
-    keep_finished: bool,
-}
 
 /// Tasks that begin under one stop, and end before the group does.
 ///
@@ -73,7 +52,9 @@ struct Settings {
 /// Dropping the group asks its tasks to stop, with [`Reason::Dropped`], and
 /// aborts them: each is dropped when its runtime comes to it. Only a future can
 /// be aborted: blocking work that ignores its token runs on, and so does a task
-/// that blocks its thread.
+/// that blocks its thread. Outcomes that nobody asked for are lost with it; but a
+/// group that was made in a task of another leaves to that one who is left in it,
+/// and what failed.
 ///
 /// ```
 /// use desist::Reason;
@@ -166,8 +147,10 @@ impl<T: Send + 'static> TaskGroup<T> {
     #[track_caller]
     fn first(source: StopSource, base: Option<Arc<Ambient>>) -> Self {
         let settings = Settings::default();
-        let outer = ambient().and_then(|around| around.keeper.clone());
-        let shared = Shared::new(source, base, outer, Location::caller(), settings);
+        let around = ambient();
+        let keeper = around.as_ref().and_then(|around| around.keeper.as_ref());
+        let outers = keeper.map(Outers::from);
+        let shared = Shared::new(source, base, outers, Location::caller(), settings);
         let runtime = Handle::try_current().ok();
         Self { spawner: Spawner { shared, runtime, settings }, ends: true }
     }
@@ -177,9 +160,9 @@ impl<T: Send + 'static> TaskGroup<T> {
     fn remade<U: Send + 'static>(mut self, settings: Settings) -> TaskGroup<U> {
         let shared = self.shared();
         assert!(shared.is_new(), "a group is set up before its first task, and its first spawner");
-        let (source, base, outer) =
-            (shared.source.clone(), shared.base.clone(), shared.outer.clone());
-        let shared = Shared::new(source, base, outer, shared.place, settings);
+        let (source, base, outers) =
+            (shared.source.clone(), shared.base.clone(), shared.outers.clone());
+        let shared = Shared::new(source, base, outers, shared.place, settings);
         let runtime = self.spawner.runtime.clone();
         self.ends = false;
         TaskGroup { spawner: Spawner { shared, runtime, settings }, ends: true }
@@ -467,12 +450,6 @@ impl<T: Send + 'static> TaskGroup<T> {
     #[track_caller]
     pub fn cancel_with(&self, cause: impl Into<Cause>) -> bool {
         self.shared().source.cancel_with(cause)
-    }
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self { on_failure: OnFailure::default(), max_concurrent: None, keep_finished: true }
     }
 }
 

@@ -255,6 +255,7 @@ pub struct Straggler {
     pub(super) name: Cow<'static, str>,
     pub(super) place: &'static Location<'static>,
     pub(super) blocking: bool,
+    pub(super) is_group: bool,
     pub(super) end: Option<LateEnd>,
     pub(super) waited: Duration,
 }

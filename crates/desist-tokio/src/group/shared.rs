@@ -18,18 +18,20 @@ use std::mem;
 use std::panic::Location;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::thread;
 use std::time::Duration;
 
 use desist::{Reason, Registration, Source};
 use tokio::sync::{Notify, Semaphore};
 
 use super::ended::{Ended, Sibling, TaskId};
-use super::nested::{Keeper, Lost, Nested, Shelter};
+use super::nested::{Keeper, Lost, Nested, Outers, Shelter};
 use super::outcome::Outcome;
 use super::report::Straggler;
+use super::settings::{OnFailure, Settings};
 use super::slots::{Kind, Slots, Task};
 use super::task::caught;
-use super::{OnFailure, Settings};
+use super::ticket::Ticket;
 use crate::current::{Ambient, ambient};
 use crate::stop::{Stop, StopSource};
 use crate::trace;
@@ -44,8 +46,8 @@ pub(super) struct Shared<T> {
     pub(super) ambient: Arc<Ambient>,
     /// What was around the group when it was made, and is above it.
     pub(super) base: Option<Arc<Ambient>>,
-    /// The group in whose task it was made.
-    pub(super) outer: Option<Weak<dyn Keeper>>,
+    /// The groups in whose tasks it was made.
+    pub(super) outers: Option<Arc<Outers>>,
     /// Where the group was made.
     pub(super) place: &'static Location<'static>,
     /// Who may run at once.
@@ -77,7 +79,7 @@ impl<T: Send + 'static> Shared<T> {
     pub(super) fn new(
         source: StopSource,
         base: Option<Arc<Ambient>>,
-        outer: Option<Weak<dyn Keeper>>,
+        outers: Option<Arc<Outers>>,
         place: &'static Location<'static>,
         settings: Settings,
     ) -> Arc<Self> {
@@ -90,7 +92,7 @@ impl<T: Send + 'static> Shared<T> {
                 striking: OnceLock::new(),
                 source,
                 base,
-                outer,
+                outers,
                 place,
                 permits: settings
                     .max_concurrent
@@ -167,7 +169,7 @@ impl<T: Send + 'static> Shared<T> {
         Some(self.stop().clock().now().saturating_duration_since(asked.at()))
     }
 
-    fn end(&self, slot: usize, id: TaskId, outcome: Outcome<T>) {
+    pub(super) fn end(&self, slot: usize, id: TaskId, outcome: Outcome<T>) {
         // A clock, a listener of events: what panics there keeps nobody.
         let after = caught(|| self.since_asked()).unwrap_or_default();
         if outcome.is_failure() {
@@ -176,15 +178,20 @@ impl<T: Send + 'static> Shared<T> {
         let traced = after.is_some() && caught(trace::hears_stops).unwrap_or_default();
         let finished = matches!(outcome, Outcome::Finished(_));
         let word = outcome.word();
+        // While it has its slot: so the outer group is told before this one is empty.
+        let outcome = self.passed_on(slot, id, outcome);
         let mut outcome = Some(outcome);
-        let mut name_for_trace = None;
+        let (mut name_for_trace, mut late) = (None, None);
         let mut state = self.state();
         // Struck off while it waited for a thread, it has its outcome.
         if let Some(Task { name, place, .. }) = state.slots.give_back(slot, id) {
             name_for_trace = traced.then(|| (name.clone(), place));
             state.note_late(id, after, word);
             let unwanted = finished && !self.keep_finished;
-            if !state.deserted && !unwanted {
+            if state.deserted {
+                // It became so just now; else it is passed on already.
+                late = outcome.take().map(|outcome| (name, place, outcome));
+            } else if !unwanted {
                 let outcome = outcome.take();
                 state.ended.extend(outcome.map(|outcome| Ended {
                     id,
@@ -199,8 +206,29 @@ impl<T: Send + 'static> Shared<T> {
         if let (Some((name, place)), Some(asked)) = (name_for_trace, self.stop().cancellation()) {
             trace::stopped(&name, place, word, &asked, after.unwrap_or_default());
         }
+        if let (Some((name, place, outcome)), Some(outer)) = (late, self.outer()) {
+            outer.inherit(name, place, Lost::of(outcome));
+        }
         // What nobody asks for.
         drop(outcome);
+    }
+
+    /// A failure in a group that is gone is the outer one's to tell.
+    fn passed_on(&self, slot: usize, id: TaskId, outcome: Outcome<T>) -> Outcome<T> {
+        if !outcome.is_failure() {
+            return outcome;
+        }
+        let mut state = self.state();
+        let is_deserted = state.deserted;
+        let task = state.slots.get_mut(slot, id).map(|task| (task.name.clone(), task.place));
+        drop(state);
+        match (task, self.outer()) {
+            (Some((name, place)), Some(outer)) if is_deserted => {
+                outer.inherit(name, place, Lost::of(outcome));
+                Outcome::Aborted
+            }
+            _ => outcome,
+        }
     }
 
     /// Foreign code runs in here, of whoever hears of the cancel; its panics, which
@@ -217,7 +245,7 @@ impl<T: Send + 'static> Shared<T> {
     }
 
     /// Ends what has no outcome.
-    fn leave(&self, slot: usize, id: TaskId) {
+    pub(super) fn leave(&self, slot: usize, id: TaskId) {
         let after = caught(|| self.since_asked()).unwrap_or_default();
         let mut state = self.state();
         let left = state.slots.give_back(slot, id);
@@ -230,18 +258,29 @@ impl<T: Send + 'static> Shared<T> {
     fn tell(&self, mut state: MutexGuard<'_, State<T>>) {
         let is_empty = state.slots.live() == 0;
         let tell = is_empty || state.curious > 0;
+        let is_taken_over = state.taken_over.is_some();
         let over = if is_empty { state.taken_over.take() } else { None };
         drop(state);
         if tell {
             self.changed.notify_waiters();
         }
         if let Some(over) = over {
-            over.over(self.place, Lost::Nothing);
+            over.over(Lost::Nothing);
+        } else if is_taken_over {
+            // Whoever waits there waits for some of those here.
+            if let Some(outer) = self.outer() {
+                outer.news();
+            }
         }
     }
 
+    /// Of a group inside.
+    pub(super) fn tell_news(&self) {
+        self.tell(self.state());
+    }
+
     /// Blocking work has got its thread. False if it shall not begin.
-    fn begin(&self, slot: usize, id: TaskId) -> bool {
+    pub(super) fn begin(&self, slot: usize, id: TaskId) -> bool {
         let mut state = self.state();
         let Some(task) = state.slots.get_mut(slot, id) else { return false };
         task.kind = Kind::Blocking;
@@ -265,6 +304,11 @@ impl<T: Send + 'static> Shared<T> {
         let late: Vec<_> = state.slots.tasks().filter_map(f).collect();
         state.late.extend(late.iter().map(|straggler| (straggler.id, None)));
         late
+    }
+
+    /// The name to report a task by, as it is now; `None`: it has ended.
+    pub(super) fn label(&self, id: TaskId) -> Option<Cow<'static, str>> {
+        self.state().slots.tasks().find(|task| task.id == id).map(Task::label)
     }
 
     /// How a task that was late ended; `None`: it has not.
@@ -371,36 +415,47 @@ impl<T: Send + 'static> Shared<T> {
     /// The group is gone: nobody will ask, and nobody may stay.
     #[track_caller]
     pub(super) fn desert(self: &Arc<Self>) {
-        let taken_over = self.outer().filter(|_| self.live() > 0).map(|outer| {
-            let group: Arc<dyn Nested> = Arc::<Self>::clone(self);
-            outer.take_over(self.place, group)
-        });
         let mut state = self.state();
         state.deserted = true;
-        state.taken_over = taken_over;
         let unasked = mem::take(&mut state.ended);
         let is_empty = state.slots.live() == 0;
-        // The last one may have ended meanwhile.
-        self.tell(state);
-        // Whatever a callback does in here, they are aborted.
-        let abort = self.abort.guard();
-        if is_empty {
-            self.source.cancel_untold(Reason::Dropped);
-        } else {
-            self.source.cancel_with(Reason::Dropped);
+        drop(state);
+        // Whatever a callback does in here, they are aborted, and waited for.
+        let cancelled = caught(|| match is_empty {
+            true => self.source.cancel_untold(Reason::Dropped),
+            false => self.source.cancel_with(Reason::Dropped),
+        });
+        self.abort.cancel();
+        self.hand_over(unasked);
+        if let (Err(panic), false) = (cancelled, thread::panicking()) {
+            panic.resume();
         }
-        drop(abort);
-        drop(unasked);
     }
 
-    /// The outer group, if there is one.
-    pub(super) fn outer(&self) -> Option<Arc<dyn Keeper>> {
-        self.outer.as_ref().and_then(Weak::upgrade)
+    /// Whoever is left, and whatever failed and was not asked for, is the outer group's.
+    fn hand_over(self: &Arc<Self>, unasked: VecDeque<Ended<T>>) {
+        let Some(outer) = self.outer() else { return };
+        if self.live() > 0 {
+            let group: Arc<dyn Nested> = Arc::<Self>::clone(self);
+            let taken_over = Arc::clone(&outer).take_over(self.place, group);
+            let mut state = self.state();
+            state.taken_over = Some(taken_over);
+            // The last one may have ended meanwhile.
+            self.tell(state);
+        }
+        for Ended { name, place, outcome, .. } in unasked {
+            Arc::clone(&outer).inherit(name, place, Lost::of(outcome));
+        }
     }
 
-    /// Who hears what nobody can ask for here any more.
-    pub(super) fn heir(&self) -> Option<Arc<dyn Keeper>> {
-        self.outer().filter(|_| self.state().deserted)
+    /// The nearest group around this one.
+    fn outer(&self) -> Option<Arc<dyn Keeper>> {
+        self.outers.as_ref().and_then(|outers| outers.nearest())
+    }
+
+    pub(super) fn is_deserted_and_empty(&self) -> bool {
+        let state = self.state();
+        state.deserted && state.slots.live() == 0
     }
 }
 
@@ -425,46 +480,5 @@ impl<'a, T> Curious<'a, T> {
 impl<T> Drop for Curious<'_, T> {
     fn drop(&mut self) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).curious -= 1;
-    }
-}
-
-/// A task's duty to say how it ended.
-pub(super) struct Ticket<T: Send + 'static> {
-    pub(super) shared: Arc<Shared<T>>,
-    slot: usize,
-    pub(super) id: TaskId,
-    given_back: bool,
-}
-
-impl<T: Send + 'static> Ticket<T> {
-    pub(super) fn end(mut self, outcome: Outcome<T>) {
-        self.give_back(outcome);
-    }
-
-    /// The same, where the ticket is pinned in the task.
-    pub(super) fn give_back(&mut self, outcome: Outcome<T>) {
-        if !mem::replace(&mut self.given_back, true) {
-            self.shared.end(self.slot, self.id, outcome);
-        }
-    }
-
-    /// There is nothing to say.
-    pub(super) fn leave(mut self) {
-        if !mem::replace(&mut self.given_back, true) {
-            self.shared.leave(self.slot, self.id);
-        }
-    }
-
-    /// Blocking work has got its thread. False if it shall not begin.
-    pub(super) fn begin(&self) -> bool {
-        self.shared.begin(self.slot, self.id)
-    }
-}
-
-impl<T: Send + 'static> Drop for Ticket<T> {
-    fn drop(&mut self) {
-        // Who was aborted may have been dropped before it was polled again.
-        let by_us = self.shared.abort.is_cancelled();
-        self.give_back(if by_us { Outcome::Aborted } else { Outcome::RuntimeGone });
     }
 }

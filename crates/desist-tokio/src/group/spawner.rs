@@ -8,13 +8,14 @@ use std::sync::Arc;
 
 use tokio::runtime::Handle;
 
-use super::Settings;
 use super::blocking::Job;
 use super::ended::TaskId;
-use super::outcome::{Outcome, TaskOutput};
-use super::shared::{Shared, Ticket};
+use super::outcome::TaskOutput;
+use super::settings::Settings;
+use super::shared::Shared;
 use super::slots::Kind;
-use super::task::Task;
+use super::task::{Task, not_begun};
+use super::ticket::Ticket;
 use crate::clock;
 use crate::stop::Stop;
 
@@ -155,8 +156,7 @@ impl<T: Send + 'static> Spawner<T> {
     /// In a group that is cancelled the task is over, and what it captured goes first.
     fn admit<W>(&self, ticket: Ticket<T>, work: W) -> Option<(Ticket<T>, W)> {
         let Some(cancelled) = self.signal().cancellation() else { return Some((ticket, work)) };
-        drop(work);
-        ticket.end(Outcome::CancelledBeforeStart(cancelled));
+        ticket.end(not_begun(work, cancelled));
         None
     }
 

@@ -12,12 +12,15 @@ use super::nested::Nested;
 use super::outcome::{NEVER_BEGUN, Outcome};
 use super::report::{Grace, Report, Straggler};
 use super::shared::Shared;
-use super::slots::Task;
+use super::slots::{Kind, Task};
 use crate::{clock, trace};
 
 /// How long aborted tasks are waited for: each needs one poll. One that does not
 /// get it sits behind something that blocks.
 const SETTLE: Duration = Duration::from_secs(1);
+
+/// So many shields are waited for of which each was raised by the one before.
+const DEEPEST: u32 = 8;
 
 impl<T: Send + 'static> TaskGroup<T> {
     /// Waits for every task, also those that are spawned meanwhile, and gives how
@@ -25,7 +28,8 @@ impl<T: Send + 'static> TaskGroup<T> {
     ///
     /// # Panics
     ///
-    /// In a task of the group, which would wait for itself.
+    /// In a task of the group, which would wait for itself. (So may a task of a group
+    /// in such a task; that is not seen.)
     ///
     /// # Cancel safety
     ///
@@ -114,7 +118,7 @@ impl<T: Send + 'static> TaskGroup<T> {
     /// The cause is [`Reason::Shutdown`], if the group was not asked before. It is
     /// asked when this is called, and not at the first poll. A
     /// [`shield`](crate::shield()) is waited for until its own bound, and so is one
-    /// that is raised by a shield. Blocking work is not waited for after the grace,
+    /// that is raised by a shield, eight deep at most. Blocking work is not waited for after the grace,
     /// and neither is a task that blocks its thread: it is named in the report as
     /// still running. So this ends, whatever the tasks do: after the grace, the
     /// bounds of the shields, and a second each for those that are aborted, and for
@@ -203,6 +207,10 @@ impl<T: Send + 'static> Shared<T> {
         let waited = self.since_asked().unwrap_or_default();
         for straggler in &mut stragglers {
             straggler.end = self.late_end(straggler.id);
+            // Of a group in it, those who are left by now.
+            if let Some(label) = self.label(straggler.id).filter(|_| straggler.is_group) {
+                straggler.name = label;
+            }
             straggler.waited = waited;
         }
         // Nobody is late who had not begun.
@@ -210,10 +218,10 @@ impl<T: Send + 'static> Shared<T> {
         Report { asked, outcomes, stragglers }
     }
 
-    /// Waits once for each shield, for one may raise another.
+    /// Waits once for each shield, for one may raise another, but not without an end.
     async fn until_shields_are_over(&self) {
         let mut seen = HashSet::new();
-        loop {
+        for _ in 0..DEEPEST {
             let mut shields = Vec::new();
             self.shields(&mut shields);
             shields.retain(|shield| seen.insert(shield.which));
@@ -234,6 +242,7 @@ fn late(task: &Task, waited: Duration) -> Option<Straggler> {
         name: task.label(),
         place: task.place,
         blocking: task.is_blocking(),
+        is_group: matches!(task.kind, Kind::Group(_)),
         end: None,
         waited,
     })

@@ -12,7 +12,8 @@ use pin_project_lite::pin_project;
 
 use super::outcome::sealed::Sealed;
 use super::outcome::{Outcome, TaskOutput, TaskPanic};
-use super::shared::{Shared, Ticket};
+use super::shared::Shared;
+use super::ticket::Ticket;
 use crate::current::{Ambient, within};
 use crate::stop::Stop;
 
@@ -32,6 +33,18 @@ pin_project! {
         ambient: Option<Arc<Ambient>>,
         ticket: Ticket<T>,
         output: PhantomData<fn() -> (R, M)>,
+    }
+
+    impl<T, R, M, F, W> PinnedDrop for Task<T, R, M, F, W>
+    where
+        T: Send,
+        T: 'static,
+    {
+        fn drop(this: Pin<&mut Self>) {
+            // Where a runtime drops it; what has ended has nothing left.
+            let mut this = this.project();
+            within(this.ambient, || this.work.set(Work::Over));
+        }
     }
 }
 
@@ -121,6 +134,14 @@ pub(crate) fn caught<R>(body: impl FnOnce() -> R) -> Result<R, TaskPanic> {
     catch_unwind(AssertUnwindSafe(body)).map_err(TaskPanic::new)
 }
 
+/// What it captured goes first.
+pub(super) fn not_begun<T>(work: impl Sized, cancelled: Cancelled) -> Outcome<T> {
+    match caught(|| drop(work)) {
+        Ok(()) => Outcome::CancelledBeforeStart(cancelled),
+        Err(panic) => Outcome::Panicked(panic),
+    }
+}
+
 /// An error that has a cancellation in it is a stop only where that is what the task
 /// was asked for: a deadline of its own that ended it is a failure. The error's own
 /// code runs in here, and may panic.
@@ -133,7 +154,7 @@ pub(super) fn outcome_of<T: Send + 'static, M>(
         Ok(value) => Outcome::Finished(value),
         Err(error) => {
             let stop = shared.stop();
-            let around = around.as_ref().map(|around| &around.token);
+            let around = around.iter().flat_map(|around| around.parts());
             let asked = [stop.token(), stop.draining()].into_iter().chain(around);
             let asked = asked.filter_map(Token::cancellation).collect::<Vec<_>>();
             match find_cancelled(&*error).and_then(|found| asked_for(found, &asked)) {

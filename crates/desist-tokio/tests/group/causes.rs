@@ -100,4 +100,23 @@ on_both! {
         let failed = group.wait().await.unwrap_err();
         assert_eq!(failed.into_error().to_string(), "its runtime was shut down");
     }
+
+    /// Of several tokens around it each counts, whichever was first.
+    async fn whichever_of_the_tokens_around_it_stopped_it_is_no_failure() {
+        let (first, second) = (Source::new(), Source::new());
+        let group = TaskGroup::new();
+        let (obeyed, begun) = (second.token(), oneshot::channel());
+        let scope = with_current(first.token(), async {
+            group.spawn("heeds", |_| async move {
+                begun.0.send(()).unwrap();
+                Err::<(), _>(obeyed.await)
+            });
+        });
+        with_current(second.token(), scope).await;
+        begun.1.await.unwrap();
+        first.cancel();
+        second.cancel_with(Reason::Disconnected);
+        let ended = group.next().await.unwrap();
+        assert!(matches!(ended.outcome(), Outcome::Cancelled(_)), "{ended}");
+    }
 }

@@ -122,4 +122,21 @@ on_both! {
         let dropping = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(group)));
         assert!(dropping.is_err() && token.reason() == Some(Reason::Dropped));
     }
+
+    async fn what_was_captured_and_panics_when_it_goes_is_a_panic_of_its_task() {
+        struct Bomb;
+        impl Drop for Bomb {
+            fn drop(&mut self) {
+                panic!("in what was captured");
+            }
+        }
+        let group = TaskGroup::new();
+        group.cancel();
+        let (first, second) = (Bomb, Bomb);
+        group.spawn("late", move |_| async move { drop(first) });
+        group.spawn_blocking("late", move |_| drop(second));
+        for ended in group.join().await {
+            assert!(matches!(ended.outcome(), Outcome::Panicked(_)), "{ended}");
+        }
+    }
 }

@@ -260,4 +260,171 @@ on_both! {
         }
         assert!(ended.iter().any(|ended| matches!(ended.outcome(), Outcome::Panicked(_))));
     }
+
+    async fn what_fails_in_a_group_that_is_gone_is_told_to_the_outer_one() {
+        let outer = TaskGroup::new().on_failure(OnFailure::Continue);
+        let begun = oneshot::channel();
+        let (begin, has_begun) = begun;
+        outer.spawn("outer", |stop| async move {
+            let inner = TaskGroup::new().on_failure(OnFailure::Continue);
+            inner.spawn("failed before", |_| async { Err("no ink") });
+            inner.spawn_blocking("fails after", |stop| {
+                stop.token().blocking_wait();
+                Err("the disk is full")
+            });
+            inner.spawn_blocking("panics after", |stop| -> () {
+                stop.token().blocking_wait();
+                panic!("no paper");
+            });
+            while inner.len() > 2 {
+                tokio::task::yield_now().await;
+            }
+            begin.send(()).unwrap();
+            stop.token().await;
+        });
+        has_begun.await.unwrap();
+        let report = outer.stop(PATIENCE).await;
+        assert!(!report.is_clean());
+        let mut said: Vec<_> = report.outcomes().iter().map(ToString::to_string).collect();
+        said.sort();
+        // One that had no thread yet when the group went has not begun.
+        said.retain(|said| !said.contains("never begun"));
+        let all = [
+            "task `failed before` failed: no ink",
+            "task `fails after` failed: the disk is full",
+            "task `outer` finished",
+            "task `panics after` panicked: no paper",
+        ];
+        assert!(said.iter().all(|said| all.contains(&said.as_str())), "{said:?}");
+        assert!(said.contains(&all[0].into()), "{said:?}");
+    }
+
+    /// The rest of the group goes on, and the stop does not wait for more than it must.
+    async fn an_end_in_a_group_that_is_gone_is_heard_at_once() {
+        let gate = Gate::default();
+        let (done, closed) = (Count::new(), gate.clone());
+        let outer = TaskGroup::new();
+        let (begin, has_begun) = oneshot::channel();
+        let seen = done.clone();
+        outer.spawn("outer", |stop| async move {
+            let inner = TaskGroup::new();
+            let (begin_deaf, deaf) = oneshot::channel();
+            inner.spawn_blocking("deaf", move |_| {
+                begin_deaf.send(()).unwrap();
+                closed.block();
+            });
+            inner.spawn("shielded", |_| async move {
+                // An hour's bound, and far less to do.
+                shield_for(PATIENCE * 100, rollback(seen)).detach();
+                deaf.await.unwrap();
+                begin.send(()).unwrap();
+                pending::<()>().await;
+            });
+            stop.token().await;
+        });
+        has_begun.await.unwrap();
+        let report = outer.stop(SOON).await;
+        assert_eq!(done.get(), 1);
+        let [straggler] = report.stragglers() else { panic!("{report}") };
+        assert_eq!(straggler.name(), "group of deaf", "as it is by now");
+        gate.open();
+        outer.join().await;
+    }
+
+    /// It is carried out of the group in whose task it was made, and dropped elsewhere.
+    async fn a_group_whose_outer_one_is_gone_belongs_to_the_next() {
+        for keeps_a_spawner in [false, true] {
+            let gate = Gate::default();
+            let closed = gate.clone();
+            let outer = TaskGroup::new();
+            let (begin, has_begun) = oneshot::channel();
+            outer.spawn("outer", move |stop| async move {
+                let middle = TaskGroup::new().returning::<TaskGroup>();
+                middle.spawn("middle", |_| async { TaskGroup::new() });
+                let inner = middle.next().await.unwrap().into_outcome().finished().unwrap();
+                let spawner = keeps_a_spawner.then(|| middle.spawner());
+                let (deaf, is_deaf) = oneshot::channel();
+                inner.spawn_blocking("deaf", move |_| {
+                    deaf.send(()).unwrap();
+                    closed.block();
+                });
+                is_deaf.await.unwrap();
+                drop(middle);
+                begin.send(()).unwrap();
+                stop.token().await;
+                drop(inner);
+                drop(spawner);
+            });
+            has_begun.await.unwrap();
+            let report = outer.stop(SOON).await;
+            let [straggler] = report.stragglers() else { panic!("{report}") };
+            assert_eq!(straggler.name(), "group of deaf");
+            gate.open();
+            outer.join().await;
+        }
+    }
+
+    /// Somebody who raises shields without an end does not keep a stop for ever.
+    async fn shields_that_raise_shields_without_an_end_are_given_up() {
+        fn endless(rounds: Count) {
+            let again = async move {
+                let _ = sleep(Duration::from_millis(1), &Token::never()).await;
+                rounds.add();
+                if rounds.get() < 1_000_000 {
+                    endless(rounds);
+                }
+            };
+            shield_for(SOON, again).detach();
+        }
+        let group = TaskGroup::new();
+        let rounds = Count::new();
+        let counted = rounds.clone();
+        group.spawn("task", |_| async move { endless(counted) });
+        while rounds.get() < 3 {
+            tokio::task::yield_now().await;
+        }
+        let report = group.stop(SOON).await;
+        assert!(report.outcomes().iter().any(|ended| ended.name() == "shield"), "{report}");
+    }
+
+    async fn a_bound_longer_than_there_is_time_is_as_long_as_there_is() {
+        let group = TaskGroup::new();
+        group.spawn("task", |_| async { shield_for(Duration::MAX, async {}).await.unwrap() });
+        group.wait().await.unwrap();
+    }
+
+    /// What is gone is not carried along, so a long line costs no more at its end.
+    async fn a_long_line_of_tasks_each_with_a_token_of_its_own_costs_the_same_at_its_end() {
+        fn hop(spawner: desist_tokio::Spawner, left: u32) {
+            let next = spawner.clone();
+            spawner.spawn("hop", move |_| async move {
+                let own = Source::new();
+                with_current(own.token(), async move {
+                    if left > 0 {
+                        hop(next, left - 1);
+                    }
+                })
+                .await;
+            });
+        }
+        let group = TaskGroup::new().forget_finished();
+        hop(group.spawner(), 20_000);
+        group.join().await;
+    }
+
+    /// Whichever is first: the last end, or the drop.
+    async fn a_group_that_is_dropped_while_its_last_task_ends_is_waited_for_and_let_go() {
+        for round in 0..2_000_u32 {
+            let outer = TaskGroup::new();
+            outer.spawn("outer", move |_| async move {
+                let inner = TaskGroup::new();
+                inner.spawn_blocking("quick", |_| {});
+                (0..round % 50).for_each(|_| std::hint::spin_loop());
+                tokio::task::yield_now().await;
+                drop(inner);
+            });
+            outer.join().await;
+            assert!(outer.is_empty());
+        }
+    }
 }
