@@ -4,6 +4,7 @@
 #![doc(test(attr(deny(warnings), allow(unused_imports))))]
 
 mod clock;
+pub mod compat;
 mod current;
 mod group;
 pub mod recipes;

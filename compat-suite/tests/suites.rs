@@ -1,0 +1,4 @@
+//! tokio-util's own tests.
+#![allow(warnings, clippy::all)] // They are not ours.
+
+include!(concat!(env!("OUT_DIR"), "/suites.rs"));
