@@ -7,6 +7,7 @@ mod clock;
 pub mod compat;
 mod current;
 mod group;
+pub mod io;
 pub mod recipes;
 mod shield;
 mod signals;
@@ -21,6 +22,7 @@ pub use self::group::{
     BoxError, Ended, Grace, OnFailure, Outcome, Report, Spawner, Straggler, TaskFailed, TaskGroup,
     TaskId, TaskOutput, TaskPanic,
 };
+pub use self::io::copy;
 pub use self::shield::{SHIELD_BOUND, Shield, shield, shield_for};
 pub use self::signals::{Signal, Signals, signals};
 pub use self::stop::{Stop, StopSource};
