@@ -8,6 +8,8 @@ pub mod compat;
 mod current;
 mod group;
 pub mod io;
+#[cfg(unix)]
+pub mod process;
 pub mod recipes;
 mod shield;
 mod signals;
@@ -23,6 +25,8 @@ pub use self::group::{
     TaskId, TaskOutput, TaskPanic,
 };
 pub use self::io::copy;
+#[cfg(unix)]
+pub use self::process::command;
 pub use self::shield::{SHIELD_BOUND, Shield, shield, shield_for};
 pub use self::signals::{Signal, Signals, signals};
 pub use self::stop::{Stop, StopSource};
