@@ -33,8 +33,9 @@ impl Outcome {
             let of_peer = self.lines.iter().filter(|line| line.name.starts_with(name));
             of_peer.filter_map(|line| line.ratio).min_by(f64::total_cmp)
         };
-        // Tasks whose outcomes are asked for are in tokio's own set.
-        fastest_of("tokio JoinSet").or_else(|| fastest_of(TokioUtil::NAME)).map(f64::recip)
+        // Tasks and copies have a peer in tokio itself.
+        let own = fastest_of("tokio JoinSet").or_else(|| fastest_of("tokio io::copy"));
+        own.or_else(|| fastest_of(TokioUtil::NAME)).map(f64::recip)
     }
 
     pub(crate) fn print(&self, out: &mut impl Write) -> io::Result<()> {

@@ -4,6 +4,7 @@ mod callbacks;
 mod chain;
 mod check;
 mod children;
+mod copying;
 mod fanout;
 mod handles;
 mod limits;
@@ -32,6 +33,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Row> {
         run::ROWS,
         stall::ROWS,
         tasks::ROWS,
+        copying::ROWS,
     ]
     .into_iter()
     .flatten()
