@@ -1,7 +1,7 @@
 //! The drop-in is a token of ours, and the bridges lead both ways.
 //! (tokio-util's own tests for what has its names are run in `compat-suite`.)
 
-use std::panic::{AssertUnwindSafe, RefUnwindSafe, UnwindSafe, catch_unwind};
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::pin::pin;
 
 use desist::{Reason, Source, Token};
@@ -103,6 +103,7 @@ fn debug_says_what_a_reader_of_logs_is_used_to() {
 
 #[cfg(feature = "tokio-util")]
 mod bridges {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
     use std::sync::Barrier;
     use std::sync::mpsc;
     use std::thread;
