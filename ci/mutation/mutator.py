@@ -206,7 +206,10 @@ def switched(root):
 
 
 def mutated_copy(into):
-    for name in ["Cargo.toml", "Cargo.lock", "README.md", "crates", "examples", "benches", "stress"]:
+    # The workspace as its manifest has it: each member's folder, and what is beside them.
+    members = re.search(r"^members = \[(.*?)\]", (ROOT / "Cargo.toml").read_text(), re.M | re.S)[1]
+    folders = sorted({member.split("/")[0] for member in re.findall(r'"([^"]+)"', members)})
+    for name in ["Cargo.toml", "Cargo.lock", "README.md", *folders]:
         source = ROOT / name
         if source.is_dir():
             shutil.copytree(source, into / name, symlinks=True, ignore=shutil.ignore_patterns("target"))
