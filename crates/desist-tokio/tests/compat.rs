@@ -64,6 +64,65 @@ fn an_owned_wait_keeps_the_token_as_it_does_in_tokio_util() {
     assert!(!observer.can_be_cancelled());
 }
 
+/// As tokio-util has it: looked at where it is made, and then the future comes first.
+#[test]
+fn a_future_with_a_token_is_biased_as_it_is_in_tokio_util() {
+    let token = CancellationToken::new();
+    let ready = pin!(async { 7 }.with_cancellation_token(&token));
+    let owned = pin!(async { 7 }.with_cancellation_token_owned(token.clone()));
+    token.cancel();
+    assert_eq!(poll_once(ready), std::task::Poll::Ready(Some(7)));
+    assert_eq!(poll_once(owned), std::task::Poll::Ready(Some(7)));
+    let drops = common::Count::new();
+    let held = common::Dropped(drops.clone());
+    let late = async move { drop(held) }.with_cancellation_token(&token);
+    assert_eq!(drops.get(), 1, "it is dropped where that is made");
+    assert_eq!(poll_once(pin!(late)), std::task::Poll::Ready(None));
+}
+
+/// Whatever is tracked is tracked until its destructors have run.
+#[tokio::test]
+async fn what_is_tracked_counts_until_all_of_it_is_gone() {
+    struct Looks(TaskTracker, common::Count);
+    impl Drop for Looks {
+        fn drop(&mut self) {
+            assert_eq!(self.0.len(), 1, "it is not counted any more");
+            self.1.add();
+        }
+    }
+    let (tracker, looked) = (TaskTracker::new(), common::Count::new());
+    let looks = Looks(tracker.clone(), looked.clone());
+    drop(tracker.track_future(async move { drop(looks) }));
+    let (looks, counts) = (Looks(tracker.clone(), looked.clone()), tracker.clone());
+    tracker
+        .spawn_blocking(move || {
+            let _looks = looks;
+            assert_eq!(counts.len(), 1);
+        })
+        .await
+        .unwrap();
+    // Work that is given up before it has a thread.
+    let runtime = std::thread::spawn({
+        let (tracker, looked) = (tracker.clone(), looked.clone());
+        move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .max_blocking_threads(1)
+                .build()
+                .unwrap();
+            let (open, closed) = std::sync::mpsc::channel::<()>();
+            let held = runtime.spawn_blocking(move || closed.recv());
+            let looks = Looks(tracker.clone(), looked);
+            let waits = tracker.spawn_blocking_on(move || drop(looks), runtime.handle());
+            waits.abort();
+            drop(open);
+            let _ = runtime.block_on(held);
+            let _ = runtime.block_on(waits);
+        }
+    });
+    runtime.join().unwrap();
+    assert_eq!((looked.get(), tracker.len()), (3, 0));
+}
+
 #[test]
 fn a_wait_that_has_ended_may_be_polled_again() {
     let token = CancellationToken::new();
@@ -171,6 +230,22 @@ mod bridges {
         let own = from_tokio_util(&stranger);
         stranger.cancel();
         assert_eq!(own.reason(), Some(Reason::Requested));
+        // Nor to one that is built in the middle, on a token that was cancelled of old.
+        let (ours, old) = (Source::new(), Theirs::new());
+        old.cancel();
+        let _bridge = to_tokio_util(&ours.token());
+        let (tell, told) = mpsc::channel();
+        from_tokio_util(&_bridge)
+            .on_cancel(move |_| tell.send(from_tokio_util(&old).reason()).unwrap())
+            .detach();
+        let keeps = from_tokio_util(&_bridge);
+        let (says, said) = mpsc::channel();
+        keeps
+            .on_cancel(move |_| says.send(from_tokio_util(&Theirs::new()).reason()).unwrap())
+            .detach();
+        ours.cancel_with(Reason::Overload);
+        assert_eq!(said.try_recv(), Ok(None));
+        drop(told);
     }
 
     #[test]

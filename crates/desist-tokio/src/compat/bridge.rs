@@ -10,7 +10,9 @@
 //! Their token carries no reason. But it wakes inside its `cancel`, so where that is
 //! called by a bridge of ours, whichever bridge is woken in there finds the reason
 //! with the thread: it is kept through their tokens, and through the children of
-//! those.
+//! those. It is known to the bridges that are there when the cancel comes; one that is
+//! built later finds a token that is cancelled, and not why. And whoever is woken in
+//! there and cancels something else passes it on to that, too.
 //!
 //! Since 0.7.20 theirs wakes with no lock held, which is what allows ours to call
 //! back from in there; an older one is refused by the version that is asked for.
@@ -33,9 +35,9 @@ use crate::group::caught;
 /// A [`Token`] that is cancelled when tokio-util's token is, for as long as the
 /// bridge is held.
 ///
-/// Its reason is that of the token of ours which cancelled theirs, over
-/// [`to_tokio_util`], and else [`Reason::Requested`], with a message that says where
-/// it comes from. Clones of the token outlive the bridge; nobody cancels them then.
+/// Its reason is that of the token of ours which cancels theirs, over
+/// [`to_tokio_util`], while this bridge is there, and else [`Reason::Requested`], with a
+/// message that says where it comes from. Clones of the token outlive the bridge; nobody cancels them then.
 ///
 /// ```
 /// use desist::Reason;
@@ -54,7 +56,8 @@ pub fn from_tokio_util(theirs: &CancellationToken) -> FromTokioUtil {
     let mut waits = Box::pin(theirs.clone().cancelled_owned());
     let waker = Waker::from(Arc::clone(&link));
     if waits.as_mut().poll(&mut Context::from_waker(&waker)).is_ready() {
-        link.tell();
+        // Of old: whatever is carried now is not why.
+        link.tell(None);
     }
     FromTokioUtil { token, _waits: waits }
 }
@@ -83,8 +86,8 @@ struct Link {
 }
 
 impl Link {
-    fn tell(&self) {
-        let cause = match carried() {
+    fn tell(&self, why: Option<Cancelled>) {
+        let cause = match why {
             Some(cancelled) => Cause::from(cancelled),
             None => Cause::new(Reason::Requested).message("a tokio-util token was cancelled"),
         };
@@ -94,11 +97,11 @@ impl Link {
 
 impl Wake for Link {
     fn wake(self: Arc<Self>) {
-        self.tell();
+        self.wake_by_ref();
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        self.tell();
+        self.tell(carried());
     }
 }
 

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use desist::{Run, Source};
+use desist::{Source, Token, WhenCancelled};
 use pin_project_lite::pin_project;
 
 use super::token::CancellationToken;
@@ -81,7 +81,8 @@ pub trait FutureExt: Future {
     where
         Self: Sized,
     {
-        WithCancellationTokenFuture { run: token.run(self) }
+        let run = Biased::new(self, Token::cancelled(token), token);
+        WithCancellationTokenFuture { run }
     }
 
     /// As [`CancellationToken::run_until_cancelled_owned`].
@@ -103,18 +104,49 @@ pub trait FutureExt: Future {
         Self: Sized,
     {
         let source = token.source().clone();
-        WithCancellationTokenFutureOwned { run: source.token().run_owned(self), _source: source }
+        let run = Biased::new(self, source.token().cancelled_owned(), &token);
+        WithCancellationTokenFutureOwned { run, _source: source }
     }
 }
 
 impl<F: Future + ?Sized> FutureExt for F {}
 
 pin_project! {
+    /// As tokio-util has it: whether the token is cancelled already is looked at where
+    /// this is made, and after that the future comes first, at every poll.
+    struct Biased<'a, F> {
+        #[pin]
+        future: Option<F>,
+        #[pin]
+        cancelled: WhenCancelled<'a>,
+    }
+}
+
+impl<'a, F: Future> Biased<'a, F> {
+    fn new(future: F, cancelled: WhenCancelled<'a>, token: &CancellationToken) -> Self {
+        Self { future: (!token.is_cancelled()).then_some(future), cancelled }
+    }
+}
+
+impl<F: Future> Future for Biased<'_, F> {
+    type Output = Option<F::Output>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<F::Output>> {
+        let this = self.project();
+        let Some(future) = this.future.as_pin_mut() else { return Poll::Ready(None) };
+        if let Poll::Ready(output) = future.poll(cx) {
+            return Poll::Ready(Some(output));
+        }
+        this.cancelled.poll(cx).map(|_| None)
+    }
+}
+
+pin_project! {
     /// The future of [`FutureExt::with_cancellation_token`].
     #[must_use = "futures do nothing unless polled"]
     pub struct WithCancellationTokenFuture<'a, F: Future> {
         #[pin]
-        run: Run<'a, F>,
+        run: Biased<'a, F>,
     }
 }
 
@@ -123,7 +155,7 @@ pin_project! {
     #[must_use = "futures do nothing unless polled"]
     pub struct WithCancellationTokenFutureOwned<F: Future> {
         #[pin]
-        run: Run<'static, F>,
+        run: Biased<'static, F>,
         _source: Source,
     }
 }
@@ -132,7 +164,7 @@ impl<F: Future> Future for WithCancellationTokenFuture<'_, F> {
     type Output = Option<F::Output>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.project().run.poll(cx).map(Result::ok)
+        self.project().run.poll(cx)
     }
 }
 
@@ -140,7 +172,7 @@ impl<F: Future> Future for WithCancellationTokenFutureOwned<F> {
     type Output = Option<F::Output>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.project().run.poll(cx).map(Result::ok)
+        self.project().run.poll(cx)
     }
 }
 

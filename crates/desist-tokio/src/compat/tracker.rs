@@ -252,7 +252,7 @@ impl TaskTracker {
         T: Send + 'static,
     {
         let token = self.token();
-        tokio::task::spawn_blocking(move || tracked(token, task))
+        tokio::task::spawn_blocking(move || tracked(task, token))
     }
 
     /// Spawns blocking work on that runtime, and tracks it.
@@ -270,7 +270,7 @@ impl TaskTracker {
         T: Send + 'static,
     {
         let token = self.token();
-        handle.spawn_blocking(move || tracked(token, task))
+        handle.spawn_blocking(move || tracked(task, token))
     }
 
     /// Tracks a future until it is dropped.
@@ -315,8 +315,9 @@ impl TaskTracker {
     }
 }
 
-/// What the work has captured goes before it counts as ended.
-fn tracked<T>(token: TaskTrackerToken, work: impl FnOnce() -> T) -> T {
+/// What the work has captured goes before it counts as ended; so whoever calls this in a
+/// closure mentions the work first.
+fn tracked<T>(work: impl FnOnce() -> T, token: TaskTrackerToken) -> T {
     let _token = token;
     work()
 }

@@ -35,10 +35,12 @@ use super::or_cancelled::OrCancelled;
 /// `kill -9`, the target is the old file or the whole new one.
 ///
 /// The new file has the permissions of the one that it replaces, or those of any new
-/// file; owner, extended attributes and hard links of the old one are not kept. Where
+/// file; owner, extended attributes, hard links, and the bits that lend a user's or a
+/// group's rights are not kept. Where
 /// the target is a symbolic link, the file that it leads to is replaced, and the link
-/// itself if it leads nowhere. A process that is killed leaves the temporary file, named
-/// `.<target>.<process>-<number>.tmp`, beside the target.
+/// itself if it leads nowhere. A process that is killed, or exits while it is given up,
+/// leaves the temporary file, named `.<target>.<process>-<number>.tmp`, beside the
+/// target.
 ///
 /// ```
 /// use desist::Token;
@@ -67,6 +69,8 @@ pub struct AtomicFile {
     temporary: Temporary,
     target: PathBuf,
     token: Token,
+    /// A write failed: whatever comes after it, the file is not whole.
+    is_torn: bool,
 }
 
 impl AtomicFile {
@@ -95,10 +99,11 @@ impl AtomicFile {
     pub async fn create(target: impl AsRef<Path>, token: &Token) -> io::Result<Self> {
         token.check()?;
         let path = target.as_ref().to_owned();
-        let begun = tokio::task::spawn_blocking(move || begin(&path));
-        let (target, temporary, file) = begun.await.map_err(io::Error::other)??;
+        // Given up, it cleans up by itself.
+        let begun = token.run(tokio::task::spawn_blocking(move || begin(&path))).await?;
+        let (target, temporary, file) = begun.map_err(io::Error::other)??;
         let file = OrCancelled::new(tokio::fs::File::from_std(file), token);
-        Ok(Self { file, temporary, target, token: token.clone() })
+        Ok(Self { file, temporary, target, token: token.clone(), is_torn: false })
     }
 
     /// Where the file will be.
@@ -126,7 +131,8 @@ impl AtomicFile {
     /// # Errors
     ///
     /// The stop was asked for, which ends the wait at once, or something could not be
-    /// written; then the target is the old file. Only where the very last step fails, the folder's writing through,
+    /// written, now or before; then the target is the old file. (A write that was given
+    /// up in the middle is not seen here.) Only where the very last step fails, the folder's writing through,
     /// the new file is in its place, and a power cut may undo it; the error says so.
     ///
     /// # Cancel safety
@@ -150,7 +156,11 @@ impl AtomicFile {
     /// # }
     /// ```
     pub async fn commit(self) -> io::Result<()> {
-        let Self { mut file, temporary, target, token } = self;
+        let Self { mut file, temporary, target, token, is_torn } = self;
+        if is_torn {
+            let error = io::Error::other("a write to it has failed");
+            return Err(of(&target, "is not replaced", error));
+        }
         file.flush().await.map_err(|error| of(&target, "could not be written", error))?;
         let file = file.into_inner().into_std().await;
         let decision = Decision::default();
@@ -174,15 +184,26 @@ impl AsyncWrite for AtomicFile {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.file).poll_write(cx, bytes)
+        let polled = Pin::new(&mut self.file).poll_write(cx, bytes);
+        self.noted(polled)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.file).poll_flush(cx)
+        let polled = Pin::new(&mut self.file).poll_flush(cx);
+        self.noted(polled)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.file).poll_shutdown(cx)
+        let polled = Pin::new(&mut self.file).poll_shutdown(cx);
+        self.noted(polled)
+    }
+}
+
+impl AtomicFile {
+    fn noted<R>(&mut self, polled: Poll<io::Result<R>>) -> Poll<io::Result<R>> {
+        // A failure is told once, and by whichever call comes next.
+        self.is_torn |= matches!(polled, Poll::Ready(Err(_)));
+        polled
     }
 }
 
@@ -247,7 +268,8 @@ fn begin(path: &Path) -> io::Result<(PathBuf, Temporary, File)> {
         let error = io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file");
         return Err(of(&target, "cannot be replaced", error));
     }
-    let Some(name) = target.file_name() else {
+    let is_folder = path.as_os_str().as_encoded_bytes().ends_with(b"/");
+    let Some(name) = target.file_name().filter(|_| !is_folder) else {
         let error = io::Error::new(io::ErrorKind::InvalidInput, "it has no file name");
         return Err(of(&target, "cannot be written", error));
     };
@@ -260,7 +282,7 @@ fn begin(path: &Path) -> io::Result<(PathBuf, Temporary, File)> {
         aside.push(if name.len() <= LONG { name } else { OsStr::new("desist") });
         aside.push(format!(".{}-{number}.tmp", process::id()));
         let aside = target.with_file_name(aside);
-        match OpenOptions::new().write(true).create_new(true).open(&aside) {
+        match create(&aside, old.is_some()) {
             Ok(file) => break (Temporary { path: aside, renamed: false }, file),
             // Of an earlier process with this number that was killed.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
@@ -268,10 +290,34 @@ fn begin(path: &Path) -> io::Result<(PathBuf, Temporary, File)> {
         }
     };
     if let Some(old) = old {
-        file.set_permissions(old.permissions())
+        file.set_permissions(permissions_of(&old))
             .map_err(|error| of(&temporary.path, "cannot be given its permissions", error))?;
     }
     Ok((target, temporary, file))
+}
+
+/// Nobody else's to read, until it has the permissions of the one that it replaces.
+fn create(path: &Path, is_private: bool) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    if is_private {
+        use std::os::unix::fs::OpenOptionsExt;
+        options.mode(0o600);
+    }
+    let _ = is_private;
+    options.open(path)
+}
+
+/// Without what lends rights: the owner is another.
+fn permissions_of(old: &fs::Metadata) -> fs::Permissions {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        fs::Permissions::from_mode(old.permissions().mode() & 0o777)
+    }
+    #[cfg(not(unix))]
+    old.permissions()
 }
 
 fn commit(

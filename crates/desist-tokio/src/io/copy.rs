@@ -11,6 +11,7 @@
 use std::fmt;
 use std::future::Future;
 use std::io;
+use std::mem;
 use std::ops::Range;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -77,6 +78,7 @@ where
         writer,
         report: progress,
         progress: Progress { bytes: 0, total: None, begin: Instant::now() },
+        has_begun: false,
         buffer: Vec::new(),
         most: LARGE,
         held: 0..0,
@@ -104,6 +106,7 @@ struct Pump<R, W, P> {
     writer: W,
     report: P,
     progress: Progress,
+    has_begun: bool,
     buffer: Vec<u8>,
     most: usize,
     /// What was read and is not written.
@@ -172,6 +175,9 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
+        if !mem::replace(&mut this.pump.has_begun, true) {
+            this.pump.progress.begin = Instant::now();
+        }
         let bytes = |pump: &Pump<R, W, P>| pump.progress.bytes;
         loop {
             if let Some(cancelled) = this.token.cancellation() {

@@ -63,7 +63,8 @@ impl CopyError {
         Self { bytes, why: Why::Cancelled(cancelled) }
     }
 
-    /// So many bytes went through: they were written.
+    /// So many bytes went through: the writer has taken them. One that holds bytes back,
+    /// as a buffer or `tokio::fs::File` does, may have lost some of those since.
     ///
     /// ```
     /// use desist::{Reason, Token};

@@ -6,7 +6,7 @@
 
 use std::fmt;
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 use desist::{Registration, Token};
@@ -30,7 +30,8 @@ const AT_ONCE: usize = 512;
 /// It reads and writes the descriptor itself: a buffer in `T`, such as the one of
 /// [`std::io::Stdin`], it does not see. Two threads that read the same stream may both
 /// find it ready, and then one waits in the read itself. Regular files are always
-/// ready, and their calls are not interruptible.
+/// ready, and their calls are not interruptible. A write to a terminal ends on Linux;
+/// elsewhere it may wait for the terminal.
 ///
 /// ```
 /// use desist::{Reason, Source, find_cancelled};
@@ -47,6 +48,9 @@ const AT_ONCE: usize = 512;
 /// ```
 pub struct Interruptible<T> {
     inner: T,
+    /// A terminal is ready for a byte and waits for the rest, so it is written through a
+    /// description of our own, which does not wait.
+    terminal: Option<OwnedFd>,
     token: Token,
     bell: Arc<Bell>,
     _rings: Registration,
@@ -55,7 +59,8 @@ pub struct Interruptible<T> {
 /// What the callback makes readable.
 struct Bell {
     heard: OwnedFd,
-    rung: OwnedFd,
+    /// Where it is rung, if that is another end.
+    rung: Option<OwnedFd>,
 }
 
 impl Bell {
@@ -63,8 +68,7 @@ impl Bell {
     fn new() -> io::Result<Self> {
         use rustix::event::{EventfdFlags, eventfd};
         let heard = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        let rung = heard.try_clone()?;
-        Ok(Self { heard, rung })
+        Ok(Self { heard, rung: None })
     }
 
     #[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
@@ -75,12 +79,13 @@ impl Bell {
             fcntl_setfd(end, FdFlags::CLOEXEC)?;
             ioctl_fionbio(end, true)?;
         }
-        Ok(Self { heard, rung })
+        Ok(Self { heard, rung: Some(rung) })
     }
 
     fn ring(&self) {
         // One is enough, and it cannot be full before.
-        let _rung = rustix::io::write(&self.rung, &1_u64.to_ne_bytes());
+        let _rung =
+            rustix::io::write(self.rung.as_ref().unwrap_or(&self.heard), &1_u64.to_ne_bytes());
     }
 }
 
@@ -102,7 +107,8 @@ impl<T: AsFd> Interruptible<T> {
         let bell = Arc::new(Bell::new()?);
         let rings = Arc::clone(&bell);
         let registration = token.on_cancel(move |_| rings.ring());
-        Ok(Self { inner, token: token.clone(), bell, _rings: registration })
+        let terminal = own_terminal(inner.as_fd());
+        Ok(Self { inner, terminal, token: token.clone(), bell, _rings: registration })
     }
 
     /// The stream in it.
@@ -178,16 +184,36 @@ impl<T: AsFd> Interruptible<T> {
     }
 }
 
+/// The same terminal once more, for whoever does not want to wait.
+fn own_terminal(inner: BorrowedFd<'_>) -> Option<OwnedFd> {
+    use rustix::fs::{Mode, OFlags};
+    if !rustix::termios::isatty(inner) {
+        return None;
+    }
+    let path = format!("/proc/self/fd/{}", inner.as_raw_fd());
+    let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    rustix::fs::open(path, flags, Mode::empty()).ok()
+}
+
 impl<T: AsFd> Read for Interruptible<T> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if buffer.is_empty() {
+            return Ok(self.token.check().map(|()| 0)?);
+        }
         self.when_ready(PollFlags::IN, |inner| rustix::io::read(inner, &mut *buffer))
     }
 }
 
 impl<T: AsFd> Write for Interruptible<T> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if bytes.is_empty() {
+            return Ok(self.token.check().map(|()| 0)?);
+        }
         let piece = &bytes[..bytes.len().min(AT_ONCE)];
-        self.when_ready(PollFlags::OUT, |inner| rustix::io::write(inner, piece))
+        self.when_ready(PollFlags::OUT, |inner| match &self.terminal {
+            Some(terminal) => rustix::io::write(terminal, piece),
+            None => rustix::io::write(inner, piece),
+        })
     }
 
     /// Nothing is held back.

@@ -5,7 +5,7 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use desist::{Token, WhenCancelled};
+use desist::{Cancelled, Token, WhenCancelled};
 use tokio::io::{AsyncBufRead, AsyncRead, AsyncSeek, AsyncWrite, ReadBuf};
 
 /// A reader, a writer, or both, whose pending operation ends when the stop is asked
@@ -13,7 +13,8 @@ use tokio::io::{AsyncBufRead, AsyncRead, AsyncSeek, AsyncWrite, ReadBuf};
 ///
 /// The operation then fails with the [`Cancelled`](desist::Cancelled) as an
 /// [`io::Error`], and so does every later one, before it touches the stream. What is
-/// ready in the moment of the stop is given. Nothing that was read is lost: it is
+/// ready in the moment of the stop is given, to an operation that was pending, or to the
+/// next one where that was given up. Nothing that was read is lost: it is
 /// still in the stream, which [`into_inner`](Self::into_inner) gives back, for
 /// instance to say goodbye on it. That goes for the shutdown as well, which a peer
 /// that is gone may hold up for ever.
@@ -48,10 +49,8 @@ pub struct OrCancelled<T> {
 /// The halves may be polled by different tasks, so each has a wait of its own.
 #[derive(Debug, Default)]
 struct Waits {
-    /// From its first operation on that is pending.
+    /// While an operation is pending: then what is ready comes before the stop.
     wait: Option<Pin<Box<WhenCancelled<'static>>>>,
-    /// An operation has begun, so what is ready comes before the stop.
-    has_begun: bool,
 }
 
 impl<T> OrCancelled<T> {
@@ -113,17 +112,38 @@ fn or_cancelled<T: Unpin, R>(
     cx: &mut Context<'_>,
     operation: impl FnOnce(Pin<&mut T>, &mut Context<'_>) -> Poll<io::Result<R>>,
 ) -> Poll<io::Result<R>> {
-    if !waits.has_begun {
-        token.check()?;
+    waits.begin(token)?;
+    match operation(Pin::new(inner), cx) {
+        Poll::Ready(done) => {
+            waits.end();
+            Poll::Ready(done)
+        }
+        Poll::Pending => waits.wait(token, cx).map(|cancelled| Err(cancelled.into())),
     }
-    let mut polled = operation(Pin::new(inner), cx);
-    if polled.is_pending() {
-        let wait = &mut waits.wait;
-        let wait = wait.get_or_insert_with(|| Box::pin(token.clone().cancelled_owned()));
-        polled = wait.as_mut().poll(cx).map(|cancelled| Err(cancelled.into()));
+}
+
+impl Waits {
+    fn begin(&self, token: &Token) -> io::Result<()> {
+        // What has begun before is polled first.
+        if self.wait.is_none() {
+            token.check()?;
+        }
+        Ok(())
     }
-    waits.has_begun = polled.is_pending();
-    polled
+
+    fn wait(&mut self, token: &Token, cx: &mut Context<'_>) -> Poll<Cancelled> {
+        let wait = self.wait.get_or_insert_with(|| Box::pin(token.clone().cancelled_owned()));
+        let waited = wait.as_mut().poll(cx);
+        if waited.is_ready() {
+            self.end();
+        }
+        waited
+    }
+
+    /// Nobody's waker stays with the token.
+    fn end(&mut self) {
+        self.wait = None;
+    }
 }
 
 impl<T: AsyncRead + Unpin> AsyncRead for OrCancelled<T> {
@@ -140,12 +160,15 @@ impl<T: AsyncRead + Unpin> AsyncRead for OrCancelled<T> {
 impl<T: AsyncBufRead + Unpin> AsyncBufRead for OrCancelled<T> {
     fn poll_fill_buf(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
         let Self { inner, token, reads, .. } = self.get_mut();
-        let filled = or_cancelled(inner, token, reads, cx, |inner, cx| {
-            inner.poll_fill_buf(cx).map_ok(|_| ())
-        });
-        // It is filled now, so this gives what there is.
-        std::task::ready!(filled)?;
-        Pin::new(inner).poll_fill_buf(cx)
+        reads.begin(token)?;
+        // Once: a stream that has ended may not be asked again.
+        match Pin::new(inner).poll_fill_buf(cx) {
+            Poll::Ready(filled) => {
+                reads.end();
+                Poll::Ready(filled)
+            }
+            Poll::Pending => reads.wait(token, cx).map(|cancelled| Err(cancelled.into())),
+        }
     }
 
     fn consume(self: Pin<&mut Self>, amount: usize) {

@@ -22,6 +22,7 @@ use std::time::{Duration, Instant};
 pub struct Progress {
     pub(super) bytes: u64,
     pub(super) total: Option<u64>,
+    /// The first poll.
     pub(super) begin: Instant,
 }
 

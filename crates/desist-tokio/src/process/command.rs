@@ -371,11 +371,15 @@ impl Command {
             }
         };
         self.inner.stdout(self.stdout.stdio()).stderr(self.stderr.stdio());
-        let mut family = Family::start(&mut self.inner).map_err(|error| {
+        let started = Family::start(&mut self.inner);
+        // What was given to the child is the child's alone: whoever reads it waits for
+        // all of its holders.
+        self.inner = std::process::Command::new("");
+        let mut family = started.map_err(|error| {
             // The system has one word for both.
             let lost = self.folder.as_ref().is_some_and(|folder| !folder.is_dir());
             let what = if lost {
-                "could not be started, for there is no such folder as it was to work in"
+                "could not be started, for what it was to work in is no folder"
             } else {
                 "could not be started"
             };

@@ -1,4 +1,5 @@
 use std::fmt;
+use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 
 use desist::Cancelled;
@@ -135,8 +136,10 @@ impl Exit {
         &self.stderr
     }
 
-    /// Whether all that was written has been read. A descendant that has left the group
-    /// may hold the pipes open; then they were given up.
+    /// Whether all that was written has been read, and passed on. A descendant that has
+    /// left the group may hold the pipes open; then they were given up when they were
+    /// silent for a second, and what the command itself wrote is there. After a stop a
+    /// writer that takes nothing for so long is given up as well.
     ///
     /// ```
     /// use desist::Token;
@@ -227,9 +230,14 @@ impl fmt::Display for Exit {
             Ending::Finished if status.success() => write!(f, "`{program}` finished"),
             Ending::Finished => write!(f, "`{program}` failed, {status}"),
             Ending::Stopped(_) => write!(f, "`{program}` stopped when it was asked to, {status}"),
-            Ending::Killed(_) => {
+            Ending::Killed(_) if status.signal() == Some(9) => {
                 write!(f, "`{program}` did not stop within its grace and was killed, {status}")
             }
+            Ending::Killed(_) => write!(
+                f,
+                "`{program}` ended, {status}, but somebody in its group did not stop within the \
+                 grace and was killed"
+            ),
         }
     }
 }

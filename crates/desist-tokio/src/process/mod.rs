@@ -10,18 +10,18 @@
 //!   until then its number is not given to others.
 //!
 //! What is outside: a descendant that leaves the group, as a daemon does by `setsid`;
-//! and our own SIGKILL, after which nobody is there to ask.
+//! our own SIGKILL, after which nobody is there to ask; and a process that the kernel
+//! does not let die, for which a run waits.
 //!
 //! States of a run: it *runs* until the leader has ended or the stop is asked for; it is
 //! *asked* until the group is empty or the grace is over; it is *over* when the rest of
-//! the group was killed, the leader reaped, and the pipes have come to their end, for
-//! which they have a second, since a descendant outside may hold them for ever. All the
+//! the group was killed, the pipes have come to their end, or were silent for a second,
+//! since a descendant outside may hold them for ever, and the leader is reaped. All the
 //! while the pipes are read and written.
 
 mod command;
 mod error;
 mod exit;
-mod exited;
 mod family;
 mod pipes;
 mod running;

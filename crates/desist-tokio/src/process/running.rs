@@ -3,106 +3,142 @@
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
 use desist::{Cancelled, Source, Token};
 
 use super::exit::Ending;
-use super::exited::exited;
 use super::family::Family;
-use super::pipes::Pipes;
+use super::pipes::{Flow, Pipes};
 
-/// How long the pipes have to come to their end when everybody is gone.
+/// How long a pipe may be silent when everybody is gone, and is held by somebody all the
+/// same.
 const SETTLE: Duration = Duration::from_secs(1);
 
-type Failed = (&'static str, io::Error);
+/// More than a pipe holds: what comes then is of somebody outside.
+const MOST_AFTER: u64 = 4 << 20;
+
+pub(super) type Failed = (&'static str, io::Error);
 
 impl Family {
     /// Until all is over but the reaping: what ended it, and whether the pipes have
     /// come to their ends.
     pub(super) async fn run(
-        &self,
+        &mut self,
         pipes: &mut Pipes,
         token: &Token,
         grace: Duration,
     ) -> Result<(Ending, bool), Failed> {
-        let mut pipes = Beside { io: Some(Box::pin(pipes.run())) };
+        let flow = pipes.flow();
+        let mut pipes = Beside { io: Some(Box::pin(pipes.run())), flow, token };
         let ending = match pipes.run(token.run(self.until_gone())).await? {
             Ok(gone) => {
                 gone?;
                 Ending::Finished
             }
-            Err(cancelled) => {
-                self.ask();
-                let all_gone = async {
-                    self.until_gone().await?;
-                    self.until_empty().await;
-                    Ok(())
-                };
-                let limit = Source::with_timeout(grace).token();
-                let in_time = pipes.run(limit.run(all_gone)).await?;
-                self.ended_within(in_time, cancelled)?
-            }
+            // It had ended when it was to be asked.
+            Err(_) if self.has_gone().map_err(not_waited_for)? => Ending::Finished,
+            Err(cancelled) => self.asked(&mut pipes, cancelled, grace).await?,
         };
         // Whoever is left, and the leader, if he is.
         self.kill();
         if matches!(ending, Ending::Killed(_)) {
             pipes.run(self.until_gone()).await??;
         }
-        let limit = Source::with_timeout(SETTLE).token();
-        let complete = match limit.run(pipes.end()).await {
-            Ok(Err(error)) => return Err(("has ended, but its output is lost in part", error)),
-            complete => complete.is_ok(),
-        };
+        let complete = pipes
+            .settle()
+            .await
+            .map_err(|error| ("has ended, but its output is lost in part", error))?;
+        self.until_adopted_are_reaped().await;
         Ok((ending, complete))
     }
 
-    /// Until the leader has ended; it is not reaped.
-    async fn until_gone(&self) -> Result<(), Failed> {
-        let gone = exited(self.pid).await;
-        gone.map_err(|error| ("was killed, for its end cannot be waited for", error))
+    async fn asked(
+        &mut self,
+        pipes: &mut Beside<'_>,
+        cancelled: Cancelled,
+        grace: Duration,
+    ) -> Result<Ending, Failed> {
+        self.ask();
+        let limit = Source::with_timeout(grace).token();
+        let all_gone = async {
+            self.until_gone().await?;
+            self.until_empty().await;
+            Ok(())
+        };
+        if let Ok(gone) = pipes.run(limit.run(all_gone)).await? {
+            return gone.map(|()| Ending::Stopped(cancelled));
+        }
+        // It is only looked at now and then, and so once more.
+        let in_time = self.has_gone().map_err(not_waited_for)? && !self.has_members();
+        Ok(if in_time { Ending::Stopped(cancelled) } else { Ending::Killed(cancelled) })
     }
 
-    fn ended_within(
-        &self,
-        in_time: Result<Result<(), Failed>, Cancelled>,
-        asked: Cancelled,
-    ) -> Result<Ending, Failed> {
-        match in_time {
-            Ok(gone) => gone.map(|()| Ending::Stopped(asked)),
-            Err(_) => Ok(Ending::Killed(asked)),
-        }
+    /// Until the leader has ended; it is not reaped.
+    async fn until_gone(&mut self) -> Result<(), Failed> {
+        self.exited().await.map_err(not_waited_for)
     }
+}
+
+fn not_waited_for(error: io::Error) -> Failed {
+    ("was killed, for its end cannot be waited for", error)
 }
 
 /// The pipes, which are read and written whatever else is waited for.
 struct Beside<'a> {
     /// `None`: they have come to their ends.
     io: Option<Pin<Box<dyn Future<Output = io::Result<()>> + Send + 'a>>>,
+    flow: Arc<Flow>,
+    token: &'a Token,
 }
 
 impl Beside<'_> {
     async fn run<F: Future>(&mut self, what: F) -> Result<F::Output, Failed> {
+        let lost = |error| ("was killed, for what it wrote could not be passed on", error);
         let mut what = pin!(what);
         poll_fn(|cx| {
             if let Some(io) = &mut self.io {
                 if let Poll::Ready(ended) = io.as_mut().poll(cx) {
                     self.io = None;
-                    ended.map_err(|error| {
-                        ("was killed, for what it wrote could not be passed on", error)
-                    })?;
+                    ended.map_err(lost)?;
                 }
+            }
+            match self.flow.take_failure() {
+                // Whoever reads it goes with the stop, and has its grace all the same.
+                Some(error) if !self.token.is_cancelled() => return Poll::Ready(Err(lost(error))),
+                _ => {}
             }
             what.as_mut().poll(cx).map(Ok)
         })
         .await
     }
 
-    async fn end(&mut self) -> io::Result<()> {
-        match self.io.take() {
-            Some(io) => io.await,
-            None => Ok(()),
+    /// Everybody is gone, and what was written is in the pipes: until that is read, and
+    /// passed on by writers as slow as they are, unless there is a stop.
+    async fn settle(&mut self) -> io::Result<bool> {
+        let (Some(io), flow) = (&mut self.io, &self.flow) else { return self.ended(Ok(())) };
+        let before = flow.read();
+        loop {
+            let seen = flow.read();
+            let limit = Source::with_timeout(SETTLE).token();
+            if let Ok(ended) = limit.run(io.as_mut()).await {
+                return self.ended(ended);
+            }
+            let goes_on = flow.read() != seen || flow.writes() && !self.token.is_cancelled();
+            if !goes_on || flow.read() - before > MOST_AFTER {
+                return Ok(false);
+            }
+        }
+    }
+
+    fn ended(&self, ended: io::Result<()>) -> io::Result<bool> {
+        match self.flow.take_failure() {
+            Some(error) if !self.token.is_cancelled() => Err(error),
+            // It is lost with whoever was to read it.
+            Some(_) => Ok(false),
+            None => ended.map(|()| true),
         }
     }
 }

@@ -141,3 +141,11 @@ pub(crate) fn folder() -> Folder {
     std::fs::create_dir_all(&path).expect("a folder can be made");
     Folder(path)
 }
+
+/// The ends of a pipe: reads, writes.
+#[cfg(unix)]
+pub(crate) fn pipe() -> (std::fs::File, std::fs::File) {
+    let flags = rustix::pipe::PipeFlags::CLOEXEC;
+    let (reads, writes) = rustix::pipe::pipe_with(flags).expect("a pipe can be had");
+    (reads.into(), writes.into())
+}

@@ -122,6 +122,87 @@ on_both! {
         }
     }
 
+    /// The one and the other again and again, and both come first at times.
+    async fn whoever_is_told_of_a_stop_finds_the_old_file() {
+        let (mut stopped, mut whole) = (0, 0);
+        for round in 0..400_u32 {
+            let (folder, path) = with_old();
+            let source = Source::new();
+            let mut file = AtomicFile::create(&path, &source.token()).await.unwrap();
+            file.write_all(b"new").await.unwrap();
+            let stops = std::thread::spawn(move || {
+                (0..round % 40).for_each(|_| std::thread::yield_now());
+                source.cancel();
+            });
+            let committed = file.commit().await;
+            stops.join().unwrap();
+            let found = fs::read(&path).unwrap();
+            match committed {
+                Ok(()) => whole += 1,
+                Err(_) => stopped += 1,
+            }
+            assert_eq!(found, if committed.is_ok() { b"new" } else { OLD });
+            common::until("nothing is left beside", || folder.names() == ["target"]).await;
+            // Neither of them changes it later.
+            assert_eq!(fs::read(&path).unwrap(), found);
+        }
+        assert!(stopped > 0, "all on one side: {stopped} stopped, {whole} whole");
+    }
+
+    /// A failure is told once, and the commit remembers it.
+    async fn a_file_of_which_a_write_failed_is_not_committed() {
+        let (folder, path) = with_old();
+        let source = Source::new();
+        let mut file = AtomicFile::create(&path, &source.token()).await.unwrap();
+        source.cancel();
+        assert!(file.write_all(b"new").await.is_err());
+        let error = file.commit().await.unwrap_err();
+        assert!(error.to_string().ends_with("is not replaced"), "{error}");
+        assert_eq!((fs::read(&path).unwrap().as_slice(), folder.names()), (OLD, vec!["target".into()]));
+    }
+
+    async fn a_begin_that_waits_for_a_thread_obeys_its_token() {
+        let gate = common::Gate::default();
+        let closed = gate.clone();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .max_blocking_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        let ended = std::thread::spawn(move || {
+            runtime.block_on(async move {
+                let held = tokio::task::spawn_blocking(move || closed.block());
+                let (folder, path) = with_old();
+                let source = Source::new();
+                let token = source.token();
+                {
+                    let mut begun = pin!(AtomicFile::create(&path, &token));
+                    assert!(poll_once(begun.as_mut()).is_pending());
+                    source.cancel();
+                    assert!(find_cancelled(&begun.await.unwrap_err()).is_some());
+                }
+                gate.open();
+                held.await.unwrap();
+                tokio::task::spawn_blocking(|| {}).await.unwrap();
+                assert_eq!(folder.names(), ["target"]);
+            });
+        });
+        ended.join().unwrap();
+    }
+
+    /// The new file's owner is another.
+    async fn what_lends_rights_is_not_kept_and_a_secret_is_one_from_the_begin() {
+        let (folder, path) = with_old();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o6700)).unwrap();
+        let file = AtomicFile::create(&path, &Token::never()).await.unwrap();
+        let names = folder.names();
+        let aside = names.iter().find(|name| *name != "target").unwrap();
+        let mode = |name: &str| fs::metadata(folder.path().join(name)).unwrap().permissions().mode() & 0o7777;
+        assert_eq!(mode(aside), 0o700);
+        file.commit().await.unwrap();
+        assert_eq!(mode("target"), 0o700);
+    }
+
     async fn a_source_that_fails_in_the_middle_leaves_the_old_file() {
         use tokio::io::AsyncReadExt;
         let (folder, path) = with_old();
@@ -154,8 +235,10 @@ on_both! {
             assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
             assert!(error.to_string().ends_with("cannot be replaced"), "{error}");
         }
-        let error = AtomicFile::create("/", &token).await.unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+        for no_name in [Path::new("/"), &folder.path().join("new/")] {
+            let error = AtomicFile::create(no_name, &token).await.unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{error}");
+        }
         assert!(folder.names().is_empty());
     }
 

@@ -175,6 +175,67 @@ on_both! {
         assert_eq!(error.source().unwrap().to_string(), "the target takes no more bytes");
     }
 
+    /// What was read before it goes out, although the writer makes it wait.
+    async fn what_was_read_before_a_failure_goes_out() {
+        let bytes = numbers(1_000);
+        let (mut near, mut far) = tokio::io::duplex(100);
+        let token = Token::never();
+        let broken = (&bytes[..]).chain(Broken);
+        let drains = tokio::spawn(async move {
+            let mut read = Vec::new();
+            while read.len() < 4_000 {
+                assert!(far.read_buf(&mut read).await.unwrap() > 0);
+            }
+            read
+        });
+        let error = copy(broken, &mut near, &token, |_| {}).buffer(3_000).await.unwrap_err();
+        assert_eq!((error.bytes(), error.side()), (4_000, Some(Side::Read)));
+        assert!(drains.await.unwrap() == bytes);
+    }
+
+    /// Neither side gives way by itself.
+    async fn others_have_their_turn_beside_one_that_never_waits() {
+        struct Endless;
+        impl AsyncRead for Endless {
+            fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, room: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+                let some = room.remaining().min(64);
+                room.put_slice(&[7; 64][..some]);
+                Poll::Ready(Ok(()))
+            }
+        }
+        struct Swallows;
+        impl AsyncWrite for Swallows {
+            fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+                Poll::Ready(Ok(bytes.len()))
+            }
+            fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+                Poll::Ready(Ok(()))
+            }
+            fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+                Poll::Ready(Ok(()))
+            }
+        }
+        let source = Source::new();
+        let asks = source.clone();
+        let other = tokio::spawn(async move { asks.cancel() });
+        let token = source.token();
+        let stopped = copy(Endless, Swallows, &token, |_| {}).await;
+        assert!(stopped.unwrap_err().cancelled().is_some());
+        other.await.unwrap();
+    }
+
+    async fn the_rate_is_of_the_time_from_the_first_poll() {
+        let token = Token::never();
+        let mut rate = 0.0;
+        let copied = copy(&[0; 8_000][..], tokio::io::sink(), &token, |progress| {
+            rate = progress.rate();
+            assert!(progress.elapsed() < std::time::Duration::from_millis(50));
+        });
+        std::thread::sleep(std::time::Duration::from_millis(60));
+        copied.await.unwrap();
+        assert!(rate > 8_000.0 / 0.05, "{rate}");
+    }
+
     async fn a_full_disk_is_an_error_of_the_write() {
         let full = tokio::fs::OpenOptions::new().write(true).open("/dev/full").await.unwrap();
         let error = copy(&numbers(1_000)[..], full, &Token::never(), |_| {}).await.unwrap_err();

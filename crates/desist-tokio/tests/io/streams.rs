@@ -97,6 +97,63 @@ on_both! {
     }
 }
 
+/// A stream that has ended is asked once, and not again for the same answer.
+#[tokio::test]
+async fn an_end_is_taken_from_a_buffered_stream_once() {
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+    struct Once(u32);
+    impl tokio::io::AsyncRead for Once {
+        fn poll_read(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            _: &mut tokio::io::ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            unreachable!("it is read by its buffer")
+        }
+    }
+    impl tokio::io::AsyncBufRead for Once {
+        fn poll_fill_buf(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
+            let this = self.get_mut();
+            this.0 += 1;
+            // After its end it never says anything again.
+            if this.0 == 1 { Poll::Ready(Ok(&[])) } else { Poll::Pending }
+        }
+        fn consume(self: Pin<&mut Self>, _: usize) {}
+    }
+    let source = Source::new();
+    let mut stream = OrCancelled::new(Once(0), &source.token());
+    assert_eq!(stream.fill_buf().await.unwrap(), b"");
+    {
+        let mut deaf = pin!(stream.fill_buf());
+        assert!(poll_once(deaf.as_mut()).is_pending());
+        source.cancel_with(Reason::Shutdown);
+        assert_eq!(cause(&deaf.await.unwrap_err()), Reason::Shutdown);
+    }
+    assert!(stream.fill_buf().await.is_err());
+}
+
+#[tokio::test]
+async fn every_kind_of_operation_fails_after_the_stop() {
+    use tokio::io::AsyncSeekExt;
+    let token = Token::cancelled_with(Reason::Overload);
+    let mut stream = OrCancelled::new(io::Cursor::new(vec![0; 8]), &token);
+    assert_eq!(cause(&stream.seek(io::SeekFrom::Start(3)).await.unwrap_err()), Reason::Overload);
+    let pieces = [io::IoSlice::new(b"ab"), io::IoSlice::new(b"cd")];
+    assert_eq!(cause(&stream.write_vectored(&pieces).await.unwrap_err()), Reason::Overload);
+    assert_eq!(stream.get_ref().position(), 0);
+    let mut checked = Checked::new(io::Cursor::new(vec![0; 8]), &token);
+    assert_eq!(cause(&io::BufRead::fill_buf(&mut checked).unwrap_err()), Reason::Overload);
+    assert_eq!(
+        cause(&io::Seek::seek(&mut checked, io::SeekFrom::Start(3)).unwrap_err()),
+        Reason::Overload
+    );
+    assert_eq!(cause(&checked.write_vectored(&pieces).unwrap_err()), Reason::Overload);
+    let mut into = [0; 2];
+    let mut rooms = [io::IoSliceMut::new(&mut into)];
+    assert_eq!(cause(&checked.read_vectored(&mut rooms).unwrap_err()), Reason::Overload);
+}
+
 #[test]
 fn blocking_calls_are_checked_one_by_one() {
     let source = Source::new();
@@ -133,29 +190,58 @@ fn an_idle_read_of_a_socket_ends() {
 
 #[test]
 fn an_idle_read_of_a_pipe_ends() {
-    let (near, _far) = io::pipe().unwrap();
+    let (near, _far) = common::pipe();
     ends_when_asked(move |token| {
         Interruptible::new(near, token).unwrap().read(&mut [0; 8]).unwrap_err()
     });
 }
 
-#[test]
-fn an_idle_read_of_a_terminal_ends() {
+/// Both ends of one.
+fn terminal() -> (std::os::fd::OwnedFd, std::fs::File) {
     use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
     let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
     grantpt(&ours).unwrap();
     unlockpt(&ours).unwrap();
     let name = ptsname(&ours, Vec::new()).unwrap().into_string().unwrap();
-    let terminal = std::fs::File::open(name).unwrap();
+    let terminal = std::fs::OpenOptions::new().read(true).write(true).open(name).unwrap();
+    (ours, terminal)
+}
+
+#[test]
+fn an_idle_read_of_a_terminal_ends() {
+    let (ours, terminal) = terminal();
     ends_when_asked(move |token| {
         Interruptible::new(terminal, token).unwrap().read(&mut [0; 8]).unwrap_err()
     });
     drop(ours);
 }
 
+/// Whoever asks for nothing gets it at once.
+#[test]
+fn nothing_is_read_or_written_without_a_wait() {
+    let (near, _far) = UnixStream::pair().unwrap();
+    let source = Source::new();
+    let mut idle = Interruptible::new(near, &source.token()).unwrap();
+    assert_eq!((idle.read(&mut []).unwrap(), idle.write(&[]).unwrap()), (0, 0));
+    source.cancel();
+    assert!(idle.read(&mut []).is_err() && idle.write(&[]).is_err() && idle.flush().is_err());
+}
+
+/// A terminal is ready for a byte, and waits for the rest.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_write_to_a_terminal_that_nobody_reads_ends() {
+    let (ours, terminal) = terminal();
+    ends_when_asked(move |token| {
+        let mut terminal = Interruptible::new(terminal, token).unwrap();
+        terminal.write_all(&vec![b'\n'; 4 << 20]).unwrap_err()
+    });
+    drop(ours);
+}
+
 #[test]
 fn a_write_that_nobody_reads_ends() {
-    let (_far, near) = io::pipe().unwrap();
+    let (_far, near) = common::pipe();
     ends_when_asked(move |token| {
         let mut near = Interruptible::new(near, token).unwrap();
         // Larger than any pipe.
@@ -165,7 +251,7 @@ fn a_write_that_nobody_reads_ends() {
 
 #[test]
 fn what_goes_through_is_whole() {
-    let (reads, writes) = io::pipe().unwrap();
+    let (reads, writes) = common::pipe();
     let bytes: Vec<u8> = (0..500_000_u32).flat_map(u32::to_ne_bytes).collect();
     let source = Source::new();
     let mut writes = Interruptible::new(writes, &source.token()).unwrap();
