@@ -1,0 +1,111 @@
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Buf;
+use http_body::{Body, Frame, SizeHint};
+use pin_project_lite::pin_project;
+
+use crate::connection::Running;
+use crate::outcome::{self, Outcome};
+
+pin_project! {
+    /// A response's body, with which the request's token lives: dropped before its end,
+    /// it cancels that first.
+    pub struct TokenBody<B> {
+        #[pin]
+        inner: B,
+        // `None`: it is over, or another layer has seen to it.
+        end: Option<End>,
+    }
+
+    impl<B> PinnedDrop for TokenBody<B> {
+        fn drop(this: Pin<&mut Self>) {
+            if let Some(end) = this.project().end.take() {
+                end.dropped();
+            }
+        }
+    }
+}
+
+struct End {
+    running: Running,
+    outcome: Outcome,
+    /// What the answer has promised and not given; whoever has got all of it does not
+    /// ask for more.
+    left: Option<u64>,
+    /// The body itself says that there is no more.
+    at_end: bool,
+}
+
+impl End {
+    fn reached(self) {
+        outcome::ended(&self.running.request, self.outcome);
+    }
+
+    fn dropped(self) {
+        if self.at_end || self.left == Some(0) {
+            return self.reached();
+        }
+        self.running.request.disconnected();
+        outcome::ended(&self.running.request, Outcome::of_stop(&self.running.request));
+    }
+}
+
+impl<B: Body> TokenBody<B> {
+    pub(super) fn passed(inner: B) -> Self {
+        Self { inner, end: None }
+    }
+
+    pub(super) fn new(inner: B, running: Running, outcome: Outcome, left: Option<u64>) -> Self {
+        let at_end = inner.is_end_stream();
+        Self { inner, end: Some(End { running, outcome, left, at_end }) }
+    }
+}
+
+impl<B: Body> Body for TokenBody<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        let mut this = self.project();
+        let polled = ready!(this.inner.as_mut().poll_frame(cx));
+        match &polled {
+            Some(Ok(frame)) => {
+                if let Some(end) = this.end {
+                    let given = frame.data_ref().map_or(0, |data| data.remaining() as u64);
+                    end.left = end.left.map(|left| left.saturating_sub(given));
+                    end.at_end = this.inner.is_end_stream();
+                }
+            }
+            Some(Err(_)) => {
+                if let Some(end) = this.end.take() {
+                    outcome::ended(&end.running.request, Outcome::of_stop(&end.running.request));
+                }
+            }
+            None => {
+                if let Some(end) = this.end.take() {
+                    end.reached();
+                }
+            }
+        }
+        Poll::Ready(polled)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+impl<B> fmt::Debug for TokenBody<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenBody").field("is_over", &self.end.is_none()).finish_non_exhaustive()
+    }
+}

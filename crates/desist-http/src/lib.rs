@@ -1,0 +1,23 @@
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+#![doc(test(attr(deny(warnings), allow(unused_imports, dead_code))))]
+
+// Without the server nobody tells connections, and some of it is not asked for.
+#[cfg_attr(not(feature = "axum"), allow(dead_code))]
+mod connection;
+mod layer;
+mod outcome;
+mod policy;
+#[cfg_attr(not(feature = "axum"), allow(dead_code))]
+mod request;
+#[cfg(feature = "axum")]
+mod serve;
+mod stopped;
+
+pub use self::layer::{RequestLayer, RequestService, ResponseFuture, TokenBody};
+pub use self::policy::{Policy, PolicyLayer, PolicyService};
+pub use self::request::{MissingToken, RequestToken};
+#[cfg(feature = "axum")]
+pub use self::serve::{Incoming, Running, Serve, ServeReport, serve};
+pub use self::stopped::Stopped;

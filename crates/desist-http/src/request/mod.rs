@@ -1,0 +1,7 @@
+//! A request, and the token that its handler takes.
+
+mod state;
+mod token;
+
+pub(crate) use self::state::Request;
+pub use self::token::{MissingToken, RequestToken};

@@ -1,0 +1,113 @@
+//! What axum's apps are made of, for connections that are ours.
+
+use std::convert::Infallible;
+use std::future::{Ready, ready};
+use std::net::SocketAddr;
+use std::task::{Context, Poll};
+
+use axum::Router;
+use axum::extract::connect_info::Connected;
+use axum::routing::MethodRouter;
+use axum::serve::Listener;
+use tokio::net::TcpListener;
+use tower_service::Service;
+
+/// A connection that was accepted: what a make-service is called with, and what a type
+/// of one's own is [`Connected`] by.
+///
+/// It stands for axum's `IncomingStream`, which nobody else can make.
+///
+/// ```
+/// use axum::extract::connect_info::Connected;
+/// use desist_http::Incoming;
+/// use tokio::net::TcpListener;
+///
+/// #[derive(Clone)]
+/// struct Peer(std::net::SocketAddr);
+///
+/// impl Connected<Incoming<'_, TcpListener>> for Peer {
+///     fn connect_info(incoming: Incoming<'_, TcpListener>) -> Self {
+///         Self(*incoming.remote_addr())
+///     }
+/// }
+/// ```
+#[derive(Debug)]
+pub struct Incoming<'a, L: Listener> {
+    io: &'a L::Io,
+    remote_addr: &'a L::Addr,
+}
+
+impl<'a, L: Listener> Incoming<'a, L> {
+    pub(super) fn new(io: &'a L::Io, remote_addr: &'a L::Addr) -> Self {
+        Self { io, remote_addr }
+    }
+
+    /// The stream, before anything was read.
+    ///
+    /// ```
+    /// use desist_http::Incoming;
+    /// use tokio::net::TcpListener;
+    ///
+    /// fn has_nodelay(incoming: &Incoming<'_, TcpListener>) -> bool {
+    ///     incoming.io().nodelay().unwrap_or(false)
+    /// }
+    /// # let _ = has_nodelay;
+    /// ```
+    #[must_use]
+    pub fn io(&self) -> &L::Io {
+        self.io
+    }
+
+    /// Who it is from.
+    ///
+    /// ```
+    /// use desist_http::Incoming;
+    /// use tokio::net::TcpListener;
+    ///
+    /// fn is_local(incoming: &Incoming<'_, TcpListener>) -> bool {
+    ///     incoming.remote_addr().ip().is_loopback()
+    /// }
+    /// # let _ = is_local;
+    /// ```
+    #[must_use]
+    pub fn remote_addr(&self) -> &L::Addr {
+        self.remote_addr
+    }
+}
+
+impl Connected<Incoming<'_, TcpListener>> for SocketAddr {
+    fn connect_info(incoming: Incoming<'_, TcpListener>) -> Self {
+        *incoming.remote_addr
+    }
+}
+
+#[cfg(unix)]
+impl Connected<Incoming<'_, tokio::net::UnixListener>>
+    for std::sync::Arc<tokio::net::unix::SocketAddr>
+{
+    fn connect_info(incoming: Incoming<'_, tokio::net::UnixListener>) -> Self {
+        std::sync::Arc::new(incoming.remote_addr.clone())
+    }
+}
+
+macro_rules! serves_itself {
+    ($($app:ty),* $(,)?) => {
+        $(
+            impl<L: Listener> Service<Incoming<'_, L>> for $app {
+                type Response = Self;
+                type Error = Infallible;
+                type Future = Ready<Result<Self, Infallible>>;
+
+                fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+                    Poll::Ready(Ok(()))
+                }
+
+                fn call(&mut self, _: Incoming<'_, L>) -> Self::Future {
+                    ready(Ok(self.clone()))
+                }
+            }
+        )*
+    };
+}
+
+serves_itself!(Router<()>, MethodRouter<()>);

@@ -1,0 +1,101 @@
+//! What is counted and timed, in one place.
+#![cfg(all(feature = "axum", feature = "metrics"))]
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use common::{Said, Server};
+use desist::Reason;
+use desist_http::Policy;
+use metrics::{
+    Counter, CounterFn, Gauge, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder,
+    SharedString, Unit,
+};
+
+type Counts = Arc<Mutex<BTreeMap<String, f64>>>;
+
+/// Keeps sums by name and labels.
+#[derive(Clone, Default)]
+struct Sums(Counts);
+
+struct Sum(String, Counts);
+
+impl CounterFn for Sum {
+    fn increment(&self, value: u64) {
+        *self.1.lock().unwrap().entry(self.0.clone()).or_default() += value as f64;
+    }
+
+    fn absolute(&self, _: u64) {}
+}
+
+impl HistogramFn for Sum {
+    fn record(&self, value: f64) {
+        assert!((0.0..60.0).contains(&value), "{value} s");
+        *self.1.lock().unwrap().entry(self.0.clone()).or_default() += 1.0;
+    }
+}
+
+impl Sums {
+    fn sum(&self, key: &Key) -> Arc<Sum> {
+        let labels: Vec<_> =
+            key.labels().map(|label| format!("{}={}", label.key(), label.value())).collect();
+        Arc::new(Sum(format!("{} {}", key.name(), labels.join(" ")), Arc::clone(&self.0)))
+    }
+}
+
+impl Recorder for Sums {
+    fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+    fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
+        Counter::from_arc(self.sum(key))
+    }
+
+    fn register_gauge(&self, _: &Key, _: &Metadata<'_>) -> Gauge {
+        Gauge::noop()
+    }
+
+    fn register_histogram(&self, key: &Key, _: &Metadata<'_>) -> Histogram {
+        Histogram::from_arc(self.sum(key))
+    }
+}
+
+#[test]
+fn requests_are_counted_by_outcome_and_reason() {
+    let sums = Sums::default();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    metrics::with_local_recorder(&sums, || {
+        runtime.block_on(async {
+            let policy = Policy::Cooperate { grace: std::time::Duration::from_millis(20) };
+            let mut server = Server::start_with(|serve| serve.policy(policy).max_rescued(1)).await;
+            let mut client = server.connect().await;
+            client.get("/quick").await;
+            client.reads("quick").await;
+            drop(client);
+            // One that heeds, one that has no room, one that is deaf.
+            for path in ["/heeds", "/waits", "/deaf"] {
+                let mut client = server.connect().await;
+                client.get(path).await;
+                server.hears(Said::Begun).await;
+                drop(client);
+                if path == "/heeds" {
+                    server.hears(Said::Told(Reason::Disconnected)).await;
+                }
+                let ended = server.said.recv().await.unwrap();
+                assert!(matches!(ended, Said::Finished | Said::Dropped));
+            }
+            server.stop.cancel_with(Reason::Shutdown);
+            assert!(server.ends().await.unwrap().is_clean());
+        });
+    });
+    let counted = sums.0.lock().unwrap();
+    let of = |name: &str| counted.get(name).copied().unwrap_or_default();
+    assert_eq!(of("desist_http_requests_total outcome=completed reason="), 1.0, "{counted:?}");
+    assert_eq!(of("desist_http_requests_total outcome=cancelled reason=disconnected"), 3.0);
+    assert_eq!(of("desist_http_cancel_latency_seconds reason=disconnected"), 3.0);
+    assert_eq!(of("desist_http_rescued_total "), 2.0);
+    assert_eq!(of("desist_http_abandoned_total why=grace over"), 1.0);
+}

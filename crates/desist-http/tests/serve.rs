@@ -1,0 +1,17 @@
+//! Real clients on real sockets that go away, in every way that there is; beside each
+//! what `axum::serve` does.
+#![cfg(feature = "axum")]
+
+#[path = "serve/apps.rs"]
+mod apps;
+mod common;
+#[path = "serve/http1.rs"]
+mod http1;
+#[path = "serve/http2.rs"]
+mod http2;
+#[path = "serve/many.rs"]
+mod many;
+#[path = "serve/stopping.rs"]
+mod stopping;
+#[path = "serve/streaming.rs"]
+mod streaming;

@@ -1,0 +1,126 @@
+//! A server that stops, within bounds.
+
+use std::time::Instant;
+
+use desist::Reason;
+
+use crate::common::{Said, Server, WHILE};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_in_hand_is_answered_and_nothing_new_is_begun() {
+    let mut server = Server::start().await;
+    let mut idle = server.connect().await;
+    idle.get("/quick").await;
+    idle.reads("quick").await;
+    let mut client = server.connect().await;
+    client.post("/reads", 10, 5).await;
+    server.hears(Said::Begun).await;
+    server.stop.drain();
+    // One that is idle is closed.
+    idle.reads_to_the_end().await;
+    assert!(tokio::net::TcpStream::connect(server.addr).await.is_err(), "it accepts no more");
+    client.send("67890").await;
+    client.reads("10 bytes").await;
+    let report = server.ends().await.unwrap();
+    assert!(report.is_clean() && report.asked().is_none(), "{report}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_that_do_not_end_are_asked_and_then_left_and_named() {
+    let mut server = Server::start_with(|serve| serve.drain_for(WHILE).grace(WHILE)).await;
+    let mut heeds = server.connect().await;
+    heeds.get("/heeds").await;
+    server.hears(Said::Begun).await;
+    let mut deaf = server.connect().await;
+    deaf.get("/deaf").await;
+    server.hears(Said::Begun).await;
+    let begin = Instant::now();
+    server.stop.drain();
+    server.hears(Said::Told(Reason::Shutdown)).await;
+    assert!(begin.elapsed() >= WHILE);
+    server.hears(Said::Finished).await;
+    heeds.reads("503 Service Unavailable").await;
+    heeds.reads("retry-after: 1").await;
+    server.hears(Said::Dropped).await;
+    let report = server.ends().await.unwrap();
+    assert_eq!(report.asked().unwrap().reason(), Reason::Shutdown);
+    let [running] = report.running() else { panic!("{report}") };
+    assert_eq!((running.method().as_str(), running.route()), ("GET", "/deaf"));
+    assert!(running.age() >= WHILE && running.peer().unwrap().starts_with("127.0.0.1:"));
+    assert!(!running.is_rescued() && !report.is_clean());
+    assert!(report.to_string().contains("GET /deaf, for "), "{report}");
+}
+
+/// On `axum::serve` it holds the stop for ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn half_a_head_of_a_request_holds_nobody_up() {
+    let server = Server::start_with(|serve| serve.drain_for(WHILE).grace(WHILE)).await;
+    let mut client = server.connect().await;
+    client.send("GET /heeds HTTP/1.1\r\nhost: te").await;
+    tokio::time::sleep(WHILE).await;
+    server.stop.drain();
+    let report = server.ends().await.unwrap();
+    assert!(report.running().is_empty());
+    let server = Server::of_axum().await;
+    let mut client = server.connect().await;
+    client.send("GET /heeds HTTP/1.1\r\nhost: te").await;
+    tokio::time::sleep(WHILE).await;
+    server.stop.drain();
+    tokio::time::sleep(WHILE * 3).await;
+    assert!(!server.has_ended());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_says_nothing_or_half_a_head_is_sent_away() {
+    let server = Server::start_with(|serve| serve.head_timeout(WHILE)).await;
+    for said in ["", "GET /heeds HTTP/1.1\r\nhost: te"] {
+        let mut client = server.connect().await;
+        client.send(said).await;
+        client.reads_to_the_end().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_handler_that_outlives_its_client_is_waited_for_and_named() {
+    let mut server = Server::start_with(|serve| serve.drain_for(WHILE).grace(WHILE)).await;
+    let mut client = server.connect().await;
+    client.get("/deaf").await;
+    server.hears(Said::Begun).await;
+    drop(client);
+    server.hears_nothing().await;
+    server.stop.drain();
+    server.hears(Said::Dropped).await;
+    let report = server.ends().await.unwrap();
+    let [running] = report.running() else { panic!("{report}") };
+    assert!(running.is_rescued());
+    assert!(report.to_string().contains("whose client has gone"), "{report}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_dropped_leaves_nobody() {
+    let mut server = Server::start().await;
+    let mut client = server.connect().await;
+    client.get("/deaf").await;
+    server.hears(Said::Begun).await;
+    server.abort();
+    server.hears(Said::Dropped).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_more_connections_are_open_than_allowed() {
+    let mut server = Server::start_with(|serve| serve.max_connections(1)).await;
+    let mut first = server.connect().await;
+    first.get("/heeds").await;
+    server.hears(Said::Begun).await;
+    let mut second = server.connect().await;
+    second.get("/heeds").await;
+    server.hears_nothing().await;
+    drop(first);
+    let mut said = Vec::new();
+    while said.len() < 3 {
+        said.push(server.said.recv().await.unwrap());
+    }
+    let all = [Said::Told(Reason::Disconnected), Said::Finished, Said::Begun];
+    assert!(all.iter().all(|one| said.contains(one)), "{said:?}");
+    drop(second);
+}
