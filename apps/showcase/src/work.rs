@@ -1,0 +1,221 @@
+//! Work of every kind, each of which takes its request's token.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{Query, Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::sse::{Event, Sse};
+use axum::response::{IntoResponse, Response};
+use desist::{Cancelled, find_cancelled};
+use desist_http::{RequestToken, Stopped};
+use desist_tokio::io::{AtomicFile, copy};
+use desist_tokio::{StreamExt as _, sleep};
+use serde::Deserialize;
+use tokio_stream::wrappers::IntervalStream;
+use tokio_stream::{Stream, StreamExt as _};
+use tokio_util::io::StreamReader;
+
+use crate::log::{Log, Work};
+
+/// What .NET's introductions show: a loop that takes its time.
+pub(crate) async fn long_running_task(
+    State(log): State<Log>,
+    token: RequestToken,
+) -> Result<&'static str, Stopped> {
+    let mut work = log.begin("long-running task");
+    for i in 1..=20 {
+        if let Err(cancelled) = sleep(Duration::from_secs(1), &token).await {
+            work.heard(&cancelled);
+            return Err(cancelled.into());
+        }
+        work.progress(i, Some(20));
+    }
+    work.finish();
+    Ok("long-running task completed\n")
+}
+
+/// Written aside, and in its place whole or not at all.
+pub(crate) async fn upload(
+    State(log): State<Log>,
+    token: RequestToken,
+    headers: HeaderMap,
+    request: Request,
+) -> Result<String, Response> {
+    let mut work = log.begin("upload");
+    let total =
+        headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    match save(&work, &token, total, request.into_body()).await {
+        Ok(bytes) => {
+            work.finish();
+            Ok(format!("{bytes} bytes are safe\n"))
+        }
+        Err(error) => match find_cancelled(&error).cloned().or_else(|| token.cancellation()) {
+            Some(cancelled) => {
+                work.heard(&cancelled);
+                Err(Stopped::from(cancelled).into_response())
+            }
+            None => {
+                let answer = (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n"));
+                work.fail(&error);
+                Err(answer.into_response())
+            }
+        },
+    }
+}
+
+async fn save(
+    work: &Work,
+    token: &RequestToken,
+    total: Option<u64>,
+    body: Body,
+) -> std::io::Result<u64> {
+    let bytes = body.into_data_stream().map(|piece| piece.map_err(std::io::Error::other));
+    let target = std::env::temp_dir().join("desist-showcase-upload");
+    let mut file = AtomicFile::create(target, token).await?;
+    let mut told = 0;
+    let mut copied = copy(StreamReader::new(bytes), &mut file, token, |progress| {
+        // Now and then: the page has other things to do.
+        if progress.bytes() - told >= 256 * 1024 {
+            told = progress.bytes();
+            work.progress(told, progress.total());
+        }
+    });
+    if let Some(total) = total {
+        copied = copied.total(total);
+    }
+    let copied = copied.await?;
+    file.commit().await?;
+    Ok(copied)
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Size {
+    #[serde(default = "twenty")]
+    megabytes: u64,
+}
+
+fn twenty() -> u64 {
+    20
+}
+
+/// A megabyte every half second, until the reader has enough.
+pub(crate) async fn download(
+    State(log): State<Log>,
+    token: RequestToken,
+    Query(Size { megabytes }): Query<Size>,
+) -> Response {
+    let (pieces, body) = tokio::sync::mpsc::channel::<Result<Vec<u8>, Cancelled>>(1);
+    // It outlives the handler: it is the answer, and has the token for as long.
+    tokio::spawn(async move {
+        let mut work = log.begin("download");
+        for piece in 1..=megabytes {
+            let sent = async {
+                sleep(Duration::from_millis(500), &token).await?;
+                token.run(pieces.send(Ok(vec![b'd'; 1 << 20]))).await
+            };
+            match sent.await {
+                Ok(Ok(())) => work.progress(piece, Some(megabytes)),
+                // The reader is gone, and the token is about to say so.
+                Ok(Err(_)) => {
+                    work.heard(&token.cancelled().await);
+                    return;
+                }
+                Err(cancelled) => {
+                    work.heard(&cancelled);
+                    let _ = pieces.send(Err(cancelled)).await;
+                    return;
+                }
+            }
+        }
+        work.finish();
+    });
+    let body = Body::from_stream(tokio_stream::wrappers::ReceiverStream::new(body));
+    let length = (megabytes << 20).to_string();
+    ([(header::CONTENT_LENGTH, length)], body).into_response()
+}
+
+/// A tick every second, until the reader goes or the server drains.
+pub(crate) async fn events(
+    State(log): State<Log>,
+    token: RequestToken,
+) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+    let work = log.begin("events");
+    let ticks = IntervalStream::new(tokio::time::interval(Duration::from_secs(1)));
+    let mut watched = Watched { work: Some(work), token: token.clone(), ticks: 0 };
+    let ticks = ticks.map(move |_| Ok(watched.tick()));
+    Sse::new(ticks.until_cancelled(token.draining()))
+}
+
+/// Says why the stream ended: it is dropped with it.
+struct Watched {
+    work: Option<Work>,
+    token: RequestToken,
+    ticks: u64,
+}
+
+impl Watched {
+    fn tick(&mut self) -> Event {
+        self.ticks += 1;
+        if let Some(work) = &self.work {
+            work.progress(self.ticks, None);
+        }
+        Event::default().data(self.ticks.to_string())
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        let Some(mut work) = self.work.take() else { return };
+        match self.token.cancellation().or_else(|| self.token.draining().cancellation()) {
+            Some(cancelled) => work.heard(&cancelled),
+            None => work.finish(),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Limit {
+    #[serde(default = "forty_million")]
+    below: u64,
+}
+
+fn forty_million() -> u64 {
+    40_000_000
+}
+
+/// Counts on a thread of its own, which nothing can stop but its own look at the token.
+pub(crate) async fn primes(
+    State(log): State<Log>,
+    token: RequestToken,
+    Query(Limit { below }): Query<Limit>,
+) -> Result<String, Stopped> {
+    let mut work = log.begin("primes on a thread");
+    let counts = tokio::task::spawn_blocking(move || {
+        let counted = count(below, &token, |done| work.progress(done, Some(below)));
+        match &counted {
+            Ok(_) => work.finish(),
+            Err(cancelled) => work.heard(cancelled),
+        }
+        counted
+    });
+    match counts.await {
+        Ok(counted) => Ok(format!("{} primes below {below}\n", counted?)),
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}
+
+fn count(below: u64, token: &RequestToken, tell: impl Fn(u64)) -> Result<u64, Cancelled> {
+    let mut primes = 0;
+    for number in 2..below {
+        // One load: it costs nothing to look every time.
+        token.check()?;
+        if number % 100_000 == 0 {
+            tell(number);
+        }
+        let mut divisors = (2..).take_while(|divisor| divisor * divisor <= number);
+        primes += u64::from(divisors.all(|divisor| number % divisor != 0));
+    }
+    Ok(primes)
+}

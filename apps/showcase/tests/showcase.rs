@@ -1,0 +1,142 @@
+//! The program as a user runs it: real requests, real interruptions, a real Ctrl-C.
+#![cfg(unix)]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+struct Showcase {
+    child: Child,
+    said: BufReader<ChildStdout>,
+    addr: SocketAddr,
+}
+
+impl Showcase {
+    fn start() -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_showcase"))
+            .env("PORT", "0")
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("it can be started");
+        let mut said = BufReader::new(child.stdout.take().expect("it is piped"));
+        let mut line = String::new();
+        said.read_line(&mut line).unwrap();
+        let addr = line.trim().strip_prefix("showcase: http://").expect("it prints its address");
+        Self { addr: addr.parse().unwrap(), child, said }
+    }
+
+    fn request(&self, head: &str) -> TcpStream {
+        let mut stream = TcpStream::connect(self.addr).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        write!(stream, "{head} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n").unwrap();
+        stream
+    }
+
+    fn answer(&self, head: &str) -> String {
+        let mut answer = String::new();
+        self.request(head).read_to_string(&mut answer).unwrap();
+        answer
+    }
+
+    /// The log, line by line.
+    fn log(&self) -> mpsc::Receiver<String> {
+        let stream = self.request("GET /log");
+        let (tell, told) = mpsc::channel();
+        let mut lines = BufReader::new(stream).lines().map_while(Result::ok);
+        // It listens from its head on.
+        assert!(lines.next().is_some_and(|line| line.contains("200")));
+        std::thread::spawn(move || lines.try_for_each(|line| tell.send(line)));
+        told
+    }
+
+    /// Asks it to stop and gives its code and its last words.
+    fn ends(mut self) -> (Option<i32>, String) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+        let mut said = String::new();
+        self.said.read_to_string(&mut said).unwrap();
+        (self.child.wait().unwrap().code(), said)
+    }
+}
+
+impl Drop for Showcase {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn hears(log: &mpsc::Receiver<String>, what: &str, said: &str) -> String {
+    while let Ok(line) = log.recv_timeout(PATIENCE) {
+        if line.contains(&format!("\"what\":\"{what}\"")) && line.contains(said) {
+            return line;
+        }
+    }
+    panic!("the log never says {said} of {what}");
+}
+
+#[test]
+fn whatever_is_interrupted_is_stopped_and_logged() {
+    let showcase = Showcase::start();
+    let log = showcase.log();
+    for (head, what) in [
+        ("GET /longrunningtask", "long-running task"),
+        ("GET /download", "download"),
+        ("GET /events", "events"),
+        ("GET /primes", "primes on a thread"),
+        ("POST /upload", "upload"),
+    ] {
+        let stream = if what == "upload" {
+            let mut stream = TcpStream::connect(showcase.addr).unwrap();
+            write!(
+                stream,
+                "POST /upload HTTP/1.1\r\nhost: test\r\ncontent-length: 1000000\r\n\r\nxx"
+            )
+            .unwrap();
+            stream
+        } else {
+            showcase.request(head)
+        };
+        hears(&log, what, "begun");
+        drop(stream);
+        let stopped = hears(&log, what, "\"said\":\"stopped\"");
+        assert!(
+            stopped.contains("\"reason\":\"disconnected\"")
+                && stopped.contains("\"by\":\"the client\""),
+            "{stopped}"
+        );
+    }
+    let (code, said) = showcase.ends();
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("the server has stopped; nothing was left"), "{said}");
+}
+
+#[test]
+fn what_is_let_alone_is_finished() {
+    let showcase = Showcase::start();
+    assert!(showcase.answer("GET /primes?below=1000").ends_with("168 primes below 1000\n"));
+    let page = showcase.answer("GET /");
+    assert!(page.contains("<title>desist</title>") && page.contains("text/html"));
+    let download = showcase.request("GET /download?megabytes=1");
+    let mut bytes = Vec::new();
+    BufReader::new(download).read_to_end(&mut bytes).unwrap();
+    assert!(bytes.len() > 1 << 20 && bytes.ends_with(b"ddd"));
+}
+
+/// A stop of the server is told to what runs, which ends by itself.
+#[test]
+fn an_interrupt_ends_what_runs_and_the_log() {
+    let showcase = Showcase::start();
+    let log = showcase.log();
+    let mut task = showcase.request("GET /longrunningtask");
+    hears(&log, "long-running task", "begun");
+    let (code, said) = showcase.ends();
+    assert_eq!(code, Some(0), "{said}");
+    let mut answer = String::new();
+    task.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("retry-after: 1"), "{answer}");
+}
