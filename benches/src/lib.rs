@@ -19,6 +19,11 @@ use std::process::ExitCode;
 use arguments::{Arguments, Request};
 use check::Check;
 
+/// Keeps this thread on one of the CPUs that the process may use.
+pub fn pin(index: usize) {
+    machine::pin(index);
+}
+
 /// Measures and prints the rows that `arguments` ask for.
 ///
 /// # Errors
