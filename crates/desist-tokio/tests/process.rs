@@ -4,6 +4,8 @@
 #[path = "process/apart.rs"]
 mod apart;
 mod common;
+#[path = "process/pipes.rs"]
+mod pipes;
 
 use std::fs;
 use std::future::{Future, poll_fn};

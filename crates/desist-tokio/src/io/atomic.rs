@@ -34,9 +34,9 @@ use super::or_cancelled::OrCancelled;
 /// place; dropped before, it leaves everything as it was. After a stop, a failure, or
 /// `kill -9`, the target is the old file or the whole new one.
 ///
-/// The new file has the permissions of the one that it replaces, or those of any new
-/// file; owner, extended attributes, hard links, and the bits that lend a user's or a
-/// group's rights are not kept. Where
+/// The new file has the permissions of the one that it replaces, and its group where that
+/// can be, or those of any new file; owner, access lists and other attributes, hard links,
+/// and the bits that lend a user's or a group's rights are not kept. Where
 /// the target is a symbolic link, the file that it leads to is replaced, and the link
 /// itself if it leads nowhere. A process that is killed, or exits while it is given up,
 /// leaves the temporary file, named `.<target>.<process>-<number>.tmp`, beside the
@@ -157,6 +157,7 @@ impl AtomicFile {
     /// ```
     pub async fn commit(self) -> io::Result<()> {
         let Self { mut file, temporary, target, token, is_torn } = self;
+        token.check()?;
         if is_torn {
             let error = io::Error::other("a write to it has failed");
             return Err(of(&target, "is not replaced", error));
@@ -290,7 +291,7 @@ fn begin(path: &Path) -> io::Result<(PathBuf, Temporary, File)> {
         }
     };
     if let Some(old) = old {
-        file.set_permissions(permissions_of(&old))
+        file.set_permissions(permissions_of(&old, &file))
             .map_err(|error| of(&temporary.path, "cannot be given its permissions", error))?;
     }
     Ok((target, temporary, file))
@@ -309,14 +310,19 @@ fn create(path: &Path, is_private: bool) -> io::Result<File> {
     options.open(path)
 }
 
-/// Without what lends rights: the owner is another.
-fn permissions_of(old: &fs::Metadata) -> fs::Permissions {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        fs::Permissions::from_mode(old.permissions().mode() & 0o777)
-    }
-    #[cfg(not(unix))]
+/// Without what lends rights, for the owner is another. What the group may is for that
+/// group: where the file cannot be given to it, no other may.
+#[cfg(unix)]
+fn permissions_of(old: &fs::Metadata, file: &File) -> fs::Permissions {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    let group = rustix::fs::Gid::from_raw(old.gid());
+    let is_theirs = rustix::fs::fchown(file, None, Some(group)).is_ok();
+    let mode = old.permissions().mode() & 0o777;
+    fs::Permissions::from_mode(if is_theirs { mode } else { mode & !0o070 })
+}
+
+#[cfg(not(unix))]
+fn permissions_of(old: &fs::Metadata, _: &File) -> fs::Permissions {
     old.permissions()
 }
 

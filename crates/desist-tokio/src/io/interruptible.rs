@@ -30,8 +30,9 @@ const AT_ONCE: usize = 512;
 /// It reads and writes the descriptor itself: a buffer in `T`, such as the one of
 /// [`std::io::Stdin`], it does not see. Two threads that read the same stream may both
 /// find it ready, and then one waits in the read itself. Regular files are always
-/// ready, and their calls are not interruptible. A write to a terminal ends on Linux;
-/// elsewhere it may wait for the terminal.
+/// ready, and their calls are not interruptible. A terminal is written through a
+/// description of our own; where the system gives none, byte by byte, and then a write
+/// may wait for the terminal.
 ///
 /// ```
 /// use desist::{Reason, Source, find_cancelled};
@@ -51,6 +52,8 @@ pub struct Interruptible<T> {
     /// A terminal is ready for a byte and waits for the rest, so it is written through a
     /// description of our own, which does not wait.
     terminal: Option<OwnedFd>,
+    /// It is a terminal, and there is no such description.
+    waits_in_writes: bool,
     token: Token,
     bell: Arc<Bell>,
     _rings: Registration,
@@ -108,7 +111,15 @@ impl<T: AsFd> Interruptible<T> {
         let rings = Arc::clone(&bell);
         let registration = token.on_cancel(move |_| rings.ring());
         let terminal = own_terminal(inner.as_fd());
-        Ok(Self { inner, terminal, token: token.clone(), bell, _rings: registration })
+        let waits_in_writes = terminal.is_none() && rustix::termios::isatty(inner.as_fd());
+        Ok(Self {
+            inner,
+            terminal,
+            waits_in_writes,
+            token: token.clone(),
+            bell,
+            _rings: registration,
+        })
     }
 
     /// The stream in it.
@@ -125,7 +136,7 @@ impl<T: AsFd> Interruptible<T> {
         &self.inner
     }
 
-    /// The stream in it, which knows nothing of the token.
+    /// The stream in it, which knows nothing of the token. It is not to be replaced.
     ///
     /// ```
     /// use desist::Token;
@@ -152,11 +163,13 @@ impl<T: AsFd> Interruptible<T> {
     }
 
     /// Waits until the stream is ready, and fails where the stop is.
-    fn until_ready(&self, ready: PollFlags) -> io::Result<()> {
+    fn until_ready(&self, stream: BorrowedFd<'_>, ready: PollFlags) -> io::Result<()> {
         loop {
             self.token.check()?;
-            let mut both =
-                [PollFd::new(&self.inner, ready), PollFd::new(&self.bell.heard, PollFlags::IN)];
+            let mut both = [
+                PollFd::from_borrowed_fd(stream, ready),
+                PollFd::new(&self.bell.heard, PollFlags::IN),
+            ];
             match poll(&mut both, None) {
                 Err(Errno::INTR) => continue,
                 polled => polled?,
@@ -170,12 +183,13 @@ impl<T: AsFd> Interruptible<T> {
 
     fn when_ready(
         &self,
+        stream: BorrowedFd<'_>,
         ready: PollFlags,
         mut call: impl FnMut(BorrowedFd<'_>) -> rustix::io::Result<usize>,
     ) -> io::Result<usize> {
         loop {
-            self.until_ready(ready)?;
-            match call(self.inner.as_fd()) {
+            self.until_ready(stream, ready)?;
+            match call(stream) {
                 // Somebody made it non-blocking, and somebody else was quicker.
                 Err(Errno::AGAIN) => {}
                 done => return Ok(done?),
@@ -184,10 +198,12 @@ impl<T: AsFd> Interruptible<T> {
     }
 }
 
-/// The same terminal once more, for whoever does not want to wait.
+/// The same terminal once more, for whoever does not want to wait. The side of whoever
+/// has made a terminal cannot be had twice: to open it makes another.
 fn own_terminal(inner: BorrowedFd<'_>) -> Option<OwnedFd> {
     use rustix::fs::{Mode, OFlags};
-    if !rustix::termios::isatty(inner) {
+    let has_made_it = rustix::pty::ptsname(inner, Vec::new()).is_ok();
+    if !rustix::termios::isatty(inner) || has_made_it {
         return None;
     }
     let path = format!("/proc/self/fd/{}", inner.as_raw_fd());
@@ -200,7 +216,8 @@ impl<T: AsFd> Read for Interruptible<T> {
         if buffer.is_empty() {
             return Ok(self.token.check().map(|()| 0)?);
         }
-        self.when_ready(PollFlags::IN, |inner| rustix::io::read(inner, &mut *buffer))
+        let source = self.inner.as_fd();
+        self.when_ready(source, PollFlags::IN, |source| rustix::io::read(source, &mut *buffer))
     }
 }
 
@@ -209,11 +226,10 @@ impl<T: AsFd> Write for Interruptible<T> {
         if bytes.is_empty() {
             return Ok(self.token.check().map(|()| 0)?);
         }
-        let piece = &bytes[..bytes.len().min(AT_ONCE)];
-        self.when_ready(PollFlags::OUT, |inner| match &self.terminal {
-            Some(terminal) => rustix::io::write(terminal, piece),
-            None => rustix::io::write(inner, piece),
-        })
+        let most = if self.waits_in_writes { 1 } else { AT_ONCE };
+        let piece = &bytes[..bytes.len().min(most)];
+        let target = self.terminal.as_ref().map_or(self.inner.as_fd(), AsFd::as_fd);
+        self.when_ready(target, PollFlags::OUT, |target| rustix::io::write(target, piece))
     }
 
     /// Nothing is held back.

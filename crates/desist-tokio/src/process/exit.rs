@@ -5,6 +5,7 @@ use std::process::ExitStatus;
 use desist::Cancelled;
 
 use super::error::Unsuccessful;
+use super::running;
 
 /// How a [`command`](crate::command()) ended, and what it said.
 ///
@@ -31,7 +32,7 @@ pub struct Exit {
     pub(super) ending: Ending,
     pub(super) stdout: Vec<u8>,
     pub(super) stderr: Vec<u8>,
-    pub(super) complete: bool,
+    pub(super) output: running::Output,
 }
 
 /// What ended a command.
@@ -137,9 +138,9 @@ impl Exit {
     }
 
     /// Whether all that was written has been read, and passed on. A descendant that has
-    /// left the group may hold the pipes open; then they were given up when they were
-    /// silent for a second, and what the command itself wrote is there. After a stop a
-    /// writer that takes nothing for so long is given up as well.
+    /// left the group may hold the pipes; what the command itself wrote is there all the
+    /// same, and [`success`](Self::success) does not mind. What a writer did not take,
+    /// because it failed or took nothing for a second after a stop, is lost.
     ///
     /// ```
     /// use desist::Token;
@@ -153,7 +154,7 @@ impl Exit {
     /// ```
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        self.complete
+        self.output == running::Output::Whole
     }
 
     /// What it wrote, to keep.
@@ -177,7 +178,7 @@ impl Exit {
     ///
     /// # Errors
     ///
-    /// It did not: see [`Unsuccessful`], in which
+    /// It did not, or its output was lost: see [`Unsuccessful`], in which
     /// [`find_cancelled`](desist::find_cancelled) finds the stop, if that was it.
     ///
     /// ```
@@ -193,7 +194,8 @@ impl Exit {
     /// # }
     /// ```
     pub fn success(self) -> Result<Output, Unsuccessful> {
-        if self.status.success() && matches!(self.ending, Ending::Finished) {
+        let is_lost = self.output == running::Output::Lost;
+        if self.status.success() && matches!(self.ending, Ending::Finished) && !is_lost {
             return Ok(self.into_output());
         }
         Err(Unsuccessful { exit: self })
@@ -227,6 +229,9 @@ impl fmt::Display for Exit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { program, status, .. } = self;
         match self.ending {
+            Ending::Finished if status.success() && self.output == running::Output::Lost => {
+                write!(f, "`{program}` finished, but some of its output was not passed on")
+            }
             Ending::Finished if status.success() => write!(f, "`{program}` finished"),
             Ending::Finished => write!(f, "`{program}` failed, {status}"),
             Ending::Stopped(_) => write!(f, "`{program}` stopped when it was asked to, {status}"),

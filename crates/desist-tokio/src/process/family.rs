@@ -65,16 +65,18 @@ impl Family {
     }
 
     /// One that is stopped must go on to hear it.
-    pub(super) fn ask(&self) {
+    pub(super) fn ask(&mut self) {
         self.signal(Signal::TERM);
         self.signal(Signal::CONT);
     }
 
-    pub(super) fn kill(&self) {
+    pub(super) fn kill(&mut self) {
         self.signal(Signal::KILL);
     }
 
-    fn signal(&self, signal: Signal) {
+    fn signal(&mut self, signal: Signal) {
+        // Somebody else may have reaped it.
+        let _gone = self.has_gone();
         if self.leader.is_some() {
             // It fails only where all of them have other rights by now.
             let _sent = kill_process_group(self.pid, signal);

@@ -10,14 +10,16 @@
 //!   until then its number is not given to others.
 //!
 //! What is outside: a descendant that leaves the group, as a daemon does by `setsid`;
-//! our own SIGKILL, after which nobody is there to ask; and a process that the kernel
-//! does not let die, for which a run waits.
+//! our own SIGKILL, after which nobody is there to ask; a process that the kernel does
+//! not let die, or that we have no right to signal, for which a run waits; and code in
+//! this process that waits for children which are not its own, as `waitpid(-1)` does:
+//! then the group is left alone.
 //!
 //! States of a run: it *runs* until the leader has ended or the stop is asked for; it is
 //! *asked* until the group is empty or the grace is over; it is *over* when the rest of
-//! the group was killed, the pipes have come to their end, or were silent for a second,
-//! since a descendant outside may hold them for ever, and the leader is reaped. All the
-//! while the pipes are read and written.
+//! the group was killed, the pipes have come to their end, or were read for a second
+//! without one, since a descendant outside may hold them for ever, and the leader is
+//! reaped. All the while the pipes are read and written.
 
 mod command;
 mod error;

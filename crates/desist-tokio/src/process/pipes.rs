@@ -1,12 +1,12 @@
 //! What goes in and what comes out.
 
 use std::fmt;
-use std::future::{Future, poll_fn};
+use std::future::{Future, pending, poll_fn};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::pin::{Pin, pin};
 use std::process::{Child, Stdio};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 
@@ -15,6 +15,10 @@ use tokio::net::unix::pipe::{Receiver, Sender};
 
 /// So much is read at once.
 const CHUNK: usize = 32 * 1024;
+
+/// More than a pipe holds that nobody has enlarged: what comes after that is of somebody
+/// outside.
+const MOST_AFTER: usize = 1 << 20;
 
 type Each = Box<dyn FnMut(&[u8]) + Send>;
 
@@ -55,22 +59,48 @@ impl fmt::Debug for Sink {
 /// What can be seen of the pipes while they run.
 #[derive(Default)]
 pub(super) struct Flow {
-    read: AtomicU64,
-    writes: AtomicBool,
+    /// How many outputs wait for their writers.
+    writing: AtomicUsize,
+    /// So many bytes writers have taken.
+    written: AtomicU64,
+    /// Everybody is gone: what comes now was written before, or is of somebody outside.
+    is_ending: AtomicBool,
+    /// Something will not come to where it was to go.
+    is_lost: AtomicBool,
     failed: Mutex<Option<io::Error>>,
 }
 
+// Whoever runs the pipes and whoever looks are one task, so nothing is handed over.
 impl Flow {
-    /// So many bytes have come.
-    pub(super) fn read(&self) -> u64 {
-        // Ordering: whoever runs the pipes and whoever looks are one task.
-        self.read.load(Ordering::Relaxed)
+    /// A writer is waited for.
+    pub(super) fn is_writing(&self) -> bool {
+        // Ordering: as above.
+        self.writing.load(Ordering::Relaxed) > 0
     }
 
-    /// A writer is waited for.
-    pub(super) fn writes(&self) -> bool {
-        // Ordering: as in `read`.
-        self.writes.load(Ordering::Relaxed)
+    pub(super) fn written(&self) -> u64 {
+        // Ordering: as above.
+        self.written.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn end(&self) {
+        // Ordering: as above.
+        self.is_ending.store(true, Ordering::Relaxed);
+    }
+
+    fn is_ending(&self) -> bool {
+        // Ordering: as above.
+        self.is_ending.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn is_lost(&self) -> bool {
+        // Ordering: as above.
+        self.is_lost.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn lose(&self) {
+        // Ordering: as above.
+        self.is_lost.store(true, Ordering::Relaxed);
     }
 
     /// Why a writer took no more, once.
@@ -78,18 +108,50 @@ impl Flow {
         self.failed.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    fn set_writes(&self, writes: bool) {
-        // Ordering: as in `read`.
-        self.writes.store(writes, Ordering::Relaxed);
-    }
-
-    fn has_read(&self, bytes: usize) {
-        // Ordering: as in `read`.
-        self.read.fetch_add(bytes as u64, Ordering::Relaxed);
-    }
-
     fn fail(&self, error: io::Error) {
+        self.lose();
         self.failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+    }
+
+    /// Passes it on, and counts what is taken. At the end there is nothing, and the
+    /// writer is told.
+    async fn pass_on(
+        &self,
+        writer: &mut (dyn AsyncWrite + Send + Unpin),
+        mut bytes: &[u8],
+    ) -> io::Result<()> {
+        let _writing = Writing::begin(&self.writing);
+        if bytes.is_empty() {
+            return writer.shutdown().await;
+        }
+        while !bytes.is_empty() {
+            let taken = writer.write(bytes).await?;
+            if taken == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+            bytes = bytes.get(taken..).unwrap_or_default();
+            // Ordering: as above.
+            self.written.fetch_add(taken as u64, Ordering::Relaxed);
+        }
+        writer.flush().await
+    }
+}
+
+/// While this is there.
+struct Writing<'a>(&'a AtomicUsize);
+
+impl<'a> Writing<'a> {
+    fn begin(writing: &'a AtomicUsize) -> Self {
+        // Ordering: as in `Flow`.
+        writing.fetch_add(1, Ordering::Relaxed);
+        Self(writing)
+    }
+}
+
+impl Drop for Writing<'_> {
+    fn drop(&mut self) {
+        // Ordering: as in `Flow`.
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -144,6 +206,8 @@ impl Pipes {
         let mut parts: [Option<Pin<&mut (dyn Future<Output = io::Result<()>> + Send)>>; 3] =
             [Some(feed.as_mut()), Some(stdout.as_mut()), Some(stderr.as_mut())];
         poll_fn(|cx| {
+            // Each is the first in turn: one that is always ready leaves the others theirs.
+            parts.rotate_left(1);
             for slot in &mut parts {
                 let Some(part) = slot else { continue };
                 if let Poll::Ready(ended) = part.as_mut().poll(cx) {
@@ -171,6 +235,7 @@ impl Output {
         let Self { pipe: slot, sink, collected } = self;
         let Some(pipe) = slot else { return Ok(()) };
         let mut chunk = Vec::with_capacity(CHUNK);
+        let mut after = 0;
         loop {
             let into = match sink {
                 Sink::Collect | Sink::Given(_) => {
@@ -185,14 +250,10 @@ impl Output {
                 }
             };
             let read = pipe.read_buf(into).await?;
-            flow.has_read(read);
             match sink {
                 Sink::Each(each) if read > 0 => each(&chunk),
                 Sink::Writer(writer) => {
-                    flow.set_writes(true);
-                    let written = pass_on(writer, &chunk).await;
-                    flow.set_writes(false);
-                    if let Err(error) = written {
+                    if let Err(error) = flow.pass_on(writer, &chunk).await {
                         flow.fail(error);
                         *sink = Sink::Lost;
                     }
@@ -203,11 +264,11 @@ impl Output {
                 *slot = None;
                 return Ok(());
             }
+            after += if flow.is_ending() { read } else { 0 };
+            if after > MOST_AFTER {
+                // It is somebody outside who writes.
+                pending::<()>().await;
+            }
         }
     }
-}
-
-/// At the end there is nothing, and the writer is told.
-async fn pass_on(writer: &mut (dyn AsyncWrite + Send + Unpin), bytes: &[u8]) -> io::Result<()> {
-    if bytes.is_empty() { writer.shutdown().await } else { writer.write_all(bytes).await }
 }

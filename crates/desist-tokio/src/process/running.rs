@@ -13,12 +13,8 @@ use super::exit::Ending;
 use super::family::Family;
 use super::pipes::{Flow, Pipes};
 
-/// How long a pipe may be silent when everybody is gone, and is held by somebody all the
-/// same.
+/// How long pipes are read when everybody is gone, and somebody holds them all the same.
 const SETTLE: Duration = Duration::from_secs(1);
-
-/// More than a pipe holds: what comes then is of somebody outside.
-const MOST_AFTER: u64 = 4 << 20;
 
 pub(super) type Failed = (&'static str, io::Error);
 
@@ -30,7 +26,7 @@ impl Family {
         pipes: &mut Pipes,
         token: &Token,
         grace: Duration,
-    ) -> Result<(Ending, bool), Failed> {
+    ) -> Result<(Ending, Output), Failed> {
         let flow = pipes.flow();
         let mut pipes = Beside { io: Some(Box::pin(pipes.run())), flow, token };
         let ending = match pipes.run(token.run(self.until_gone())).await? {
@@ -47,12 +43,12 @@ impl Family {
         if matches!(ending, Ending::Killed(_)) {
             pipes.run(self.until_gone()).await??;
         }
-        let complete = pipes
+        let output = pipes
             .settle()
             .await
             .map_err(|error| ("has ended, but its output is lost in part", error))?;
         self.until_adopted_are_reaped().await;
-        Ok((ending, complete))
+        Ok((ending, output))
     }
 
     async fn asked(
@@ -83,6 +79,9 @@ impl Family {
 }
 
 fn not_waited_for(error: io::Error) -> Failed {
+    if error.raw_os_error() == Some(rustix::io::Errno::CHILD.raw_os_error()) {
+        return ("was waited for by somebody else, so its group is left alone", error);
+    }
     ("was killed, for its end cannot be waited for", error)
 }
 
@@ -105,10 +104,9 @@ impl Beside<'_> {
                     ended.map_err(lost)?;
                 }
             }
-            match self.flow.take_failure() {
-                // Whoever reads it goes with the stop, and has its grace all the same.
-                Some(error) if !self.token.is_cancelled() => return Poll::Ready(Err(lost(error))),
-                _ => {}
+            // Whoever reads it may go with the stop; the command has its grace all the same.
+            if let Some(error) = self.flow.take_failure().filter(|_| !self.token.is_cancelled()) {
+                return Poll::Ready(Err(lost(error)));
             }
             what.as_mut().poll(cx).map(Ok)
         })
@@ -117,28 +115,43 @@ impl Beside<'_> {
 
     /// Everybody is gone, and what was written is in the pipes: until that is read, and
     /// passed on by writers as slow as they are, unless there is a stop.
-    async fn settle(&mut self) -> io::Result<bool> {
-        let (Some(io), flow) = (&mut self.io, &self.flow) else { return self.ended(Ok(())) };
-        let before = flow.read();
+    async fn settle(&mut self) -> io::Result<Output> {
+        let (Some(io), flow) = (&mut self.io, &self.flow) else { return self.ended(true) };
+        flow.end();
         loop {
-            let seen = flow.read();
+            let before = flow.written();
             let limit = Source::with_timeout(SETTLE).token();
             if let Ok(ended) = limit.run(io.as_mut()).await {
-                return self.ended(ended);
+                ended?;
+                return self.ended(true);
             }
-            let goes_on = flow.read() != seen || flow.writes() && !self.token.is_cancelled();
-            if !goes_on || flow.read() - before > MOST_AFTER {
-                return Ok(false);
+            // Whoever is not writing waits for somebody who holds the pipe.
+            if !flow.is_writing() {
+                return self.ended(false);
+            }
+            if self.token.is_cancelled() && flow.written() == before {
+                flow.lose();
+                return self.ended(false);
             }
         }
     }
 
-    fn ended(&self, ended: io::Result<()>) -> io::Result<bool> {
+    fn ended(&self, is_whole: bool) -> io::Result<Output> {
         match self.flow.take_failure() {
             Some(error) if !self.token.is_cancelled() => Err(error),
-            // It is lost with whoever was to read it.
-            Some(_) => Ok(false),
-            None => ended.map(|()| true),
+            _ if self.flow.is_lost() => Ok(Output::Lost),
+            _ if is_whole => Ok(Output::Whole),
+            _ => Ok(Output::Held),
         }
     }
+}
+
+/// What has become of what was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Output {
+    Whole,
+    /// Somebody outside may write more.
+    Held,
+    /// Some of it did not come to where it was to go.
+    Lost,
 }

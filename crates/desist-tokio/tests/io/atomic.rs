@@ -149,15 +149,14 @@ on_both! {
         assert!(stopped > 0, "all on one side: {stopped} stopped, {whole} whole");
     }
 
-    /// A failure is told once, and the commit remembers it.
-    async fn a_file_of_which_a_write_failed_is_not_committed() {
+    /// As every other error of a stop.
+    async fn a_commit_after_the_stop_says_why_it_came() {
         let (folder, path) = with_old();
         let source = Source::new();
         let mut file = AtomicFile::create(&path, &source.token()).await.unwrap();
         source.cancel();
         assert!(file.write_all(b"new").await.is_err());
-        let error = file.commit().await.unwrap_err();
-        assert!(error.to_string().ends_with("is not replaced"), "{error}");
+        assert!(find_cancelled(&file.commit().await.unwrap_err()).is_some());
         assert_eq!((fs::read(&path).unwrap().as_slice(), folder.names()), (OLD, vec!["target".into()]));
     }
 
@@ -201,6 +200,19 @@ on_both! {
         assert_eq!(mode(aside), 0o700);
         file.commit().await.unwrap();
         assert_eq!(mode("target"), 0o700);
+    }
+
+    /// What the group may is for that group alone.
+    async fn the_group_is_kept_or_may_nothing() {
+        use std::os::unix::fs::{MetadataExt, chown};
+        let (_folder, path) = with_old();
+        let own = fs::metadata(&path).unwrap().gid();
+        // Only root, or a member, may give it away: else the groups are the same already.
+        let other = if chown(&path, None, Some(own + 7)).is_ok() { own + 7 } else { own };
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o664)).unwrap();
+        AtomicFile::create(&path, &Token::never()).await.unwrap().commit().await.unwrap();
+        let new = fs::metadata(&path).unwrap();
+        assert_eq!((new.gid(), new.mode() & 0o777), (other, 0o664));
     }
 
     async fn a_source_that_fails_in_the_middle_leaves_the_old_file() {
@@ -333,7 +345,14 @@ fn the_writer() {
                 let bytes = vec![b'a' + (size % 26) as u8; 1_000 + size * 331];
                 file.write_all(bytes.len().to_string().as_bytes()).await?;
                 file.write_all(&bytes).await?;
-                file.commit().await
+                let flushed = file.flush().await;
+                // A failure is told once, and the commit remembers it.
+                let committed = file.commit().await;
+                if flushed.is_err() {
+                    let error = committed.as_ref().unwrap_err().to_string();
+                    assert!(error.ends_with("target is not replaced"), "{error}");
+                }
+                flushed.and(committed)
             };
             if let Err(error) = written.await {
                 assert_eq!(role, "limited");

@@ -239,6 +239,20 @@ fn a_write_to_a_terminal_that_nobody_reads_ends() {
     drop(ours);
 }
 
+/// The side of whoever has made it leads to the same terminal, and not to another.
+#[test]
+fn what_the_maker_of_a_terminal_writes_arrives_there() {
+    let (ours, terminal) = terminal();
+    let mut ours = Interruptible::new(ours, &Token::never()).unwrap();
+    let mut terminal = Interruptible::new(terminal, &Token::never()).unwrap();
+    let reads = thread::spawn(move || {
+        let mut line = [0; 6];
+        terminal.read_exact(&mut line).map(|()| line)
+    });
+    ours.write_all(b"hello\n").unwrap();
+    assert_eq!(&reads.join().unwrap().unwrap(), b"hello\n");
+}
+
 #[test]
 fn a_write_that_nobody_reads_ends() {
     let (_far, near) = common::pipe();

@@ -14,8 +14,7 @@ use desist_tokio::command;
 use super::{SOON, is_listed, numbers, script, state, stopped_when_ready};
 use crate::common::{self, PATIENCE, poll_once};
 
-/// Nothing is left of a hundred runs of every kind: no process, no descriptor, no
-/// thread.
+/// Nothing is left of a hundred runs of every kind: no process, no descriptor.
 #[test]
 #[cfg(target_os = "linux")]
 fn a_hundred_runs_leave_no_zombie_and_no_descriptor() {
