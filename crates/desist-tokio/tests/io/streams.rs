@@ -245,12 +245,13 @@ fn what_the_maker_of_a_terminal_writes_arrives_there() {
     let (ours, terminal) = terminal();
     let mut ours = Interruptible::new(ours, &Token::never()).unwrap();
     let mut terminal = Interruptible::new(terminal, &Token::never()).unwrap();
-    let reads = thread::spawn(move || {
+    let (tell, told) = mpsc::channel();
+    thread::spawn(move || {
         let mut line = [0; 6];
-        terminal.read_exact(&mut line).map(|()| line)
+        tell.send(terminal.read_exact(&mut line).map(|()| line))
     });
     ours.write_all(b"hello\n").unwrap();
-    assert_eq!(&reads.join().unwrap().unwrap(), b"hello\n");
+    assert_eq!(&told.recv_timeout(PATIENCE).expect("it arrives").unwrap(), b"hello\n");
 }
 
 #[test]

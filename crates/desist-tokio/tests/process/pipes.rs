@@ -12,7 +12,7 @@ use desist::{Source, Token};
 use tokio::io::{AsyncReadExt, AsyncWrite};
 use tokio::time::Sleep;
 
-use super::{Command, SOON, numbers, script};
+use super::{Command, Ending, SOON, lives, numbers, script};
 use crate::common::{self, PATIENCE, on_both};
 
 /// Takes so much, after so long, each time, until it fails.
@@ -92,6 +92,7 @@ on_both! {
         let token = Token::never();
         let reads = async {
             let (mut read, mut piece) = (0, [0; 64]);
+            tokio::time::sleep(Duration::from_millis(1_500)).await;
             loop {
                 tokio::time::sleep(Duration::from_millis(10)).await;
                 match reader.read(&mut piece).await.unwrap() {
@@ -139,13 +140,20 @@ on_both! {
         let (ours, _reader) = tokio::io::duplex(16);
         let source = Source::new();
         let asks = source.clone();
-        let command = script("head -c 1000 /dev/zero; echo ready >&2").stdout_to(ours);
-        let command = command.each_stderr(move |_| {
-            asks.cancel();
+        let command = script("head -c 1000 /dev/zero; echo $$ >&2").stdout_to(ours);
+        let command = command.each_stderr(move |said| {
+            let (pid, asks) = (numbers(said)[0], asks.clone());
+            std::thread::spawn(move || {
+                while lives(pid) {
+                    std::thread::yield_now();
+                }
+                asks.cancel();
+            });
         });
         let exit = command.run(&source.token(), PATIENCE).await.unwrap();
-        assert!(!exit.is_complete());
-        assert!(exit.success().is_err());
+        assert!(matches!(exit.ending(), Ending::Finished) && !exit.is_complete(), "{exit}");
+        let error = exit.success().unwrap_err();
+        assert!(error.to_string().contains("some of its output was not passed on"), "{error}");
     }
 
     /// That somebody holds the pipe does not hide it.
@@ -195,7 +203,7 @@ on_both! {
     async fn a_flood_on_the_one_output_does_not_drown_the_other() {
         let source = Source::new();
         let asks = source.clone();
-        let command = script("echo ready >&2; exec yes");
+        let command = script("(sleep 0.3; echo ready >&2) & exec yes");
         // It has always more to read than it is given time for.
         let command = command.each_stdout(|_| busy(Duration::from_millis(1)));
         let exit = command.each_stderr(move |_| {
