@@ -205,7 +205,7 @@ on_both! {
         let asks = source.clone();
         let command = script("(sleep 0.3; echo ready >&2) & exec yes");
         // It has always more to read than it is given time for.
-        let command = command.each_stdout(|_| busy(Duration::from_millis(1)));
+        let command = command.each_stdout(|_| busy(Duration::from_millis(4)));
         let exit = command.each_stderr(move |_| {
             asks.cancel();
         });
