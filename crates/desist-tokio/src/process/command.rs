@@ -343,7 +343,7 @@ impl Command {
             return Err(CommandError::not_begun(&program, cancelled));
         }
         let (mut family, mut pipes) = self.start(&program)?;
-        let (ending, output) = family
+        let (ending, delivery) = family
             .run(&mut pipes, token, grace)
             .await
             .map_err(|(what, error)| CommandError::failed(&program, what, error))?;
@@ -351,7 +351,7 @@ impl Command {
             .reap()
             .map_err(|error| CommandError::failed(&program, "could not be waited for", error))?;
         let (stdout, stderr) = pipes.into_output();
-        Ok(Exit { program, status, ending, stdout, stderr, output })
+        Ok(Exit { program, status, ending, stdout, stderr, delivery })
     }
 
     fn start(&mut self, program: &str) -> Result<(Family, Pipes), CommandError> {

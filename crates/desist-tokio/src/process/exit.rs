@@ -5,7 +5,7 @@ use std::process::ExitStatus;
 use desist::Cancelled;
 
 use super::error::Unsuccessful;
-use super::running;
+use super::running::Delivery;
 
 /// How a [`command`](crate::command()) ended, and what it said.
 ///
@@ -32,7 +32,7 @@ pub struct Exit {
     pub(super) ending: Ending,
     pub(super) stdout: Vec<u8>,
     pub(super) stderr: Vec<u8>,
-    pub(super) output: running::Output,
+    pub(super) delivery: Delivery,
 }
 
 /// What ended a command.
@@ -154,7 +154,7 @@ impl Exit {
     /// ```
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        self.output == running::Output::Whole
+        self.delivery == Delivery::Whole
     }
 
     /// What it wrote, to keep.
@@ -194,7 +194,7 @@ impl Exit {
     /// # }
     /// ```
     pub fn success(self) -> Result<Output, Unsuccessful> {
-        let is_lost = self.output == running::Output::Lost;
+        let is_lost = self.delivery == Delivery::Lost;
         if self.status.success() && matches!(self.ending, Ending::Finished) && !is_lost {
             return Ok(self.into_output());
         }
@@ -229,7 +229,7 @@ impl fmt::Display for Exit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { program, status, .. } = self;
         match self.ending {
-            Ending::Finished if status.success() && self.output == running::Output::Lost => {
+            Ending::Finished if status.success() && self.delivery == Delivery::Lost => {
                 write!(f, "`{program}` finished, but some of its output was not passed on")
             }
             Ending::Finished if status.success() => write!(f, "`{program}` finished"),

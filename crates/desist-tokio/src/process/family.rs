@@ -95,7 +95,7 @@ impl Family {
 
     /// Whether anybody lives in the group. The leader has ended.
     pub(super) fn has_members(&self) -> bool {
-        members::of(self.pid).any(|member| !member.is_gone)
+        members::any_lives(self.pid)
     }
 
     /// Where orphans become our children, as in a container, those of the group are
@@ -125,12 +125,16 @@ mod members {
 
     use rustix::process::{Pid, WaitId, WaitIdOptions, child_subreaper, getpid, waitid};
 
+    pub(super) fn any_lives(group: Pid) -> bool {
+        of(group).any(|member| !member.is_gone)
+    }
+
     pub(super) struct Member {
         pid: i32,
         pub(super) is_gone: bool,
     }
 
-    pub(super) fn of(group: Pid) -> impl Iterator<Item = Member> {
+    fn of(group: Pid) -> impl Iterator<Item = Member> {
         let processes = fs::read_dir("/proc").into_iter().flatten().filter_map(Result::ok);
         processes.filter_map(move |process| {
             let is_number = process.file_name().as_encoded_bytes().iter().all(u8::is_ascii_digit);
@@ -173,12 +177,8 @@ mod members {
 mod members {
     use rustix::process::Pid;
 
-    pub(super) struct Member {
-        pub(super) is_gone: bool,
-    }
-
-    pub(super) fn of(_: Pid) -> impl Iterator<Item = Member> {
-        std::iter::empty()
+    pub(super) fn any_lives(_: Pid) -> bool {
+        false
     }
 
     pub(super) fn are_adopted() -> bool {
@@ -215,8 +215,7 @@ impl Drop for Family {
 /// All of them were killed.
 fn reap_all(mut leader: Child, group: Pid, are_adopted: bool) {
     let begin = Instant::now();
-    let lives = || members::of(group).any(|member| !member.is_gone);
-    while are_adopted && lives() && begin.elapsed() < PATIENCE {
+    while are_adopted && members::any_lives(group) && begin.elapsed() < PATIENCE {
         thread::sleep(Duration::from_millis(1));
     }
     if are_adopted {

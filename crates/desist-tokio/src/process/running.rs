@@ -19,14 +19,14 @@ const SETTLE: Duration = Duration::from_secs(1);
 pub(super) type Failed = (&'static str, io::Error);
 
 impl Family {
-    /// Until all is over but the reaping: what ended it, and whether the pipes have
-    /// come to their ends.
+    /// Until all is over but the reaping: what ended it, and what has become of what
+    /// was written.
     pub(super) async fn run(
         &mut self,
         pipes: &mut Pipes,
         token: &Token,
         grace: Duration,
-    ) -> Result<(Ending, Output), Failed> {
+    ) -> Result<(Ending, Delivery), Failed> {
         let flow = pipes.flow();
         let mut pipes = Beside { io: Some(Box::pin(pipes.run())), flow, token };
         let ending = match pipes.run(token.run(self.until_gone())).await? {
@@ -43,12 +43,12 @@ impl Family {
         if matches!(ending, Ending::Killed(_)) {
             pipes.run(self.until_gone()).await??;
         }
-        let output = pipes
+        let delivery = pipes
             .settle()
             .await
             .map_err(|error| ("has ended, but its output is lost in part", error))?;
         self.until_adopted_are_reaped().await;
-        Ok((ending, output))
+        Ok((ending, delivery))
     }
 
     async fn asked(
@@ -115,7 +115,7 @@ impl Beside<'_> {
 
     /// Everybody is gone, and what was written is in the pipes: until that is read, and
     /// passed on by writers as slow as they are, unless there is a stop.
-    async fn settle(&mut self) -> io::Result<Output> {
+    async fn settle(&mut self) -> io::Result<Delivery> {
         let (Some(io), flow) = (&mut self.io, &self.flow) else { return self.ended(true) };
         flow.end();
         loop {
@@ -136,19 +136,19 @@ impl Beside<'_> {
         }
     }
 
-    fn ended(&self, is_whole: bool) -> io::Result<Output> {
+    fn ended(&self, is_whole: bool) -> io::Result<Delivery> {
         match self.flow.take_failure() {
             Some(error) if !self.token.is_cancelled() => Err(error),
-            _ if self.flow.is_lost() => Ok(Output::Lost),
-            _ if is_whole => Ok(Output::Whole),
-            _ => Ok(Output::Held),
+            _ if self.flow.is_lost() => Ok(Delivery::Lost),
+            _ if is_whole => Ok(Delivery::Whole),
+            _ => Ok(Delivery::Held),
         }
     }
 }
 
 /// What has become of what was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Output {
+pub(super) enum Delivery {
     Whole,
     /// Somebody outside may write more.
     Held,
