@@ -191,6 +191,14 @@ impl Server {
         Client { stream: TcpStream::connect(self.addr).await.unwrap(), read: Vec::new() }
     }
 
+    /// A client whose request has come to its handler.
+    pub(crate) async fn begins(&mut self, path: &str) -> Client {
+        let mut client = self.connect().await;
+        client.get(path).await;
+        self.hears(Said::Begun).await;
+        client
+    }
+
     /// Waits for the end of the server.
     pub(crate) async fn ends(self) -> Option<ServeReport> {
         let ended = tokio::time::timeout(PATIENCE, self.serves).await;

@@ -123,16 +123,12 @@ async fn under_axums_own_server_the_layer_tells_as_well() {
     let stop = StopSource::new();
     let app = app.layer(RequestLayer::new(stop.stop()));
     let mut server = Server::of_axum_with(app, said).await;
-    let mut client = server.connect().await;
-    client.get("/heeds").await;
-    server.hears(Said::Begun).await;
+    let client = server.begins("/heeds").await;
     drop(client);
     server.hears(Said::Told(Reason::Disconnected)).await;
     server.hears(Said::Finished).await;
     // And a stop of the server's.
-    let mut client = server.connect().await;
-    client.get("/heeds").await;
-    server.hears(Said::Begun).await;
+    let mut client = server.begins("/heeds").await;
     stop.cancel_with(Reason::Shutdown);
     server.hears(Said::Told(Reason::Shutdown)).await;
     client.reads("503 Service Unavailable").await;
@@ -145,9 +141,7 @@ async fn a_route_has_a_policy_of_its_own_and_a_second_layer_changes_nothing() {
         .route_layer(PolicyLayer::new(Policy::Drop))
         .layer(RequestLayer::new(StopSource::new().stop()).policy(Policy::Detach));
     let mut server = Server::of(app, said, |serve| serve).await;
-    let mut client = server.connect().await;
-    client.get("/heeds").await;
-    server.hears(Said::Begun).await;
+    let client = server.begins("/heeds").await;
     drop(client);
     server.hears(Said::Dropped).await;
 }

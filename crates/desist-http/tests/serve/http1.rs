@@ -9,17 +9,13 @@ use crate::common::{Said, Server, WHILE};
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_closes_tells_its_handler_which_then_finishes() {
     let mut server = Server::start().await;
-    let mut client = server.connect().await;
-    client.get("/heeds").await;
-    server.hears(Said::Begun).await;
+    let client = server.begins("/heeds").await;
     drop(client);
     server.hears(Said::Told(Reason::Disconnected)).await;
     server.hears(Said::Finished).await;
     // On axum a handler that waits is dropped, and told nothing.
     let mut server = Server::of_axum().await;
-    let mut client = server.connect().await;
-    client.get("/waits").await;
-    server.hears(Said::Begun).await;
+    let client = server.begins("/waits").await;
     drop(client);
     server.hears(Said::Dropped).await;
 }
@@ -27,9 +23,7 @@ async fn a_client_that_closes_tells_its_handler_which_then_finishes() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_resets_tells_its_handler() {
     let mut server = Server::start().await;
-    let mut client = server.connect().await;
-    client.get("/heeds").await;
-    server.hears(Said::Begun).await;
+    let client = server.begins("/heeds").await;
     client.reset();
     server.hears(Said::Told(Reason::Disconnected)).await;
     server.hears(Said::Finished).await;
@@ -38,9 +32,7 @@ async fn a_client_that_resets_tells_its_handler() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_handler_that_took_no_token_is_dropped_as_ever() {
     let mut server = Server::start().await;
-    let mut client = server.connect().await;
-    client.get("/waits").await;
-    server.hears(Said::Begun).await;
+    let client = server.begins("/waits").await;
     drop(client);
     server.hears(Said::Dropped).await;
 }
@@ -49,9 +41,7 @@ async fn a_handler_that_took_no_token_is_dropped_as_ever() {
 async fn a_handler_that_does_not_heed_its_token_has_its_grace_and_no_more() {
     let policy = Policy::Cooperate { grace: WHILE };
     let mut server = Server::start_with(|serve| serve.policy(policy)).await;
-    let mut client = server.connect().await;
-    client.get("/deaf").await;
-    server.hears(Said::Begun).await;
+    let client = server.begins("/deaf").await;
     let begin = std::time::Instant::now();
     drop(client);
     server.hears(Said::Dropped).await;
@@ -61,15 +51,11 @@ async fn a_handler_that_does_not_heed_its_token_has_its_grace_and_no_more() {
 #[tokio::test(flavor = "multi_thread")]
 async fn by_policy_it_is_dropped_or_let_alone() {
     let mut server = Server::start_with(|serve| serve.policy(Policy::Drop)).await;
-    let mut client = server.connect().await;
-    client.get("/heeds").await;
-    server.hears(Said::Begun).await;
+    let client = server.begins("/heeds").await;
     drop(client);
     server.hears(Said::Dropped).await;
     let mut server = Server::start_with(|serve| serve.policy(Policy::Detach)).await;
-    let mut client = server.connect().await;
-    client.get("/heeds").await;
-    server.hears(Said::Begun).await;
+    let client = server.begins("/heeds").await;
     drop(client);
     server.hears_nothing().await;
     // A stop of the server is still told.
@@ -84,9 +70,7 @@ async fn those_for_whom_there_is_no_room_are_dropped() {
     let mut server = Server::start_with(|serve| serve.max_rescued(1)).await;
     let mut clients = Vec::new();
     for _ in 0..2 {
-        let mut client = server.connect().await;
-        client.get("/deaf").await;
-        server.hears(Said::Begun).await;
+        let client = server.begins("/deaf").await;
         clients.push(client);
     }
     drop(clients);
@@ -191,9 +175,7 @@ async fn a_client_that_closes_only_its_side_is_served_where_that_is_set() {
     server.hears(Said::Begun).await;
     server.hears_nothing().await;
     let mut server = Server::start().await;
-    let mut client = server.connect().await;
-    client.get("/heeds").await;
-    server.hears(Said::Begun).await;
+    let mut client = server.begins("/heeds").await;
     client.stream.shutdown().await.unwrap();
     server.hears(Said::Told(Reason::Disconnected)).await;
 }

@@ -83,9 +83,7 @@ async fn a_client_that_says_nothing_or_half_a_head_is_sent_away() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_handler_that_outlives_its_client_is_waited_for_and_named() {
     let mut server = Server::start_with(|serve| serve.drain_for(WHILE).grace(WHILE)).await;
-    let mut client = server.connect().await;
-    client.get("/deaf").await;
-    server.hears(Said::Begun).await;
+    let client = server.begins("/deaf").await;
     drop(client);
     server.hears_nothing().await;
     server.stop.drain();
@@ -99,9 +97,7 @@ async fn a_handler_that_outlives_its_client_is_waited_for_and_named() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_is_dropped_leaves_nobody() {
     let mut server = Server::start().await;
-    let mut client = server.connect().await;
-    client.get("/deaf").await;
-    server.hears(Said::Begun).await;
+    let _client = server.begins("/deaf").await;
     server.abort();
     server.hears(Said::Dropped).await;
 }

@@ -339,16 +339,19 @@ fn a_task_that_blocks_its_worker_is_reported_and_not_waited_for() {
     });
 }
 
-/// The pool has one thread, and that one is taken: what waits for it is not begun.
-#[test]
-fn blocking_work_that_waits_for_a_thread_is_never_begun_in_a_cancelled_group() {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
+fn one_blocking_thread() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .max_blocking_threads(1)
         .enable_all()
         .build()
-        .unwrap();
-    common::on(runtime, async {
+        .unwrap()
+}
+
+/// The pool has one thread, and that one is taken: what waits for it is not begun.
+#[test]
+fn blocking_work_that_waits_for_a_thread_is_never_begun_in_a_cancelled_group() {
+    common::on(one_blocking_thread(), async {
         let gate = Gate::default();
         let closed = gate.clone();
         let (begun, has_begun) = oneshot::channel();
@@ -373,13 +376,7 @@ fn blocking_work_that_waits_for_a_thread_is_never_begun_in_a_cancelled_group() {
 /// However the group is cancelled, and without a `stop`.
 #[test]
 fn a_join_does_not_wait_for_blocking_work_that_has_no_thread_in_a_cancelled_group() {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .max_blocking_threads(1)
-        .enable_all()
-        .build()
-        .unwrap();
-    common::on(runtime, async {
+    common::on(one_blocking_thread(), async {
         let gate = Gate::default();
         let closed = gate.clone();
         let taken = tokio::task::spawn_blocking(move || closed.block());
