@@ -7,181 +7,243 @@
 //! same lists.
 //!
 //! A connection is there as long as somebody holds it: the task that serves it, its
-//! stream, each request that runs.
+//! stream, each request that runs. One whose server does not tell has no list, for
+//! nobody would read it.
+//!
+//! A request that became a stream of its own, a WebSocket, runs for as long as that: on
+//! HTTP/1.1 that is the connection's stream, which is ours. On HTTP/2 it is one of many,
+//! which is hyper's; there the request runs for as long as somebody holds its token.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::fmt;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
+use slab::Slab;
+use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
+use crate::layer::Server;
+use crate::outcome::{self, Outcome};
 use crate::request::Request;
 
 pub(crate) struct Connection {
-    peer: Option<String>,
-    requests: Mutex<Requests>,
-    /// What an upgraded stream holds, from when the connection has one.
-    upgrade: OnceLock<Weak<Upgraded>>,
-    registry: Option<(u64, Arc<Registry>)>,
+    server: Arc<Server>,
+    listed: Option<Listed>,
 }
 
-/// The request that became something else: it runs until the stream is gone.
-pub(crate) type Upgraded = Mutex<Option<Running>>;
+/// What a connection has whose server tells.
+struct Listed {
+    place: usize,
+    registry: Arc<Registry>,
+    peer: Mutex<Box<dyn fmt::Debug + Send>>,
+    runtime: Handle,
+    requests: Mutex<Requests>,
+    /// How many requests have begun, and how many run: for whoever polls the connection.
+    begun: AtomicU64,
+    running: AtomicUsize,
+    /// The request that its stream was upgraded from, which ends with it.
+    upgraded: Mutex<Option<Running>>,
+}
 
 #[derive(Default)]
 struct Requests {
-    next: u64,
-    running: Vec<Entry>,
+    running: Slab<Entry>,
     gone: bool,
 }
 
-struct Entry {
-    id: u64,
-    request: Arc<Request>,
-    /// Its client is gone, and it goes on.
-    rescued: bool,
+enum Entry {
+    Running(Arc<Request>),
+    /// It became a stream, and ends with the last of its tokens.
+    Upgraded(Weak<Request>),
+}
+
+impl Entry {
+    fn request(&self) -> Option<Arc<Request>> {
+        match self {
+            Self::Running(request) => Some(Arc::clone(request)),
+            Self::Upgraded(request) => request.upgrade(),
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Connection {
-    /// Of a server that does not tell its connections.
-    pub(crate) fn unknown() -> Arc<Self> {
-        Arc::new(Self {
-            peer: None,
-            requests: Mutex::default(),
-            upgrade: OnceLock::new(),
-            registry: None,
-        })
+    /// Of a server that does not tell.
+    pub(crate) fn unknown(server: Arc<Server>) -> Arc<Self> {
+        Arc::new(Self { server, listed: None })
     }
 
-    fn requests(&self) -> MutexGuard<'_, Requests> {
-        self.requests.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn server(&self) -> &Server {
+        &self.server
     }
 
-    pub(crate) fn begin(self: &Arc<Self>, request: Arc<Request>) -> Running {
-        let mut requests = self.requests();
-        let id = requests.next;
-        requests.next += 1;
-        requests.running.push(Entry { id, request: Arc::clone(&request), rescued: false });
+    /// Where its handlers go on, if that is known.
+    pub(crate) fn runtime(&self) -> Option<&Handle> {
+        self.listed.as_ref().map(|listed| &listed.runtime)
+    }
+
+    /// A request begins; it is given its place on the list.
+    #[inline]
+    pub(crate) fn begin(
+        self: &Arc<Self>,
+        make: impl FnOnce(Arc<Self>, usize) -> Request,
+    ) -> Running {
+        let Some(listed) = &self.listed else {
+            return Running { request: Arc::new(make(Arc::clone(self), 0)) };
+        };
+        let mut requests = lock(&listed.requests);
+        let entry = requests.running.vacant_entry();
+        let request = Arc::new(make(Arc::clone(self), entry.key()));
+        entry.insert(Entry::Running(Arc::clone(&request)));
+        // Ordering: whoever polls the connection begins requests and looks at these; that
+        // they end shows at its next look.
+        listed.running.store(requests.running.len(), Ordering::Relaxed);
+        listed.begun.fetch_add(1, Ordering::Relaxed);
         let gone = requests.gone;
         drop(requests);
         if gone {
             request.disconnected();
         }
-        Running { connection: Arc::clone(self), request, id }
+        Running { request }
+    }
+
+    /// The request at that place is over.
+    pub(crate) fn end(&self, place: usize) {
+        let Some(listed) = &self.listed else { return };
+        let mut requests = lock(&listed.requests);
+        let entry = requests.running.try_remove(place);
+        // Ordering: as in `begin`.
+        listed.running.store(requests.running.len(), Ordering::Relaxed);
+        drop(requests);
+        drop(entry);
+    }
+
+    /// Who is at the other end, if that is known.
+    pub(crate) fn peer(&self) -> Option<String> {
+        self.listed.as_ref().map(|listed| format!("{:?}", lock(&listed.peer)))
     }
 
     /// How many requests have begun here.
     pub(crate) fn begun(&self) -> u64 {
-        self.requests().next
+        // Ordering: as in `begin`.
+        self.listed.as_ref().map_or(0, |listed| listed.begun.load(Ordering::Relaxed))
     }
 
     pub(crate) fn is_busy(&self) -> bool {
-        !self.requests().running.is_empty()
+        // Ordering: as in `begin`.
+        self.listed.as_ref().is_some_and(|listed| listed.running.load(Ordering::Relaxed) > 0)
     }
 
     /// Its client is gone.
     pub(crate) fn gone(&self) {
-        let mut requests = self.requests();
+        let Some(listed) = &self.listed else { return };
+        let mut requests = lock(&listed.requests);
         requests.gone = true;
         let running: Vec<_> =
-            requests.running.iter().map(|entry| Arc::clone(&entry.request)).collect();
+            requests.running.iter().filter_map(|(_, entry)| entry.request()).collect();
         drop(requests);
         for request in running {
             request.disconnected();
         }
     }
 
-    /// Where an upgraded stream will be.
-    pub(crate) fn upgrades_to(&self, upgraded: &Arc<Upgraded>) {
-        self.upgrade.get_or_init(|| Arc::downgrade(upgraded));
+    /// Its stream is gone, whatever it was in the end.
+    pub(crate) fn stream_is_gone(&self) {
+        let upgraded = self.listed.as_ref().and_then(|listed| lock(&listed.upgraded).take());
+        if let Some(Running { request }) = &upgraded {
+            outcome::ended(request, &Outcome::of_stream(request));
+        }
     }
 }
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        if let Some((id, registry)) = &self.registry {
-            registry.remove(*id);
+        if let Some(listed) = &self.listed {
+            listed.registry.remove(listed.place);
         }
     }
 }
 
 /// A request on the list of its connection, until this is dropped.
 pub(crate) struct Running {
-    connection: Arc<Connection>,
     pub(crate) request: Arc<Request>,
-    id: u64,
 }
 
 impl Running {
-    /// The handler outlives its client.
-    pub(crate) fn set_rescued(&self) {
-        let mut requests = self.connection.requests();
-        if let Some(entry) = requests.running.iter_mut().find(|entry| entry.id == self.id) {
-            entry.rescued = true;
-        }
-    }
-
-    /// It runs for as long as the stream that it was upgraded to; back, if there is none.
+    /// It runs for as long as the stream that it was upgraded to; back, if nobody sees
+    /// that end.
     pub(crate) fn until_the_stream_ends(self) -> Option<Self> {
-        let upgraded = self.connection.upgrade.get().and_then(Weak::upgrade);
-        let Some(upgraded) = upgraded else { return Some(self) };
-        *upgraded.lock().unwrap_or_else(PoisonError::into_inner) = Some(self);
+        let Some(listed) = &self.request.connection().listed else { return Some(self) };
+        if self.request.is_one_of_many() {
+            self.request.set_ends_with_its_tokens();
+            let mut requests = lock(&listed.requests);
+            if let Some(entry) = requests.running.get_mut(self.request.place()) {
+                *entry = Entry::Upgraded(Arc::downgrade(&self.request));
+            }
+        } else {
+            let connection = Arc::clone(self.request.connection());
+            let Some(listed) = &connection.listed else { return Some(self) };
+            *lock(&listed.upgraded) = Some(self);
+        }
         None
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let mut requests = self.connection.requests();
-        let place = requests.running.iter().position(|entry| entry.id == self.id);
-        let entry = place.map(|place| requests.running.swap_remove(place));
-        drop(requests);
-        drop(entry);
+        if !self.request.ends_with_its_tokens() {
+            self.request.connection().end(self.request.place());
+        }
     }
 }
 
 /// All connections of a server.
 #[derive(Default)]
 pub(crate) struct Registry {
-    connections: Mutex<Connections>,
+    connections: Mutex<Slab<Weak<Connection>>>,
     changed: Notify,
-}
-
-#[derive(Default)]
-struct Connections {
-    next: u64,
-    open: HashMap<u64, Weak<Connection>>,
 }
 
 /// What is left on a connection.
 pub(crate) struct Left {
-    pub(crate) peer: Option<String>,
-    pub(crate) requests: Vec<(Arc<Request>, bool)>,
+    pub(crate) peer: String,
+    pub(crate) requests: Vec<Arc<Request>>,
 }
 
 impl Registry {
-    fn connections(&self) -> MutexGuard<'_, Connections> {
-        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn connect(self: &Arc<Self>, peer: Option<String>) -> Arc<Connection> {
-        let mut connections = self.connections();
-        let id = connections.next;
-        connections.next += 1;
-        let connection = Arc::new(Connection {
-            peer,
+    pub(crate) fn connect(
+        self: &Arc<Self>,
+        server: Arc<Server>,
+        peer: impl fmt::Debug + Send + 'static,
+    ) -> Arc<Connection> {
+        let peer: Box<dyn fmt::Debug + Send> = Box::new(peer);
+        let runtime = Handle::current();
+        let mut connections = lock(&self.connections);
+        let entry = connections.vacant_entry();
+        let listed = Listed {
+            place: entry.key(),
+            registry: Arc::clone(self),
+            peer: Mutex::new(peer),
+            runtime,
             requests: Mutex::default(),
-            upgrade: OnceLock::new(),
-            registry: Some((id, Arc::clone(self))),
-        });
-        connections.open.insert(id, Arc::downgrade(&connection));
+            begun: AtomicU64::new(0),
+            running: AtomicUsize::new(0),
+            upgraded: Mutex::new(None),
+        };
+        let connection = Arc::new(Connection { server, listed: Some(listed) });
+        entry.insert(Arc::downgrade(&connection));
         connection
     }
 
-    fn remove(&self, id: u64) {
-        let mut connections = self.connections();
-        connections.open.remove(&id);
-        let is_empty = connections.open.is_empty();
+    fn remove(&self, place: usize) {
+        let mut connections = lock(&self.connections);
+        let removed = connections.try_remove(place);
+        let is_empty = connections.is_empty();
         drop(connections);
+        drop(removed);
         if is_empty {
             self.changed.notify_waiters();
         }
@@ -192,7 +254,7 @@ impl Registry {
             let mut changed = std::pin::pin!(self.changed.notified());
             // It listens before it looks.
             changed.as_mut().enable();
-            if self.connections().open.is_empty() {
+            if lock(&self.connections).is_empty() {
                 return;
             }
             changed.await;
@@ -200,12 +262,13 @@ impl Registry {
     }
 
     pub(crate) fn left(&self) -> Vec<Left> {
-        let open: Vec<_> = self.connections().open.values().filter_map(Weak::upgrade).collect();
-        let left = open.iter().map(|connection| {
-            let requests = connection.requests();
-            let running = requests.running.iter();
-            let running = running.map(|entry| (Arc::clone(&entry.request), entry.rescued));
-            Left { peer: connection.peer.clone(), requests: running.collect() }
+        let open: Vec<_> =
+            lock(&self.connections).iter().filter_map(|(_, open)| open.upgrade()).collect();
+        let left = open.iter().filter_map(|connection| {
+            let (listed, peer) = (connection.listed.as_ref()?, connection.peer()?);
+            let requests = lock(&listed.requests);
+            let running = requests.running.iter().filter_map(|(_, entry)| entry.request());
+            Some(Left { peer, requests: running.collect() })
         });
         left.collect()
     }

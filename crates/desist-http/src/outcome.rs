@@ -1,67 +1,76 @@
-//! How requests end, in one place.
+//! How requests end, in one place: counted, timed and told.
 
 use std::time::Duration;
 
 use desist::{Cancelled, Reason};
-use http::StatusCode;
+use http::Response;
 
+pub(crate) use self::span::Span;
 use crate::request::Request;
+use crate::stopped::Stopped;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(crate) enum Outcome {
     /// It was answered.
     Completed,
     /// It was answered with a failure, or not at all.
     Failed,
     /// It was stopped, whatever its handler said then.
-    Cancelled(Reason),
+    Cancelled(Cancelled),
 }
 
 impl Outcome {
-    /// Of an answer; a failure after a stop is no failure.
-    pub(crate) fn of(request: &Request, status: StatusCode, says_stopped: bool) -> Self {
-        let cancelled = request.token().cancellation();
-        match cancelled {
-            Some(cancelled) if says_stopped || is_failure(status) => {
-                Self::Cancelled(cancelled.reason())
-            }
-            _ if status.is_server_error() => Self::Failed,
-            _ => Self::Completed,
+    /// Of an answer: an error after a stop is no failure, and a part of it that was
+    /// stopped, by a deadline of its own perhaps, is none either.
+    pub(crate) fn of<B>(request: &Request, response: &Response<B>) -> Self {
+        let status = response.status();
+        if !status.is_client_error() && !status.is_server_error() {
+            return Self::Completed;
+        }
+        if let Some(cancelled) = request.cancellation() {
+            return Self::Cancelled(cancelled);
+        }
+        let stopped = response.extensions().get::<Stopped>().map(Stopped::cancelled);
+        match stopped.filter(|cancelled| cancelled.reason() != Reason::SiblingFailed) {
+            Some(cancelled) => Self::Cancelled(cancelled.clone()),
+            None if status.is_server_error() => Self::Failed,
+            None => Self::Completed,
         }
     }
 
+    /// Of a request that has no answer, or half of one.
     pub(crate) fn of_stop(request: &Request) -> Self {
-        request.token().reason().map_or(Self::Failed, Self::Cancelled)
+        request.cancellation().map_or(Self::Failed, Self::Cancelled)
+    }
+
+    /// Of a request that became a stream of its own.
+    pub(crate) fn of_stream(request: &Request) -> Self {
+        request.cancellation().map_or(Self::Completed, Self::Cancelled)
     }
 
     #[cfg(any(feature = "metrics", feature = "tracing"))]
-    pub(crate) fn word(self) -> &'static str {
+    pub(crate) fn word(&self) -> &'static str {
         match self {
             Self::Completed => "completed",
             Self::Failed => "failed",
             Self::Cancelled(_) => "cancelled",
         }
     }
-}
 
-fn is_failure(status: StatusCode) -> bool {
-    status.is_server_error() || status.as_u16() == 499
-}
-
-/// From the request to stop to now, by the clock on which it was.
-fn since(request: &Request, cancelled: &Cancelled) -> Duration {
-    request.token().clock().now().saturating_duration_since(cancelled.at())
+    /// The stop, and the time from when it was asked for to now.
+    fn stop(&self, request: &Request) -> Option<(&Cancelled, Duration)> {
+        let Self::Cancelled(cancelled) = self else { return None };
+        let now = request.connection().server().stop.token().clock().now();
+        Some((cancelled, now.saturating_duration_since(cancelled.at())))
+    }
 }
 
 /// The handler, and its answer, are over.
-pub(crate) fn ended(request: &Request, outcome: Outcome) {
-    let cancelled = request.token().cancellation();
-    let latency = cancelled.as_ref().map(|cancelled| since(request, cancelled));
+pub(crate) fn ended(request: &Request, outcome: &Outcome) {
+    let stop = outcome.stop(request);
     #[cfg(feature = "metrics")]
-    counted::ended(outcome, latency);
-    #[cfg(feature = "tracing")]
-    told::ended(request, outcome, cancelled.as_ref(), latency);
-    let _ = (outcome, latency);
+    counted::ended(outcome, stop);
+    request.span.ended(request, outcome, stop);
 }
 
 /// A handler goes on without its client.
@@ -81,25 +90,24 @@ pub(crate) fn abandoned(why: &'static str) {
 mod counted {
     use std::time::Duration;
 
+    use desist::Cancelled;
+
     use super::Outcome;
 
-    pub(super) fn ended(outcome: Outcome, latency: Option<Duration>) {
-        if outcome == Outcome::Completed {
+    pub(super) fn ended(outcome: &Outcome, stop: Option<(&Cancelled, Duration)>) {
+        if matches!(outcome, Outcome::Completed) {
             // The one that is common has a key that is made once.
             let completed = metrics::counter!(
                 "desist_http_requests_total", "outcome" => "completed", "reason" => ""
             );
             return completed.increment(1);
         }
-        let reason = match outcome {
-            Outcome::Cancelled(reason) => reason.as_str(),
-            _ => "",
-        };
+        let reason = stop.map_or("", |(cancelled, _)| cancelled.reason().as_str());
         metrics::counter!(
             "desist_http_requests_total", "outcome" => outcome.word(), "reason" => reason
         )
         .increment(1);
-        if let (Some(latency), Outcome::Cancelled(_)) = (latency, outcome) {
+        if let Some((_, latency)) = stop {
             metrics::histogram!("desist_http_cancel_latency_seconds", "reason" => reason)
                 .record(latency.as_secs_f64());
         }
@@ -107,31 +115,106 @@ mod counted {
 }
 
 #[cfg(feature = "tracing")]
-mod told {
+mod span {
     use std::time::Duration;
 
     use desist::Cancelled;
-    use tracing::debug;
+    use tracing::field::{Empty, debug, display};
 
     use super::Outcome;
+    use crate::connection::Connection;
     use crate::request::Request;
 
-    pub(super) fn ended(
-        request: &Request,
-        outcome: Outcome,
-        cancelled: Option<&Cancelled>,
-        latency: Option<Duration>,
-    ) {
-        debug!(
-            target: "desist",
-            method = %request.method,
-            route = request.name(),
-            outcome = outcome.word(),
-            reason = cancelled.map(|cancelled| tracing::field::display(cancelled.reason())),
-            origin = cancelled.map(|cancelled| tracing::field::display(cancelled.origin())),
-            latency = latency.map(tracing::field::debug),
-            took = ?request.began.elapsed(),
-            "request ended",
-        );
+    /// That of a request, in which its handler runs.
+    pub(crate) struct Span(tracing::Span);
+
+    impl Span {
+        pub(crate) fn of<B>(request: &http::Request<B>, connection: &Connection) -> Self {
+            let span = tracing::info_span!(
+                target: "desist",
+                "request",
+                method = %request.method(),
+                path = request.uri().path(),
+                peer = Empty,
+                route = Empty,
+                outcome = Empty,
+                reason = Empty,
+                origin = Empty,
+                latency = Empty,
+            );
+            if !span.is_disabled() {
+                span.record("peer", connection.peer());
+            }
+            Self(span)
+        }
+
+        pub(crate) fn route(&self, route: &str) {
+            self.0.record("route", route);
+        }
+
+        #[must_use]
+        pub(crate) fn enter(&self) -> impl Drop + '_ {
+            self.0.enter()
+        }
+
+        pub(super) fn ended(
+            &self,
+            request: &Request,
+            outcome: &Outcome,
+            stop: Option<(&Cancelled, Duration)>,
+        ) {
+            self.0.record("outcome", outcome.word());
+            if let Some((cancelled, latency)) = stop {
+                self.0.record("reason", cancelled.reason().as_str());
+                self.0.record("origin", display(cancelled.origin()));
+                self.0.record("latency", debug(latency));
+            }
+            tracing::debug!(
+                target: "desist",
+                parent: &self.0,
+                method = %request.method,
+                route = request.name(),
+                outcome = outcome.word(),
+                reason = stop.map(|(cancelled, _)| cancelled.reason().as_str()),
+                origin = stop.map(|(cancelled, _)| display(cancelled.origin())),
+                latency = stop.map(|(_, latency)| debug(latency)),
+                took = ?request.began.elapsed(),
+                "request ended",
+            );
+        }
+    }
+}
+
+#[cfg(not(feature = "tracing"))]
+mod span {
+    use std::time::Duration;
+
+    use desist::Cancelled;
+
+    use super::Outcome;
+    use crate::connection::Connection;
+    use crate::request::Request;
+
+    /// Nobody is told.
+    pub(crate) struct Span;
+
+    impl Drop for Span {
+        fn drop(&mut self) {}
+    }
+
+    impl Span {
+        pub(crate) fn of<B>(_: &http::Request<B>, _: &Connection) -> Self {
+            Self
+        }
+
+        #[cfg(feature = "axum")]
+        pub(crate) fn route(&self, _: &str) {}
+
+        #[must_use]
+        pub(crate) fn enter(&self) -> Self {
+            Self
+        }
+
+        pub(super) fn ended(&self, _: &Request, _: &Outcome, _: Option<(&Cancelled, Duration)>) {}
     }
 }

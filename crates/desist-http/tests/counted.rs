@@ -69,7 +69,7 @@ fn requests_are_counted_by_outcome_and_reason() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     metrics::with_local_recorder(&sums, || {
         runtime.block_on(async {
-            let policy = Policy::Cooperate { grace: std::time::Duration::from_millis(20) };
+            let policy = Policy::Cooperate { grace: std::time::Duration::from_millis(500) };
             let mut server = Server::start_with(|serve| serve.policy(policy).max_rescued(1)).await;
             let mut client = server.connect().await;
             client.get("/quick").await;

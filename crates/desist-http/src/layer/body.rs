@@ -40,7 +40,11 @@ struct End {
 
 impl End {
     fn reached(self) {
-        outcome::ended(&self.running.request, self.outcome);
+        outcome::ended(&self.running.request, &self.outcome);
+    }
+
+    fn broken(self) {
+        outcome::ended(&self.running.request, &Outcome::of_stop(&self.running.request));
     }
 
     fn dropped(self) {
@@ -48,7 +52,7 @@ impl End {
             return self.reached();
         }
         self.running.request.disconnected();
-        outcome::ended(&self.running.request, Outcome::of_stop(&self.running.request));
+        self.broken();
     }
 }
 
@@ -72,7 +76,10 @@ impl<B: Body> Body for TokenBody<B> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
         let mut this = self.project();
-        let polled = ready!(this.inner.as_mut().poll_frame(cx));
+        let in_span = this.end.as_ref().map(|end| end.running.request.span.enter());
+        let polled = this.inner.as_mut().poll_frame(cx);
+        drop(in_span);
+        let polled = ready!(polled);
         match &polled {
             Some(Ok(frame)) => {
                 if let Some(end) = this.end {
@@ -83,7 +90,7 @@ impl<B: Body> Body for TokenBody<B> {
             }
             Some(Err(_)) => {
                 if let Some(end) = this.end.take() {
-                    outcome::ended(&end.running.request, Outcome::of_stop(&end.running.request));
+                    end.broken();
                 }
             }
             None => {

@@ -8,10 +8,8 @@ use http_body::Body;
 use tokio::runtime::Handle;
 
 use super::body::TokenBody;
-use super::rescue::Rescues;
 use crate::connection::Running;
 use crate::outcome::{self, Outcome};
-use crate::stopped::Stopped;
 
 /// The future of [`RequestService`](crate::RequestService).
 ///
@@ -20,16 +18,16 @@ use crate::stopped::Stopped;
 #[must_use = "futures do nothing unless polled or awaited"]
 pub struct ResponseFuture<F, B, E>
 where
-    F: Future<Output = Result<Response<B>, E>> + Send + 'static,
+    F: Future<Output = Result<Response<B>, E>> + Unpin + Send + 'static,
     B: Body + Send + 'static,
     E: Send + 'static,
 {
-    /// `None`: it has ended. In a box, for it may have to move.
-    work: Option<Pin<Box<F>>>,
+    /// `None`: it has ended. It may have to move.
+    work: Option<F>,
     /// `None`: another layer has seen to it.
     running: Option<Running>,
-    rescues: Option<Rescues>,
-    /// Captured where it is called, for a drop may be anywhere.
+    /// Captured where it is called, for a drop may be anywhere; `None`: the connection
+    /// knows.
     runtime: Option<Handle>,
     /// It panicked in there.
     in_poll: bool,
@@ -38,33 +36,29 @@ where
 
 impl<F, B, E> ResponseFuture<F, B, E>
 where
-    F: Future<Output = Result<Response<B>, E>> + Send + 'static,
+    F: Future<Output = Result<Response<B>, E>> + Unpin + Send + 'static,
     B: Body + Send + 'static,
     E: Send + 'static,
 {
     pub(super) fn passed(work: F) -> Self {
-        Self {
-            work: Some(Box::pin(work)),
-            running: None,
-            rescues: None,
-            runtime: None,
-            in_poll: false,
-            has_begun: false,
-        }
+        let work = Some(work);
+        Self { work, running: None, runtime: None, in_poll: false, has_begun: false }
     }
 
-    pub(super) fn new(work: F, running: Running, rescues: Rescues) -> Self {
-        let mut this = Self::passed(work);
-        this.running = Some(running);
-        this.rescues = Some(rescues);
-        this.runtime = Handle::try_current().ok();
-        this
+    #[inline]
+    pub(crate) fn new(work: F, running: Running) -> Self {
+        let runtime = match running.request.connection().runtime() {
+            Some(_) => None,
+            None => Handle::try_current().ok(),
+        };
+        let work = Some(work);
+        Self { work, running: Some(running), runtime, in_poll: false, has_begun: false }
     }
 }
 
 impl<F, B, E> Future for ResponseFuture<F, B, E>
 where
-    F: Future<Output = Result<Response<B>, E>> + Send + 'static,
+    F: Future<Output = Result<Response<B>, E>> + Unpin + Send + 'static,
     B: Body + Send + 'static,
     E: Send + 'static,
 {
@@ -74,7 +68,9 @@ where
         let this = &mut *self;
         let Some(work) = &mut this.work else { unreachable!("it is not polled again") };
         (this.in_poll, this.has_begun) = (true, true);
-        let polled = work.as_mut().poll(cx);
+        let in_span = this.running.as_ref().map(|running| running.request.span.enter());
+        let polled = Pin::new(work).poll(cx);
+        drop(in_span);
         this.in_poll = false;
         let answered = ready!(polled);
         // Its destructors are a part of the handler, and its token is still there.
@@ -84,7 +80,7 @@ where
             Ok(response) => Ok(with_body(response, running)),
             Err(error) => {
                 if let Some(running) = running {
-                    outcome::ended(&running.request, Outcome::of_stop(&running.request));
+                    outcome::ended(&running.request, &Outcome::of_stop(&running.request));
                 }
                 Err(error)
             }
@@ -93,59 +89,64 @@ where
 }
 
 fn with_body<B: Body>(response: Response<B>, running: Option<Running>) -> Response<TokenBody<B>> {
-    let (parts, body) = response.into_parts();
-    let Some(running) = running else {
-        return Response::from_parts(parts, TokenBody::passed(body));
-    };
+    let Some(running) = running else { return response.map(TokenBody::passed) };
     let request = &running.request;
-    let says_stopped = parts.extensions.get::<Stopped>().is_some();
-    let outcome = Outcome::of(request, parts.status, says_stopped);
-    let upgrades = parts.status == StatusCode::SWITCHING_PROTOCOLS
-        || request.method == Method::CONNECT && parts.status.is_success();
+    let (method, status) = (&request.method, response.status());
+    let outcome = Outcome::of(request, &response);
+    let upgrades = status == StatusCode::SWITCHING_PROTOCOLS
+        || *method == Method::CONNECT && status.is_success();
     if upgrades {
         return match running.until_the_stream_ends() {
-            None => Response::from_parts(parts, TokenBody::passed(body)),
-            Some(running) => {
-                Response::from_parts(parts, TokenBody::new(body, running, outcome, Some(0)))
-            }
+            None => response.map(TokenBody::passed),
+            Some(running) => response.map(|body| TokenBody::new(body, running, outcome, Some(0))),
         };
     }
     // Of these nobody reads a body, whatever there is.
-    let is_bare = request.method == Method::HEAD
-        || parts.status == StatusCode::NO_CONTENT
-        || parts.status == StatusCode::NOT_MODIFIED;
-    let length = parts.headers.get(http::header::CONTENT_LENGTH);
-    let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
-    let length = if is_bare { Some(0) } else { length };
-    Response::from_parts(parts, TokenBody::new(body, running, outcome, length))
+    let is_bare = *method == Method::HEAD
+        || status == StatusCode::NO_CONTENT
+        || status == StatusCode::NOT_MODIFIED;
+    let length = if is_bare { Some(0) } else { length(&response) };
+    response.map(|body| TokenBody::new(body, running, outcome, length))
+}
+
+/// What is promised: by the body if it knows, else by the head.
+fn length<B: Body>(response: &Response<B>) -> Option<u64> {
+    response.body().size_hint().exact().or_else(|| {
+        let length = response.headers().get(http::header::CONTENT_LENGTH)?;
+        length.to_str().ok()?.parse().ok()
+    })
 }
 
 impl<F, B, E> Drop for ResponseFuture<F, B, E>
 where
-    F: Future<Output = Result<Response<B>, E>> + Send + 'static,
+    F: Future<Output = Result<Response<B>, E>> + Unpin + Send + 'static,
     B: Body + Send + 'static,
     E: Send + 'static,
 {
     fn drop(&mut self) {
-        let (Some(work), Some(running)) = (self.work.take(), self.running.take()) else { return };
+        let Some(running) = self.running.take() else { return };
+        let Some(work) = self.work.take() else { return };
+        let request = &running.request;
         if self.in_poll {
             // It panicked: it is not polled again.
-            outcome::ended(&running.request, Outcome::Failed);
+            outcome::ended(request, &Outcome::Failed);
             return;
         }
-        if let (Some(rescues), true) = (&self.rescues, self.has_begun) {
-            rescues.left(work, running, self.runtime.take());
+        if self.has_begun {
+            let connection = std::sync::Arc::clone(request.connection());
+            let runtime = self.runtime.take().or_else(|| connection.runtime().cloned());
+            connection.server().rescues.left(work, running, runtime);
             return;
         }
-        running.request.disconnected();
+        request.disconnected();
         drop(work);
-        outcome::ended(&running.request, Outcome::of_stop(&running.request));
+        outcome::ended(request, &Outcome::of_stop(request));
     }
 }
 
 impl<F, B, E> fmt::Debug for ResponseFuture<F, B, E>
 where
-    F: Future<Output = Result<Response<B>, E>> + Send + 'static,
+    F: Future<Output = Result<Response<B>, E>> + Unpin + Send + 'static,
     B: Body + Send + 'static,
     E: Send + 'static,
 {

@@ -4,6 +4,7 @@ mod body;
 mod future;
 mod rescue;
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -16,7 +17,7 @@ use tower_service::Service;
 pub use self::body::TokenBody;
 pub use self::future::ResponseFuture;
 use self::rescue::Rescues;
-use crate::connection::Connection;
+use crate::connection::{Connection, Running};
 use crate::policy::Policy;
 use crate::request::{self, RequestToken};
 
@@ -56,16 +57,15 @@ use crate::request::{self, RequestToken};
 /// ```
 #[derive(Clone)]
 pub struct RequestLayer {
-    shared: Arc<Shared>,
+    server: Arc<Server>,
 }
 
+/// What all requests of a server have in common.
 #[derive(Clone)]
-struct Shared {
-    stop: Stop,
-    policy: Policy,
-    rescues: Rescues,
-    /// Where the server does not tell.
-    connection: Arc<Connection>,
+pub(crate) struct Server {
+    pub(crate) stop: Stop,
+    pub(crate) policy: Policy,
+    pub(crate) rescues: Rescues,
 }
 
 impl RequestLayer {
@@ -86,19 +86,18 @@ impl RequestLayer {
     /// ```
     #[must_use]
     pub fn new(stop: impl Into<Stop>) -> Self {
-        let shared = Shared {
+        let server = Server {
             stop: stop.into(),
             policy: Policy::default(),
             rescues: Rescues::at_most(Self::MAX_RESCUED),
-            connection: Connection::unknown(),
         };
-        Self { shared: Arc::new(shared) }
+        Self { server: Arc::new(server) }
     }
 
-    fn with(self, change: impl FnOnce(&mut Shared)) -> Self {
-        let mut shared = Arc::unwrap_or_clone(self.shared);
-        change(&mut shared);
-        Self { shared: Arc::new(shared) }
+    fn with(self, change: impl FnOnce(&mut Server)) -> Self {
+        let mut server = Arc::unwrap_or_clone(self.server);
+        change(&mut server);
+        Self { server: Arc::new(server) }
     }
 
     /// The policy of routes that set none.
@@ -111,7 +110,7 @@ impl RequestLayer {
     /// ```
     #[must_use]
     pub fn policy(self, policy: Policy) -> Self {
-        self.with(|shared| shared.policy = policy)
+        self.with(|server| server.policy = policy)
     }
 
     /// So many handlers may go on at once without their clients; those beyond are
@@ -125,15 +124,20 @@ impl RequestLayer {
     /// ```
     #[must_use]
     pub fn max_rescued(self, most: usize) -> Self {
-        self.with(|shared| shared.rescues = Rescues::at_most(most))
+        self.with(|server| server.rescues = Rescues::at_most(most))
     }
 }
 
+#[cfg(feature = "axum")]
 impl RequestLayer {
     /// From then on nobody is let go on.
-    #[cfg(feature = "axum")]
     pub(crate) fn aborted_by(self, source: &desist::Source) -> Self {
-        self.with(|shared| shared.rescues = shared.rescues.clone().aborted_by(source.token()))
+        self.with(|server| server.rescues = server.rescues.clone().aborted_by(source.token()))
+    }
+
+    /// For connections that tell.
+    pub(crate) fn server(self) -> Arc<Server> {
+        self.server
     }
 }
 
@@ -141,14 +145,13 @@ impl<S> Layer<S> for RequestLayer {
     type Service = RequestService<S>;
 
     fn layer(&self, inner: S) -> RequestService<S> {
-        let shared = Arc::clone(&self.shared);
-        RequestService { inner, connection: Arc::clone(&shared.connection), shared }
+        RequestService { inner, connection: Connection::unknown(Arc::clone(&self.server)) }
     }
 }
 
 impl std::fmt::Debug for RequestLayer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("RequestLayer").field("policy", &self.shared.policy).finish_non_exhaustive()
+        f.debug_struct("RequestLayer").field("policy", &self.server.policy).finish_non_exhaustive()
     }
 }
 
@@ -156,16 +159,7 @@ impl std::fmt::Debug for RequestLayer {
 #[derive(Clone)]
 pub struct RequestService<S> {
     inner: S,
-    shared: Arc<Shared>,
     connection: Arc<Connection>,
-}
-
-#[cfg(feature = "axum")]
-impl<S> RequestService<S> {
-    /// Its requests are on that connection.
-    pub(crate) fn on(self, connection: Arc<Connection>) -> Self {
-        Self { connection, ..self }
-    }
 }
 
 impl<S, A, B> Service<Request<A>> for RequestService<S>
@@ -177,7 +171,7 @@ where
 {
     type Response = Response<TokenBody<B>>;
     type Error = S::Error;
-    type Future = ResponseFuture<S::Future, B, S::Error>;
+    type Future = ResponseFuture<Pin<Box<S::Future>>, B, S::Error>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)
@@ -186,21 +180,29 @@ where
     fn call(&mut self, mut request: Request<A>) -> Self::Future {
         if request.extensions().get::<RequestToken>().is_some() {
             // Another layer has seen to it.
-            return ResponseFuture::passed(self.inner.call(request));
+            return ResponseFuture::passed(Box::pin(self.inner.call(request)));
         }
-        let shared = &self.shared;
-        let (method, uri) = (request.method().clone(), request.uri().clone());
-        let state = Arc::new(request::Request::new(&shared.stop, shared.policy, method, uri));
-        let running = self.connection.begin(Arc::clone(&state));
-        request.extensions_mut().insert(RequestToken::new(state));
-        ResponseFuture::new(self.inner.call(request), running, shared.rescues.clone())
+        let running = begin(&self.connection, &mut request);
+        let in_span = running.request.span.enter();
+        let work = Box::pin(self.inner.call(request));
+        drop(in_span);
+        ResponseFuture::new(work, running)
     }
+}
+
+/// A request begins on that connection, and has its token from then on.
+#[inline]
+pub(crate) fn begin<B>(connection: &Arc<Connection>, request: &mut Request<B>) -> Running {
+    let running =
+        connection.begin(|connection, place| request::Request::new(connection, place, request));
+    request.extensions_mut().insert(RequestToken::new(Arc::clone(&running.request)));
+    running
 }
 
 impl<S> std::fmt::Debug for RequestService<S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("RequestService")
-            .field("policy", &self.shared.policy)
+            .field("policy", &self.connection.server().policy)
             .finish_non_exhaustive()
     }
 }

@@ -4,11 +4,10 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::task::{Context, Poll, ready};
 
-use desist::{Source, Token};
+use desist::{Reason, Source, Token, WhenCancelled};
 use http::Response;
-use http_body::Body;
 use tokio::runtime::Handle;
 
 use crate::connection::Running;
@@ -17,7 +16,7 @@ use crate::policy::Policy;
 
 /// How many there are, and may be.
 #[derive(Clone)]
-pub(super) struct Rescues {
+pub(crate) struct Rescues {
     most: usize,
     now: Arc<AtomicUsize>,
     /// Nobody is let go on any more.
@@ -44,17 +43,16 @@ impl Rescues {
     }
 
     /// The handler is dropped by whoever polled it: it ends here, or goes on.
-    pub(super) fn left<F, B, E>(&self, work: Pin<Box<F>>, running: Running, runtime: Option<Handle>)
+    pub(super) fn left<F, B, E>(&self, work: F, running: Running, runtime: Option<Handle>)
     where
-        F: Future<Output = Result<Response<B>, E>> + Send + 'static,
-        B: Body + Send + 'static,
+        F: Future<Output = Result<Response<B>, E>> + Unpin + Send + 'static,
+        B: Send + 'static,
         E: Send + 'static,
     {
         let request = &running.request;
-        if self.abort.is_cancelled() {
-            return end(work, &running);
-        }
-        let grace = match request.policy() {
+        let policy = request.policy();
+        let grace = match policy {
+            _ if self.abort.is_cancelled() => return end(work, &running),
             Policy::Cooperate { grace } if request.is_taken() => Some(grace),
             Policy::Detach => None,
             _ => return end(work, &running),
@@ -65,10 +63,16 @@ impl Rescues {
             outcome::abandoned("too many");
             return end(work, &running);
         };
-        running.set_rescued();
+        request.set_rescued();
         outcome::rescued();
-        let abort = self.abort.clone();
-        runtime.spawn(go_on(work, running, grace, abort, rescued));
+        let limit = grace.map_or_else(Token::never, |grace| Source::with_timeout(grace).token());
+        let limit = Token::any([&limit, &self.abort]);
+        runtime.spawn(GoesOn {
+            work,
+            limit: Box::pin(limit.cancelled_owned()),
+            ending: Ending { running, outcome: None, in_poll: false },
+            _one: rescued,
+        });
     }
 }
 
@@ -80,35 +84,68 @@ impl Drop for Rescued {
 }
 
 /// Its token is cancelled before it is dropped.
-fn end<F>(work: Pin<Box<F>>, running: &Running) {
-    running.request.source().cancel_with(desist::Reason::Disconnected);
+fn end<F>(work: F, running: &Running) {
+    let request = &running.request;
+    request.source().cancel_with(Reason::Disconnected);
+    let in_span = request.span.enter();
     drop(work);
-    outcome::ended(&running.request, Outcome::of_stop(&running.request));
+    drop(in_span);
+    outcome::ended(request, &Outcome::of_stop(request));
 }
 
-async fn go_on<F, B, E>(
-    work: Pin<Box<F>>,
-    running: Running,
-    grace: Option<Duration>,
-    abort: Token,
+/// Dropped in the order in which it is written: the handler, its end, its place.
+struct GoesOn<F> {
+    work: F,
+    limit: Pin<Box<WhenCancelled<'static>>>,
+    ending: Ending,
     _one: Rescued,
-) where
-    F: Future<Output = Result<Response<B>, E>>,
+}
+
+/// Says how it ended, also where it panics, or is dropped with its runtime.
+struct Ending {
+    running: Running,
+    /// `None`: it did not come to its end.
+    outcome: Option<Outcome>,
+    in_poll: bool,
+}
+
+impl<F, B, E> Future for GoesOn<F>
+where
+    F: Future<Output = Result<Response<B>, E>> + Unpin,
 {
-    let limit = grace.map_or_else(Token::never, |grace| Source::with_timeout(grace).token());
-    let limit = Token::any([&limit, &abort]);
-    let ended = limit.run_owned(work).await;
-    let request = &running.request;
-    let outcome = match &ended {
-        Ok(Ok(_)) if request.token().is_cancelled() => Outcome::of_stop(request),
-        // It was not told, and went to its end.
-        Ok(Ok(response)) => Outcome::of(request, response.status(), false),
-        Ok(Err(_)) => Outcome::of_stop(request),
-        Err(_) => {
-            outcome::abandoned("grace over");
-            Outcome::of_stop(request)
-        }
-    };
-    drop(ended);
-    outcome::ended(request, outcome);
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        let request = &this.ending.running.request;
+        this.ending.in_poll = true;
+        let in_span = request.span.enter();
+        let polled = Pin::new(&mut this.work).poll(cx);
+        drop(in_span);
+        this.ending.in_poll = false;
+        let Poll::Ready(ended) = polled else {
+            let limit = ready!(this.limit.as_mut().poll(cx));
+            let was_late = limit.reason() == Reason::Deadline;
+            outcome::abandoned(if was_late { "grace over" } else { "server gone" });
+            return Poll::Ready(());
+        };
+        this.ending.outcome = Some(match &ended {
+            // It was not told, and went to its end.
+            Ok(response) if request.cancellation().is_none() => Outcome::of(request, response),
+            _ => Outcome::of_stop(request),
+        });
+        Poll::Ready(())
+    }
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        let request = &self.running.request;
+        let outcome = match self.outcome.take() {
+            Some(outcome) => outcome,
+            None if self.in_poll => Outcome::Failed,
+            None => Outcome::of_stop(request),
+        };
+        outcome::ended(request, &outcome);
+    }
 }

@@ -1,90 +1,191 @@
 //! What is known of a request while it runs.
+//!
+//! Its token is made when somebody asks for it. Until then nobody can see it, so that a
+//! request whose handler takes none costs none: whether it was stopped is whether the
+//! server was. Whoever stops it makes the token first.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
-use desist::{Reason, Source, Token};
-use desist_tokio::Stop;
-use http::{Method, Uri};
+#[cfg(feature = "axum")]
+use axum::extract::MatchedPath;
+use desist::{Cancelled, Reason, Source, Token};
+use http::{Method, Uri, Version};
 
+use crate::connection::Connection;
+use crate::outcome::{self, Outcome, Span};
 use crate::policy::Policy;
 
 pub(crate) struct Request {
-    source: Source,
-    token: Token,
-    draining: Token,
+    connection: Arc<Connection>,
+    /// Its place on the list of its connection.
+    place: usize,
+    signal: OnceLock<Signal>,
     pub(crate) method: Method,
     uri: Uri,
+    version: Version,
     /// The route, where the router told it.
-    route: OnceLock<String>,
+    #[cfg(feature = "axum")]
+    route: OnceLock<MatchedPath>,
     pub(crate) began: Instant,
-    /// The handler has its token.
-    taken: AtomicBool,
-    policy: Mutex<Policy>,
+    flags: AtomicU8,
+    /// That of its route, if that has one.
+    policy: Mutex<Option<Policy>>,
+    pub(crate) span: Span,
 }
 
+struct Signal {
+    source: Source,
+    token: Token,
+}
+
+/// The handler has its token.
+const TAKEN: u8 = 1;
+/// Its client is gone, and it goes on.
+const RESCUED: u8 = 2;
+/// It became a stream of many.
+const ENDS_WITH_ITS_TOKENS: u8 = 4;
+
 impl Request {
-    pub(crate) fn new(stop: &Stop, policy: Policy, method: Method, uri: Uri) -> Self {
-        let source = stop.token().child();
+    #[inline]
+    pub(crate) fn new<B>(
+        connection: Arc<Connection>,
+        place: usize,
+        request: &http::Request<B>,
+    ) -> Self {
+        let span = Span::of(request, &connection);
         Self {
-            token: source.token(),
-            source,
-            draining: stop.draining().clone(),
-            method,
-            uri,
+            connection,
+            place,
+            signal: OnceLock::new(),
+            method: request.method().clone(),
+            uri: request.uri().clone(),
+            version: request.version(),
+            #[cfg(feature = "axum")]
             route: OnceLock::new(),
             began: Instant::now(),
-            taken: AtomicBool::new(false),
-            policy: Mutex::new(policy),
+            flags: AtomicU8::new(0),
+            policy: Mutex::new(None),
+            span,
         }
     }
 
+    pub(crate) fn connection(&self) -> &Arc<Connection> {
+        &self.connection
+    }
+
+    pub(crate) fn place(&self) -> usize {
+        self.place
+    }
+
+    /// Its connection has other requests at the same time.
+    pub(crate) fn is_one_of_many(&self) -> bool {
+        self.version == Version::HTTP_2
+    }
+
+    fn signal(&self) -> &Signal {
+        self.signal.get_or_init(|| {
+            let source = self.connection.server().stop.token().child();
+            Signal { token: source.token(), source }
+        })
+    }
+
     pub(crate) fn source(&self) -> &Source {
-        &self.source
+        &self.signal().source
     }
 
     pub(crate) fn token(&self) -> &Token {
-        &self.token
+        &self.signal().token
     }
 
     pub(crate) fn draining(&self) -> &Token {
-        &self.draining
+        self.connection.server().stop.draining()
+    }
+
+    /// Why it was stopped, if it was.
+    pub(crate) fn cancellation(&self) -> Option<Cancelled> {
+        match self.signal.get() {
+            Some(signal) => signal.token.cancellation(),
+            None => self.connection.server().stop.token().cancellation(),
+        }
     }
 
     /// The route if it is known, else the path.
     pub(crate) fn name(&self) -> &str {
-        self.route.get().map_or(self.uri.path(), String::as_str)
+        #[cfg(feature = "axum")]
+        if let Some(route) = self.route.get() {
+            return route.as_str();
+        }
+        self.uri.path()
     }
 
     #[cfg(feature = "axum")]
-    pub(crate) fn set_route(&self, route: &str) {
-        self.route.get_or_init(|| route.to_owned());
+    pub(crate) fn set_route(&self, route: &MatchedPath) {
+        self.route.get_or_init(|| {
+            self.span.route(route.as_str());
+            route.clone()
+        });
+    }
+
+    fn set(&self, flag: u8) {
+        // Ordering: they are set by whoever has the request in hand, and read by whoever
+        // has it next, or ends it; a report that sees one late is as good.
+        self.flags.fetch_or(flag, Ordering::Relaxed);
+    }
+
+    fn is(&self, flag: u8) -> bool {
+        // Ordering: as in `set`.
+        self.flags.load(Ordering::Relaxed) & flag != 0
     }
 
     pub(crate) fn take(&self) {
-        // Ordering: it is read by whoever drops the handler, after its last poll.
-        self.taken.store(true, Ordering::Relaxed);
+        self.set(TAKEN);
     }
 
     pub(crate) fn is_taken(&self) -> bool {
-        // Ordering: as in `take`.
-        self.taken.load(Ordering::Relaxed)
+        self.is(TAKEN)
+    }
+
+    pub(crate) fn set_rescued(&self) {
+        self.set(RESCUED);
+    }
+
+    pub(crate) fn is_rescued(&self) -> bool {
+        self.is(RESCUED)
+    }
+
+    pub(crate) fn set_ends_with_its_tokens(&self) {
+        self.set(ENDS_WITH_ITS_TOKENS);
+    }
+
+    pub(crate) fn ends_with_its_tokens(&self) -> bool {
+        self.is(ENDS_WITH_ITS_TOKENS)
     }
 
     pub(crate) fn policy(&self) -> Policy {
-        *self.policy.lock().unwrap_or_else(PoisonError::into_inner)
+        let of_route = *self.policy.lock().unwrap_or_else(PoisonError::into_inner);
+        of_route.unwrap_or(self.connection.server().policy)
     }
 
     pub(crate) fn set_policy(&self, policy: Policy) {
-        *self.policy.lock().unwrap_or_else(PoisonError::into_inner) = policy;
+        *self.policy.lock().unwrap_or_else(PoisonError::into_inner) = Some(policy);
     }
 
     /// The client is gone, which does not matter to every handler.
     #[track_caller]
     pub(crate) fn disconnected(&self) {
         if self.policy() != Policy::Detach {
-            self.source.cancel_with(Reason::Disconnected);
+            self.source().cancel_with(Reason::Disconnected);
+        }
+    }
+}
+
+impl Drop for Request {
+    fn drop(&mut self) {
+        if self.ends_with_its_tokens() {
+            outcome::ended(self, &Outcome::of_stream(self));
+            self.connection.end(self.place);
         }
     }
 }

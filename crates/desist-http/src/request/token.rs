@@ -164,7 +164,7 @@ mod extract {
         async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, MissingToken> {
             let token = Self::of(&parts.extensions)?;
             if let Some(route) = parts.extensions.get::<MatchedPath>() {
-                token.request().set_route(route.as_str());
+                token.request().set_route(route);
             }
             Ok(token)
         }

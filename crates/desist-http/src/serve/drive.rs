@@ -4,31 +4,28 @@ use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::body::Body;
-use desist::Token;
+use desist::{Token, WhenCancelled};
 use desist_tokio::Stop;
 use http::{Request, Response};
-use hyper::body::Incoming;
-use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
+use pin_project_lite::pin_project;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Sleep, sleep};
-use tower_layer::Layer;
 use tower_service::Service;
 
+use super::closing::TcpOf;
 use super::io::watched;
-use super::ready::WhenReady;
+use super::requests::Requests;
 use crate::connection::Connection;
-use crate::layer::RequestLayer;
 
 /// What all connections of a server have in common.
 #[derive(Clone)]
 pub(super) struct Serving {
-    pub(super) layer: RequestLayer,
     pub(super) builder: auto::Builder<TokioExecutor>,
     pub(super) stop: Stop,
     /// Nobody is waited for any more.
@@ -36,11 +33,16 @@ pub(super) struct Serving {
     pub(super) head_timeout: Duration,
     pub(super) half_close: bool,
     pub(super) read_ahead: usize,
+    pub(super) tcp_of: TcpOf,
 }
 
 impl Serving {
-    pub(super) async fn connection<I, S>(self, io: I, connection: Arc<Connection>, service: S)
-    where
+    pub(super) async fn connection<I, S>(
+        self: Arc<Self>,
+        io: I,
+        connection: Arc<Connection>,
+        app: S,
+    ) where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
         S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>
             + Clone
@@ -48,25 +50,26 @@ impl Serving {
             + 'static,
         S::Future: Send + 'static,
     {
-        let (stream, watch) =
-            watched(io, Arc::clone(&connection), self.half_close, self.read_ahead);
-        let service = self.layer.layer(WhenReady(service)).on(connection);
-        let hyper_service = service_fn(move |request: Request<Incoming>| {
-            service.clone().call(request.map(Body::new))
-        });
-        let serves =
-            self.builder.serve_connection_with_upgrades(TokioIo::new(stream), hyper_service);
+        let (stream, mut watch) = watched(
+            io,
+            Arc::clone(&connection),
+            self.half_close,
+            self.read_ahead,
+            Arc::clone(&self.tcp_of),
+        );
+        let requests = Requests::new(app, connection);
+        let serves = self.builder.serve_connection_with_upgrades(TokioIo::new(stream), requests);
         let mut serves = pin!(serves);
-        let mut draining = pin!(self.stop.draining().cancelled());
-        let mut aborted = pin!(self.abort.cancelled());
+        let mut draining = pin!(Waking::on(self.stop.draining()));
+        let mut aborted = pin!(Waking::on(&self.abort));
         let mut is_told = false;
         // A client that says nothing, or half a head: armed while it has to say something.
         let mut patience: Option<Pin<Box<Sleep>>> = None;
         poll_fn(|cx| {
-            if aborted.as_mut().poll(cx).is_ready() {
+            if aborted.as_mut().is_cancelled(cx) {
                 return Poll::Ready(());
             }
-            if !is_told && draining.as_mut().poll(cx).is_ready() {
+            if !is_told && draining.as_mut().is_cancelled(cx) {
                 is_told = true;
                 serves.as_mut().graceful_shutdown();
             }
@@ -84,5 +87,31 @@ impl Serving {
             patience.as_mut().poll(cx)
         })
         .await;
+    }
+}
+
+pin_project! {
+    /// A token that one task waits for among other things: it is registered once, and
+    /// then looked at, which is one load.
+    struct Waking<'a> {
+        token: &'a Token,
+        #[pin]
+        cancelled: WhenCancelled<'a>,
+        is_registered: bool,
+    }
+}
+
+impl<'a> Waking<'a> {
+    fn on(token: &'a Token) -> Self {
+        Self { token, cancelled: token.cancelled(), is_registered: false }
+    }
+
+    fn is_cancelled(self: Pin<&mut Self>, cx: &mut Context<'_>) -> bool {
+        let this = self.project();
+        if *this.is_registered {
+            return this.token.is_cancelled();
+        }
+        *this.is_registered = true;
+        this.cancelled.poll(cx).is_ready()
     }
 }

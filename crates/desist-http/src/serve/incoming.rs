@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 
 use axum::Router;
 use axum::extract::connect_info::Connected;
+use axum::handler::HandlerService;
 use axum::routing::MethodRouter;
 use axum::serve::Listener;
 use tokio::net::TcpListener;
@@ -103,7 +104,8 @@ macro_rules! serves_itself {
                 }
 
                 fn call(&mut self, _: Incoming<'_, L>) -> Self::Future {
-                    ready(Ok(self.clone()))
+                    // Handlers become routes here, and not with each request.
+                    ready(Ok(self.clone().with_state(())))
                 }
             }
         )*
@@ -111,3 +113,22 @@ macro_rules! serves_itself {
 }
 
 serves_itself!(Router<()>, MethodRouter<()>);
+
+impl<H, T, S, L> Service<Incoming<'_, L>> for HandlerService<H, T, S>
+where
+    H: Clone,
+    S: Clone,
+    L: Listener,
+{
+    type Response = Self;
+    type Error = Infallible;
+    type Future = Ready<Result<Self, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Incoming<'_, L>) -> Self::Future {
+        ready(Ok(self.clone()))
+    }
+}

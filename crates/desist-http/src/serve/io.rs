@@ -6,18 +6,21 @@
 //! reads ahead here, into a buffer of bounded size; what is in it hyper gets first. So
 //! the end of the stream comes to light, and nothing is lost.
 //!
-//! What stays unseen: an end that lies behind more unread bytes than the buffer holds
-//! and the kernel keeps, for then the client has not even been able to send it.
+//! Behind more bytes than that the end is still known to the kernel, where it has
+//! arrived: see `closing`. What stays unseen is an end that the client has not even been
+//! able to send, behind bytes for which nobody has room.
 
 use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::connection::{Connection, Upgraded};
+use super::closing::{Closing, TcpOf, closing};
+use crate::connection::Connection;
 
 /// The half that hyper has, and after an upgrade whoever took it.
 pub(super) struct Stream<I> {
@@ -27,15 +30,20 @@ pub(super) struct Stream<I> {
 /// The half of whoever polls the connection.
 pub(super) struct Watch<I> {
     shared: Arc<Shared<I>>,
+    tcp_of: TcpOf,
+    /// What the kernel knows, while there is no room to read ahead.
+    closing: Option<Option<Closing>>,
 }
 
 struct Shared<I> {
     state: Mutex<State<I>>,
+    /// hyper waited for bytes when it was polled last, and will see the end itself.
+    is_read: AtomicBool,
+    /// What is heard, as far as it goes to heads of requests: see `heard`.
+    heard: AtomicU64,
     connection: Arc<Connection>,
     half_close: bool,
     most_ahead: usize,
-    /// The request that this stream was upgraded from: it ends with it.
-    _upgraded: Arc<Upgraded>,
 }
 
 struct State<I> {
@@ -43,21 +51,16 @@ struct State<I> {
     ahead: VecDeque<u8>,
     /// The stream has ended, or failed.
     ended: Option<Option<io::Error>>,
-    /// hyper waited for bytes when it was polled last, and will see the end itself.
-    is_read: bool,
-    /// What is heard, as far as it goes to heads of requests.
-    heard: Heard,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Heard {
-    Nothing,
-    /// Something since so many requests have begun.
-    Since(u64),
+/// What was heard of a client: how many requests had begun when it last spoke, or one
+/// of these.
+mod heard {
+    pub(super) const NOTHING: u64 = u64::MAX;
     /// Whatever was heard was a request, by now.
-    Requests,
+    pub(super) const REQUESTS: u64 = u64::MAX - 1;
     /// HTTP/2, which sees to itself.
-    Frames,
+    pub(super) const FRAMES: u64 = u64::MAX - 2;
 }
 
 pub(super) fn watched<I>(
@@ -65,19 +68,18 @@ pub(super) fn watched<I>(
     connection: Arc<Connection>,
     half_close: bool,
     most_ahead: usize,
+    tcp_of: TcpOf,
 ) -> (Stream<I>, Watch<I>) {
-    let upgraded = Arc::new(Upgraded::default());
-    connection.upgrades_to(&upgraded);
-    let state =
-        State { inner, ahead: VecDeque::new(), ended: None, is_read: false, heard: Heard::Nothing };
+    let state = State { inner, ahead: VecDeque::new(), ended: None };
     let shared = Arc::new(Shared {
         state: Mutex::new(state),
+        is_read: AtomicBool::new(false),
+        heard: AtomicU64::new(heard::NOTHING),
         connection,
         half_close,
         most_ahead,
-        _upgraded: upgraded,
     });
-    (Stream { shared: Arc::clone(&shared) }, Watch { shared })
+    (Stream { shared: Arc::clone(&shared) }, Watch { shared, tcp_of, closing: None })
 }
 
 impl<I> Shared<I> {
@@ -93,21 +95,57 @@ impl<I> Shared<I> {
     }
 }
 
-impl<I: AsyncRead + Unpin> Watch<I> {
+impl<I> Shared<I> {
+    fn set_read(&self, is_read: bool) {
+        // Ordering: whoever polls the connection polls hyper, which sets it; after an
+        // upgrade nobody looks.
+        self.is_read.store(is_read, Ordering::Relaxed);
+    }
+
+    /// The client has said something: while a request runs that is its body, or the
+    /// next in line, else the beginning of one.
+    fn hear(&self, bytes: &[u8]) {
+        if bytes.is_empty() || self.connection.is_busy() {
+            return;
+        }
+        // Ordering: as in `set_read`.
+        let before = self.heard.load(Ordering::Relaxed);
+        let now = match before {
+            heard::NOTHING if bytes.starts_with(b"PRI") => heard::FRAMES,
+            heard::NOTHING | heard::REQUESTS => self.connection.begun(),
+            _ => return,
+        };
+        // Ordering: as in `set_read`.
+        self.heard.store(now, Ordering::Relaxed);
+    }
+}
+
+impl<I> Drop for Shared<I> {
+    fn drop(&mut self) {
+        self.connection.stream_is_gone();
+    }
+}
+
+impl<I: AsyncRead + Unpin + 'static> Watch<I> {
     /// hyper is polled now: whether it reads shows in what it does.
     pub(super) fn begin(&self) {
-        self.shared.state().is_read = false;
+        self.shared.set_read(false);
     }
 
     /// Reads ahead where nobody else reads and somebody runs.
-    pub(super) fn look(&self, cx: &mut Context<'_>) {
-        let shared = &self.shared;
-        if shared.most_ahead == 0 || !shared.connection.is_busy() {
+    pub(super) fn look(&mut self, cx: &mut Context<'_>) {
+        let shared = &*self.shared;
+        if !shared.connection.is_busy() {
+            self.closing = None;
+            return;
+        }
+        // Ordering: as in `set_read`.
+        if shared.is_read.load(Ordering::Relaxed) {
             return;
         }
         let mut state = shared.state();
         let mut chunk = [std::mem::MaybeUninit::uninit(); 8 * 1024];
-        while state.ended.is_none() && !state.is_read && state.ahead.len() < shared.most_ahead {
+        while state.ended.is_none() && state.ahead.len() < shared.most_ahead {
             let room = (shared.most_ahead - state.ahead.len()).min(chunk.len());
             let mut read = ReadBuf::uninit(&mut chunk[..room]);
             match Pin::new(&mut state.inner).poll_read(cx, &mut read) {
@@ -117,19 +155,35 @@ impl<I: AsyncRead + Unpin> Watch<I> {
                 Poll::Ready(Err(error)) => state.ended = Some(Some(error)),
             }
         }
-        let (ended, failed) = (state.ended.is_some(), matches!(state.ended, Some(Some(_))));
+        if let Some(failed) = &state.ended {
+            let failed = failed.is_some();
+            drop(state);
+            return shared.note(true, failed);
+        }
+        let closing = self
+            .closing
+            .get_or_insert_with(|| closing(&state.inner, &self.tcp_of, shared.half_close));
         drop(state);
-        self.shared.note(ended, failed);
+        if closing.as_mut().is_some_and(|closing| closing.as_mut().poll(cx).is_ready()) {
+            *closing = None;
+            shared.connection.gone();
+        }
     }
 
     /// Whether the client has said nothing yet, or something that is no request yet.
     pub(super) fn is_owed_a_head(&self) -> bool {
-        let begun = self.shared.connection.begun();
-        let mut state = self.shared.state();
-        if matches!(state.heard, Heard::Since(before) if before != begun) {
-            state.heard = Heard::Requests;
+        let shared = &*self.shared;
+        // Ordering: as in `set_read`.
+        match shared.heard.load(Ordering::Relaxed) {
+            heard::NOTHING => true,
+            heard::REQUESTS | heard::FRAMES => false,
+            before if before == shared.connection.begun() => true,
+            _ => {
+                // Ordering: as in `set_read`.
+                shared.heard.store(heard::REQUESTS, Ordering::Relaxed);
+                false
+            }
         }
-        matches!(state.heard, Heard::Nothing | Heard::Since(_))
     }
 }
 
@@ -141,6 +195,7 @@ impl<I: AsyncRead + Unpin> AsyncRead for Stream<I> {
     ) -> Poll<io::Result<()>> {
         let shared = &self.shared;
         let mut state = shared.state();
+        let before = buffer.filled().len();
         if !state.ahead.is_empty() {
             let (first, second) = state.ahead.as_slices();
             let from_first = first.len().min(buffer.remaining());
@@ -148,30 +203,23 @@ impl<I: AsyncRead + Unpin> AsyncRead for Stream<I> {
             let from_second = second.len().min(buffer.remaining());
             buffer.put_slice(&second[..from_second]);
             state.ahead.drain(..from_first + from_second);
-            state.is_read = false;
+            drop(state);
+            shared.hear(&buffer.filled()[before..]);
             return Poll::Ready(Ok(()));
         }
         if let Some(ended) = &mut state.ended {
             return Poll::Ready(ended.take().map_or(Ok(()), Err));
         }
-        let before = buffer.filled().len();
         let polled = Pin::new(&mut state.inner).poll_read(cx, buffer);
-        state.is_read = polled.is_pending();
+        shared.set_read(polled.is_pending());
         let read = ready!(polled);
         let read_now = &buffer.filled()[before..];
         let ended = read_now.is_empty() && buffer.remaining() > 0;
-        match state.heard {
-            _ if read_now.is_empty() => {}
-            Heard::Nothing if read_now.starts_with(b"PRI") => state.heard = Heard::Frames,
-            Heard::Nothing | Heard::Requests => {
-                state.heard = Heard::Since(shared.connection.begun());
-            }
-            Heard::Since(_) | Heard::Frames => {}
-        }
         if ended && read.is_ok() {
             state.ended = Some(None);
         }
         drop(state);
+        shared.hear(read_now);
         shared.note(ended, read.is_err());
         Poll::Ready(read)
     }

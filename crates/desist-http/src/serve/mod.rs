@@ -1,10 +1,13 @@
 //! A server that notices when its clients go, and stops within bounds.
 
+mod closing;
 mod drive;
 mod incoming;
 mod io;
 mod ready;
 mod report;
+mod requests;
+mod upload;
 
 use std::any::Any;
 use std::convert::Infallible;
@@ -23,10 +26,10 @@ use http::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use hyper_util::server::conn::auto;
 use socket2::{SockRef, TcpKeepalive};
-use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tower_service::Service;
 
+use self::closing::{TcpOf, is_tcp_itself};
 use self::drive::Serving;
 pub use self::incoming::Incoming;
 pub use self::report::{Running, ServeReport};
@@ -100,6 +103,7 @@ where
             read_ahead: 1024 * 1024,
             max_connections: None,
             keepalive: Some(Duration::from_secs(60)),
+            tcp_of: is_tcp_itself(),
         },
         service: PhantomData,
     }
@@ -125,6 +129,7 @@ struct Settings {
     read_ahead: usize,
     max_connections: Option<usize>,
     keepalive: Option<Duration>,
+    tcp_of: TcpOf,
 }
 
 impl<L, M, S> Serve<L, M, S> {
@@ -365,23 +370,24 @@ where
     S::Future: Send + 'static,
 {
     let Serve { mut listener, mut make_service, settings, .. } = serve;
-    let server = settings.stop.child();
-    let stop = server.stop();
+    let source = settings.stop.child();
+    let stop = source.stop();
     let registry = Arc::new(Registry::default());
     let aborting = Source::new();
-    let layer = RequestLayer::new(&stop)
+    let server = RequestLayer::new(&stop)
         .policy(settings.policy)
         .max_rescued(settings.max_rescued)
-        .aborted_by(&aborting);
-    let serving = Serving {
-        layer,
+        .aborted_by(&aborting)
+        .server();
+    let serving = Arc::new(Serving {
         builder: builder(&settings),
         stop: stop.clone(),
         abort: aborting.token(),
         head_timeout: settings.head_timeout,
         half_close: settings.half_close,
         read_ahead: settings.read_ahead,
-    };
+        tcp_of: Arc::clone(&settings.tcp_of),
+    });
     // Whoever drops this leaves nobody behind.
     let _abort = aborting.guard();
     let room = settings.max_connections.map(|most| Arc::new(Semaphore::new(most)));
@@ -395,11 +401,13 @@ where
             None => None,
         };
         let Ok((io, addr)) = listener.accept().or_cancelled(draining).await else { break };
-        let Ok(()) = poll_fn(|cx| make_service.poll_ready(cx)).await;
-        let Ok(service) = make_service.call(Incoming::new(&io, &addr)).await;
-        tune(&io, settings.keepalive);
-        let connection = registry.connect(Some(format!("{addr:?}")));
-        let serves = serving.clone().connection(io, connection, service);
+        let ready = poll_fn(|cx| make_service.poll_ready(cx)).or_cancelled(draining).await;
+        let Ok(Ok(())) = ready else { break };
+        let app = make_service.call(Incoming::new(&io, &addr)).or_cancelled(draining).await;
+        let Ok(Ok(app)) = app else { break };
+        tune(&io, &settings);
+        let connection = registry.connect(Arc::clone(&server), addr);
+        let serves = Arc::clone(&serving).connection(io, connection, app);
         tokio::spawn(async move {
             serves.await;
             drop(room);
@@ -408,7 +416,7 @@ where
     drop(listener);
     let drained = timeout(settings.drain, stop.token(), |_| registry.until_empty()).await;
     let asked = drained.err().map(|_| {
-        server.cancel_with(Reason::Shutdown);
+        source.cancel_with(Reason::Shutdown);
         stop.token().clone()
     });
     if asked.is_some() {
@@ -443,11 +451,11 @@ fn builder(settings: &Settings) -> auto::Builder<TokioExecutor> {
 
 /// What can be set on a TCP connection: small answers at once, and a peer that is gone
 /// without a word is found out.
-fn tune<I: 'static>(io: &I, keepalive: Option<Duration>) {
-    let Some(stream) = (io as &dyn Any).downcast_ref::<TcpStream>() else { return };
+fn tune(io: &dyn Any, settings: &Settings) {
+    let Some(stream) = (settings.tcp_of)(io) else { return };
     // A connection that is broken already says so by itself.
     let _set = stream.set_nodelay(true);
-    if let Some(time) = keepalive {
+    if let Some(time) = settings.keepalive {
         let keepalive = TcpKeepalive::new().with_time(time).with_interval(time / 6).with_retries(3);
         let _set = SockRef::from(stream).set_tcp_keepalive(&keepalive);
     }

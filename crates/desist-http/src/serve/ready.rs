@@ -9,40 +9,29 @@ use http::Request;
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-#[derive(Clone)]
-pub(super) struct WhenReady<S>(pub(super) S);
-
-impl<S, B> Service<Request<B>> for WhenReady<S>
-where
-    S: Service<Request<B>> + Clone,
-{
-    type Response = S::Response;
-    type Error = S::Error;
-    type Future = ReadyCall<S, B>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<B>) -> ReadyCall<S, B> {
-        let mut service = self.0.clone();
-        // Most are ready always.
-        let ready = service.poll_ready(&mut Context::from_waker(Waker::noop()));
-        if matches!(ready, Poll::Ready(Ok(()))) {
-            return ReadyCall::Called { future: service.call(request) };
-        }
-        ReadyCall::Waits { service, request: Some(request) }
-    }
-}
-
 pin_project! {
     #[project = Projected]
+    /// The answer of a service that was called, or is called when it is ready.
     pub(super) enum ReadyCall<S, B>
     where
         S: Service<Request<B>>,
     {
         Waits { service: S, request: Option<Request<B>> },
         Called { #[pin] future: S::Future },
+    }
+}
+
+impl<S, B> ReadyCall<S, B>
+where
+    S: Service<Request<B>>,
+{
+    pub(super) fn to(mut service: S, request: Request<B>) -> Self {
+        // Most are ready always.
+        let ready = service.poll_ready(&mut Context::from_waker(Waker::noop()));
+        if matches!(ready, Poll::Ready(Ok(()))) {
+            return Self::Called { future: service.call(request) };
+        }
+        Self::Waits { service, request: Some(request) }
     }
 }
 

@@ -57,12 +57,12 @@ impl ServeReport {
         let (mut running, mut idle) = (Vec::new(), 0);
         for Left { peer, requests } in left {
             idle += usize::from(requests.is_empty());
-            running.extend(requests.into_iter().map(|(request, rescued)| Running {
+            running.extend(requests.into_iter().map(|request| Running {
                 method: request.method.clone(),
                 route: request.name().to_owned(),
-                peer: peer.clone(),
+                peer: Some(peer.clone()),
                 age: request.began.elapsed(),
-                rescued,
+                rescued: request.is_rescued(),
             }));
         }
         running.sort_by_key(|request| std::cmp::Reverse(request.age));

@@ -1,0 +1,103 @@
+//! The requests of a connection, as hyper hands them over.
+//!
+//! A handler may have to move, when it outlives its client. Most futures cannot, and are
+//! put in a box. That of a router can: a router is told apart once for each connection,
+//! and its requests need no box.
+
+use std::any::Any;
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use axum::Router;
+use axum::body::Body;
+use axum::routing::future::RouteFuture;
+use http::{Request, Response};
+use http_body::Body as _;
+use hyper::body::Incoming;
+use tower_service::Service;
+
+use super::ready::ReadyCall;
+use super::upload::Upload;
+use crate::connection::Connection;
+use crate::layer::{ResponseFuture, TokenBody, begin};
+
+/// The app, on one connection.
+pub(super) struct Requests<S> {
+    app: App<S>,
+    connection: Arc<Connection>,
+}
+
+enum App<S> {
+    Router(Router),
+    Other(S),
+}
+
+impl<S: Clone + 'static> Requests<S> {
+    pub(super) fn new(app: S, connection: Arc<Connection>) -> Self {
+        let app = match (&app as &dyn Any).downcast_ref::<Router>() {
+            Some(router) => App::Router(router.clone()),
+            None => App::Other(app),
+        };
+        Self { app, connection }
+    }
+}
+
+impl<S> hyper::service::Service<Request<Incoming>> for Requests<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>
+        + Clone
+        + Send
+        + 'static,
+    S::Future: Send + 'static,
+{
+    type Response = Response<TokenBody<Body>>;
+    type Error = Infallible;
+    type Future = ResponseFuture<Answer<S>, Body, Infallible>;
+
+    #[inline]
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+        let running = begin(&self.connection, &mut request);
+        let request = request.map(|incoming| {
+            // One that is empty needs no box.
+            if incoming.is_end_stream() {
+                Body::empty()
+            } else {
+                Body::new(Upload::new(incoming, Arc::clone(&running.request)))
+            }
+        });
+        let in_span = running.request.span.enter();
+        let answer = match &self.app {
+            App::Router(router) => Answer::Routed(router.clone().call(request)),
+            App::Other(app) => Answer::Other(Box::pin(ReadyCall::to(app.clone(), request))),
+        };
+        drop(in_span);
+        ResponseFuture::new(answer, running)
+    }
+}
+
+/// What a handler answers; it can be moved.
+#[allow(clippy::large_enum_variant)] // The large one is the common one.
+pub(super) enum Answer<S>
+where
+    S: Service<Request<Body>>,
+{
+    Routed(RouteFuture<Infallible>),
+    Other(Pin<Box<ReadyCall<S, Body>>>),
+}
+
+impl<S> Future for Answer<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+{
+    type Output = Result<Response<Body>, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match &mut *self {
+            Self::Routed(answer) => Pin::new(answer).poll(cx),
+            Self::Other(answer) => answer.as_mut().poll(cx),
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! The body of a request, whose errors say why it can no longer be read.
+
+use std::error::Error;
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use desist::Cancelled;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+
+use crate::request::Request;
+
+pub(super) struct Upload {
+    incoming: Incoming,
+    request: Arc<Request>,
+}
+
+impl Upload {
+    pub(super) fn new(incoming: Incoming, request: Arc<Request>) -> Self {
+        Self { incoming, request }
+    }
+}
+
+impl Body for Upload {
+    type Data = Bytes;
+    type Error = Unreadable;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Unreadable>>> {
+        let frame = ready!(Pin::new(&mut self.incoming).poll_frame(cx));
+        let unreadable = |error| Unreadable { cancelled: self.request.cancellation(), error };
+        Poll::Ready(frame.map(|frame| frame.map_err(unreadable)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.incoming.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.incoming.size_hint()
+    }
+}
+
+/// What is left of the body does not come.
+#[derive(Debug)]
+pub(super) struct Unreadable {
+    /// Whoever looks for a stop finds this one.
+    cancelled: Option<Cancelled>,
+    error: hyper::Error,
+}
+
+impl fmt::Display for Unreadable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the rest of the request's body cannot be read; what came of it is not all")
+    }
+}
+
+impl Error for Unreadable {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match &self.cancelled {
+            Some(cancelled) => Some(cancelled),
+            None => Some(&self.error),
+        }
+    }
+}
