@@ -6,13 +6,17 @@ mod common;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
+use axum::Router;
+use axum::extract::State;
+use axum::routing::get;
 use common::{Said, Server};
 use desist::Reason;
-use desist_http::Policy;
+use desist_http::{Policy, RequestToken, Stopped};
 use metrics::{
     Counter, CounterFn, Gauge, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder,
     SharedString, Unit,
 };
+use tokio::sync::Notify;
 
 type Counts = Arc<Mutex<BTreeMap<String, f64>>>;
 
@@ -98,4 +102,71 @@ fn requests_are_counted_by_outcome_and_reason() {
     assert_eq!(of("desist_http_cancel_latency_seconds reason=disconnected"), 3.0);
     assert_eq!(of("desist_http_rescued_total "), 2.0);
     assert_eq!(of("desist_http_abandoned_total why=grace over"), 1.0);
+}
+
+/// Waits for a deadline of its own, shorter than that of anybody else.
+async fn short_of_time(token: RequestToken) -> Result<(), Stopped> {
+    let own = token.child_with_timeout(std::time::Duration::ZERO);
+    Err(own.token().cancelled().await.into())
+}
+
+/// Panics when it is told, its client gone.
+async fn panics_late(State(begins): State<Arc<Notify>>, token: RequestToken) {
+    begins.notify_one();
+    token.cancelled().await;
+    panic!("in the cleanup");
+}
+
+async fn refuses(token: RequestToken) -> http::StatusCode {
+    token.source().cancel_with(Reason::Superseded);
+    http::StatusCode::BAD_REQUEST
+}
+
+async fn socket(upgrade: axum::extract::WebSocketUpgrade) -> axum::response::Response {
+    upgrade.on_upgrade(|mut socket| async move { while socket.recv().await.is_some() {} })
+}
+
+#[test]
+fn what_ends_in_other_ways_is_counted_as_what_it_is() {
+    let sums = Sums::default();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let begun = Arc::new(Notify::new());
+    let app = Router::new()
+        .route("/late", get(short_of_time))
+        .route("/panics", get(panics_late))
+        .route("/refuses", get(refuses))
+        .route("/socket", get(socket))
+        .route("/plain", get(async || http::StatusCode::INTERNAL_SERVER_ERROR))
+        .with_state(Arc::clone(&begun));
+    let counted = |name: &str| sums.0.lock().unwrap().get(name).copied().unwrap_or_default();
+    metrics::with_local_recorder(&sums, || {
+        runtime.block_on(async {
+            let (_nobody, said) = tokio::sync::mpsc::unbounded_channel();
+            let server = Server::of(app, said, |serve| serve).await;
+            for (path, status) in [("/late", "504"), ("/refuses", "400"), ("/plain", "500")] {
+                let mut client = server.connect().await;
+                client.get(path).await;
+                client.reads(status).await;
+            }
+            let mut client = server.connect().await;
+            client.send(common::HANDSHAKE).await;
+            client.reads("101 Switching Protocols").await;
+            assert_eq!(counted("desist_http_requests_total outcome=completed reason="), 0.0);
+            // It says goodbye, and is said goodbye to.
+            client.send(b"\x88\x80\0\0\0\0").await;
+            client.reads_to_the_end().await;
+            let mut client = server.connect().await;
+            client.get("/panics").await;
+            begun.notified().await;
+            drop(client);
+            server.stop.drain();
+            assert!(server.ends().await.unwrap().is_clean());
+        });
+    });
+    assert_eq!(counted("desist_http_requests_total outcome=cancelled reason=deadline"), 1.0);
+    assert_eq!(counted("desist_http_requests_total outcome=cancelled reason=superseded"), 1.0);
+    // The one that says so, and the one that panics.
+    assert_eq!(counted("desist_http_requests_total outcome=failed reason="), 2.0);
+    assert_eq!(counted("desist_http_requests_total outcome=completed reason="), 1.0);
+    assert_eq!(counted("desist_http_rescued_total "), 1.0);
 }

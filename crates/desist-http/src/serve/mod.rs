@@ -7,13 +7,13 @@ mod io;
 mod ready;
 mod report;
 mod requests;
+mod settings;
 mod upload;
 
 use std::any::Any;
 use std::convert::Infallible;
 use std::fmt;
 use std::future::{Future, IntoFuture, poll_fn};
-use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +21,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::serve::Listener;
 use desist::{FutureExt, Reason, Source};
-use desist_tokio::{Stop, StopSource, timeout};
+use desist_tokio::{StopSource, timeout};
 use http::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -29,13 +29,13 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::sync::Semaphore;
 use tower_service::Service;
 
-use self::closing::{TcpOf, is_tcp_itself};
 use self::drive::Serving;
 pub use self::incoming::Incoming;
 pub use self::report::{Running, ServeReport};
+pub use self::settings::Serve;
+use self::settings::Settings;
 use crate::connection::Registry;
 use crate::layer::RequestLayer;
-use crate::policy::Policy;
 
 /// How long those that are aborted have to go.
 const SETTLE: Duration = Duration::from_secs(1);
@@ -89,252 +89,7 @@ where
         + 'static,
     S::Future: Send + 'static,
 {
-    Serve {
-        listener,
-        make_service,
-        settings: Settings {
-            stop: Stop::never(),
-            drain: Duration::from_secs(10),
-            grace: Duration::from_secs(5),
-            policy: Policy::default(),
-            max_rescued: RequestLayer::MAX_RESCUED,
-            head_timeout: Duration::from_secs(30),
-            half_close: false,
-            read_ahead: 1024 * 1024,
-            max_connections: None,
-            keepalive: Some(Duration::from_secs(60)),
-            tcp_of: is_tcp_itself(),
-        },
-        service: PhantomData,
-    }
-}
-
-/// A server that is not started yet: await it. See [`serve`].
-#[must_use = "it serves when it is awaited"]
-pub struct Serve<L, M, S> {
-    listener: L,
-    make_service: M,
-    settings: Settings,
-    service: PhantomData<fn() -> S>,
-}
-
-struct Settings {
-    stop: Stop,
-    drain: Duration,
-    grace: Duration,
-    policy: Policy,
-    max_rescued: usize,
-    head_timeout: Duration,
-    half_close: bool,
-    read_ahead: usize,
-    max_connections: Option<usize>,
-    keepalive: Option<Duration>,
-    tcp_of: TcpOf,
-}
-
-impl<L, M, S> Serve<L, M, S> {
-    fn with(mut self, change: impl FnOnce(&mut Settings)) -> Self {
-        change(&mut self.settings);
-        self
-    }
-
-    /// It serves until that; as it is made, for ever.
-    ///
-    /// ```
-    /// # use axum::Router;
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() {
-    /// # let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    /// let stop = desist_tokio::StopSource::new();
-    /// stop.cancel();
-    /// let report = desist_http::serve(listener, Router::<()>::new()).until(stop.stop()).await;
-    /// assert!(report.is_clean());
-    /// # }
-    /// ```
-    pub fn until(self, stop: impl Into<Stop>) -> Self {
-        self.with(|settings| settings.stop = stop.into())
-    }
-
-    /// It drains when `signal` has come, as with axum's method of this name; what does
-    /// not end by itself is stopped after [`drain_for`](Self::drain_for) all the same.
-    ///
-    /// # Panics
-    ///
-    /// Outside a tokio runtime.
-    ///
-    /// ```
-    /// # use axum::Router;
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() {
-    /// # let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    /// let app = Router::<()>::new();
-    /// let report = desist_http::serve(listener, app).with_graceful_shutdown(async {}).await;
-    /// assert!(report.is_clean());
-    /// # }
-    /// ```
-    pub fn with_graceful_shutdown<F>(self, signal: F) -> Self
-    where
-        F: Future<Output = ()> + Send + 'static,
-    {
-        let source = StopSource::new();
-        let stop = source.stop();
-        tokio::spawn(async move {
-            signal.await;
-            source.drain();
-        });
-        self.until(stop)
-    }
-
-    /// So long requests may go on by themselves when it drains; as it is made, 10 s.
-    ///
-    /// ```
-    /// # use axum::Router;
-    /// # use std::time::Duration;
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() {
-    /// # let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    /// let server = desist_http::serve(listener, Router::<()>::new()).drain_for(Duration::ZERO);
-    /// # drop(server);
-    /// # }
-    /// ```
-    pub fn drain_for(self, time: Duration) -> Self {
-        self.with(|settings| settings.drain = time)
-    }
-
-    /// So long requests have after they were asked to stop; as it is made, 5 s.
-    ///
-    /// ```
-    /// # use axum::Router;
-    /// # use std::time::Duration;
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() {
-    /// # let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    /// let server = desist_http::serve(listener, Router::<()>::new()).grace(Duration::from_secs(20));
-    /// # drop(server);
-    /// # }
-    /// ```
-    pub fn grace(self, time: Duration) -> Self {
-        self.with(|settings| settings.grace = time)
-    }
-
-    /// What becomes of a handler whose client is gone, where its route says nothing.
-    ///
-    /// ```
-    /// # use axum::Router;
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() {
-    /// # let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    /// use desist_http::Policy;
-    ///
-    /// let server = desist_http::serve(listener, Router::<()>::new()).policy(Policy::Drop);
-    /// # drop(server);
-    /// # }
-    /// ```
-    pub fn policy(self, policy: Policy) -> Self {
-        self.with(|settings| settings.policy = policy)
-    }
-
-    /// So many handlers may go on at once without their clients.
-    ///
-    /// ```
-    /// # use axum::Router;
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() {
-    /// # let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    /// let server = desist_http::serve(listener, Router::<()>::new()).max_rescued(100);
-    /// # drop(server);
-    /// # }
-    /// ```
-    pub fn max_rescued(self, most: usize) -> Self {
-        self.with(|settings| settings.max_rescued = most)
-    }
-
-    /// So long a client may take for the head of a request, and for its first byte; as it
-    /// is made, 30 s.
-    ///
-    /// ```
-    /// # use axum::Router;
-    /// # use std::time::Duration;
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() {
-    /// # let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    /// let server = desist_http::serve(listener, Router::<()>::new()).head_timeout(Duration::from_secs(5));
-    /// # drop(server);
-    /// # }
-    /// ```
-    pub fn head_timeout(self, time: Duration) -> Self {
-        self.with(|settings| settings.head_timeout = time)
-    }
-
-    /// Whether clients may close their side and wait for the answer: then the end of what
-    /// they send is not their going, which shows only when they are written to.
-    ///
-    /// ```
-    /// # use axum::Router;
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() {
-    /// # let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    /// let server = desist_http::serve(listener, Router::<()>::new()).half_close(true);
-    /// # drop(server);
-    /// # }
-    /// ```
-    pub fn half_close(self, allowed: bool) -> Self {
-        self.with(|settings| settings.half_close = allowed)
-    }
-
-    /// So many bytes of a connection are read ahead, while a request runs that reads
-    /// nothing, so that the client's going is seen behind them; as it is made, 1 MB, and
-    /// only what is there takes memory.
-    ///
-    /// ```
-    /// # use axum::Router;
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() {
-    /// # let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    /// let server = desist_http::serve(listener, Router::<()>::new()).read_ahead(64 * 1024);
-    /// # drop(server);
-    /// # }
-    /// ```
-    pub fn read_ahead(self, most: usize) -> Self {
-        self.with(|settings| settings.read_ahead = most)
-    }
-
-    /// So many connections are open at once at most; others wait to be accepted.
-    ///
-    /// # Panics
-    ///
-    /// If it is zero.
-    ///
-    /// ```
-    /// # use axum::Router;
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() {
-    /// # let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    /// let server = desist_http::serve(listener, Router::<()>::new()).max_connections(10_000);
-    /// # drop(server);
-    /// # }
-    /// ```
-    #[track_caller]
-    pub fn max_connections(self, most: usize) -> Self {
-        assert!(most > 0, "a server of no connections serves nobody; give it at least 1");
-        self.with(|settings| settings.max_connections = Some(most))
-    }
-
-    /// After so long without a byte the system asks whether a client on TCP is still
-    /// there, and closes the connection if it says nothing; as it is made, 60 s.
-    ///
-    /// ```
-    /// # use axum::Router;
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() {
-    /// # let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    /// let server = desist_http::serve(listener, Router::<()>::new()).tcp_keepalive(None);
-    /// # drop(server);
-    /// # }
-    /// ```
-    pub fn tcp_keepalive(self, time: Option<Duration>) -> Self {
-        self.with(|settings| settings.keepalive = time)
-    }
+    Serve::new(listener, make_service)
 }
 
 impl<L, M, S> IntoFuture for Serve<L, M, S>
@@ -369,7 +124,7 @@ where
         + 'static,
     S::Future: Send + 'static,
 {
-    let Serve { mut listener, mut make_service, settings, .. } = serve;
+    let Serve { mut listener, mut make_service, mut settings, .. } = serve;
     let source = settings.stop.child();
     let stop = source.stop();
     let registry = Arc::new(Registry::default());
@@ -388,8 +143,14 @@ where
         read_ahead: settings.read_ahead,
         tcp_of: Arc::clone(&settings.tcp_of),
     });
-    // Whoever drops this leaves nobody behind.
-    let _abort = aborting.guard();
+    let leaving = Leaving { source: source.clone(), aborting: aborting.clone(), is_dropped: true };
+    if let Some(signal) = settings.signal.take() {
+        let source = source.clone();
+        tokio::spawn(aborting.token().run_owned(async move {
+            signal.await;
+            source.drain();
+        }));
+    }
     let room = settings.max_connections.map(|most| Arc::new(Semaphore::new(most)));
     let draining = stop.draining();
     loop {
@@ -425,12 +186,35 @@ where
     }
     let asked = asked.and_then(|token| token.cancellation());
     let report = ServeReport::of(asked, registry.left());
-    aborting.cancel_with(Reason::Shutdown);
+    leaving.ends();
     if !report.is_clean() {
         let never = desist::Token::never();
         let _gone = timeout(SETTLE, &never, |_| registry.until_empty()).await;
     }
     report
+}
+
+/// Whoever drops a server leaves nobody behind.
+struct Leaving {
+    source: StopSource,
+    aborting: Source,
+    is_dropped: bool,
+}
+
+impl Leaving {
+    /// Whoever is left now was told before.
+    fn ends(mut self) {
+        self.is_dropped = false;
+    }
+}
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        if self.is_dropped {
+            self.source.cancel_with(Reason::Dropped);
+        }
+        self.aborting.cancel_with(Reason::Shutdown);
+    }
 }
 
 fn builder(settings: &Settings) -> auto::Builder<TokioExecutor> {
@@ -458,11 +242,5 @@ fn tune(io: &dyn Any, settings: &Settings) {
     if let Some(time) = settings.keepalive {
         let keepalive = TcpKeepalive::new().with_time(time).with_interval(time / 6).with_retries(3);
         let _set = SockRef::from(stream).set_tcp_keepalive(&keepalive);
-    }
-}
-
-impl<L, M, S> fmt::Debug for Serve<L, M, S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Serve").field("stop", &self.settings.stop).finish_non_exhaustive()
     }
 }

@@ -21,6 +21,9 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 /// How long it waits for what must not.
 pub(crate) const WHILE: Duration = Duration::from_millis(300);
 
+/// The beginning of a WebSocket, at `/socket`.
+pub(crate) const HANDSHAKE: &str = "GET /socket HTTP/1.1\r\nhost: test\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+
 /// What a handler has to say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Said {
