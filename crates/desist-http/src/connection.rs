@@ -22,6 +22,7 @@ use slab::Slab;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
+use crate::heard::Heard;
 use crate::layer::Server;
 use crate::outcome::{self, Outcome};
 use crate::request::Request;
@@ -41,8 +42,23 @@ struct Listed {
     /// How many requests have begun, and how many run: for whoever polls the connection.
     begun: AtomicU64,
     running: AtomicUsize,
+    heard: Heard,
     /// The request that its stream was upgraded from, which ends with it.
     upgraded: Mutex<Option<Running>>,
+}
+
+impl Listed {
+    #[inline]
+    fn begun(&self) -> u64 {
+        // Ordering: as in `Connection::begin`.
+        self.begun.load(Ordering::Relaxed)
+    }
+
+    #[inline]
+    fn is_busy(&self) -> bool {
+        // Ordering: as in `Connection::begin`.
+        self.running.load(Ordering::Relaxed) > 0
+    }
 }
 
 #[derive(Default)]
@@ -101,7 +117,7 @@ impl Connection {
         // Ordering: whoever polls the connection begins requests and looks at these; that
         // they end shows at its next look.
         listed.running.store(requests.running.len(), Ordering::Relaxed);
-        listed.begun.fetch_add(1, Ordering::Relaxed);
+        listed.begun.store(listed.begun() + 1, Ordering::Relaxed);
         let gone = requests.gone;
         drop(requests);
         if gone {
@@ -126,15 +142,45 @@ impl Connection {
         self.listed.as_ref().map(|listed| format!("{:?}", lock(&listed.peer)))
     }
 
-    /// How many requests have begun here.
-    pub(crate) fn begun(&self) -> u64 {
-        // Ordering: as in `begin`.
-        self.listed.as_ref().map_or(0, |listed| listed.begun.load(Ordering::Relaxed))
+    /// Whoever polls the connection begins to: what somebody waits for shows from now.
+    pub(crate) fn begin_poll(&self) {
+        self.set_awaited(false);
     }
 
-    pub(crate) fn is_busy(&self) -> bool {
-        // Ordering: as in `begin`.
-        self.listed.as_ref().is_some_and(|listed| listed.running.load(Ordering::Relaxed) > 0)
+    /// Somebody waits for more of its stream, or does not.
+    #[inline]
+    pub(crate) fn set_awaited(&self, is_awaited: bool) {
+        if let Some(listed) = &self.listed {
+            listed.heard.set_awaited(is_awaited);
+        }
+    }
+
+    /// Its client has said something: while a request runs that is its body, or the next
+    /// in line, else the beginning of one.
+    #[inline]
+    pub(crate) fn hear(&self, bytes: &[u8]) {
+        let Some(listed) = &self.listed else { return };
+        if !listed.is_busy() {
+            listed.heard.hear(bytes, listed.begun());
+        }
+    }
+
+    /// Whether its client has said nothing yet, or something that is no request yet.
+    #[inline]
+    pub(crate) fn is_owed_a_head(&self) -> bool {
+        self.listed.as_ref().is_some_and(|listed| listed.heard.is_owed_a_head(listed.begun()))
+    }
+
+    /// A request runs, and nobody waits for what its client says next: nobody would see
+    /// that it is gone.
+    #[inline]
+    pub(crate) fn is_unread(&self) -> bool {
+        self.listed.as_ref().is_some_and(|listed| {
+            listed.is_busy()
+                && !listed.heard.is_awaited()
+                && !listed.heard.is_frames()
+                && lock(&listed.upgraded).is_none()
+        })
     }
 
     /// Its client is gone.
@@ -231,6 +277,7 @@ impl Registry {
             requests: Mutex::default(),
             begun: AtomicU64::new(0),
             running: AtomicUsize::new(0),
+            heard: Heard::nothing(),
             upgraded: Mutex::new(None),
         };
         let connection = Arc::new(Connection { server, listed: Some(listed) });

@@ -6,6 +6,8 @@
 // Without the server nobody tells connections, and some of it is not asked for.
 #[cfg_attr(not(feature = "axum"), allow(dead_code))]
 mod connection;
+#[cfg_attr(not(feature = "axum"), allow(dead_code))]
+mod heard;
 mod layer;
 mod outcome;
 mod policy;

@@ -125,11 +125,20 @@ mod span {
     use crate::connection::Connection;
     use crate::request::Request;
 
-    /// That of a request, in which its handler runs.
-    pub(crate) struct Span(tracing::Span);
+    /// That of a request, in which its handler runs; `None`: nobody listens.
+    pub(crate) struct Span(Option<Box<tracing::Span>>);
 
     impl Span {
+        #[inline]
         pub(crate) fn of<B>(request: &http::Request<B>, connection: &Connection) -> Self {
+            if !tracing::span_enabled!(target: "desist", tracing::Level::INFO) {
+                return Self(None);
+            }
+            Self::heard(request, connection)
+        }
+
+        #[cold]
+        fn heard<B>(request: &http::Request<B>, connection: &Connection) -> Self {
             let span = tracing::info_span!(
                 target: "desist",
                 "request",
@@ -142,19 +151,23 @@ mod span {
                 origin = Empty,
                 latency = Empty,
             );
-            if !span.is_disabled() {
-                span.record("peer", connection.peer());
+            if span.is_disabled() {
+                return Self(None);
             }
-            Self(span)
+            span.record("peer", connection.peer());
+            Self(Some(Box::new(span)))
         }
 
         pub(crate) fn route(&self, route: &str) {
-            self.0.record("route", route);
+            if let Some(span) = &self.0 {
+                span.record("route", route);
+            }
         }
 
+        #[inline]
         #[must_use]
-        pub(crate) fn enter(&self) -> impl Drop + '_ {
-            self.0.enter()
+        pub(crate) fn enter(&self) -> Option<tracing::span::Entered<'_>> {
+            self.0.as_deref().map(tracing::Span::enter)
         }
 
         pub(super) fn ended(
@@ -163,15 +176,17 @@ mod span {
             outcome: &Outcome,
             stop: Option<(&Cancelled, Duration)>,
         ) {
-            self.0.record("outcome", outcome.word());
-            if let Some((cancelled, latency)) = stop {
-                self.0.record("reason", cancelled.reason().as_str());
-                self.0.record("origin", display(cancelled.origin()));
-                self.0.record("latency", debug(latency));
+            if let Some(span) = &self.0 {
+                span.record("outcome", outcome.word());
+                if let Some((cancelled, latency)) = stop {
+                    span.record("reason", cancelled.reason().as_str());
+                    span.record("origin", display(cancelled.origin()));
+                    span.record("latency", debug(latency));
+                }
             }
             tracing::debug!(
                 target: "desist",
-                parent: &self.0,
+                parent: self.0.as_deref().and_then(tracing::Span::id),
                 method = %request.method,
                 route = request.name(),
                 outcome = outcome.word(),
@@ -198,7 +213,10 @@ mod span {
     /// Nobody is told.
     pub(crate) struct Span;
 
-    impl Drop for Span {
+    /// Within no span, until this is dropped.
+    pub(crate) struct Nowhere;
+
+    impl Drop for Nowhere {
         fn drop(&mut self) {}
     }
 
@@ -211,8 +229,8 @@ mod span {
         pub(crate) fn route(&self, _: &str) {}
 
         #[must_use]
-        pub(crate) fn enter(&self) -> Self {
-            Self
+        pub(crate) fn enter(&self) -> Nowhere {
+            Nowhere
         }
 
         pub(super) fn ended(&self, _: &Request, _: &Outcome, _: Option<(&Cancelled, Duration)>) {}

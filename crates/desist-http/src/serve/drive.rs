@@ -19,7 +19,7 @@ use tokio::time::{Sleep, sleep};
 use tower_service::Service;
 
 use super::closing::TcpOf;
-use super::io::watched;
+use super::io::Stream;
 use super::requests::Requests;
 use crate::connection::Connection;
 
@@ -50,14 +50,8 @@ impl Serving {
             + 'static,
         S::Future: Send + 'static,
     {
-        let (stream, mut watch) = watched(
-            io,
-            Arc::clone(&connection),
-            self.half_close,
-            self.read_ahead,
-            Arc::clone(&self.tcp_of),
-        );
-        let requests = Requests::new(app, connection);
+        let stream = Stream::new(io, Arc::clone(&connection), Arc::clone(&self));
+        let requests = Requests::new(app, Arc::clone(&connection));
         let serves = self.builder.serve_connection_with_upgrades(TokioIo::new(stream), requests);
         let mut serves = pin!(serves);
         let mut draining = pin!(Waking::on(self.stop.draining()));
@@ -73,13 +67,12 @@ impl Serving {
                 is_told = true;
                 serves.as_mut().graceful_shutdown();
             }
-            watch.begin();
+            connection.begin_poll();
             // How a connection ends is seen by those that run on it.
             if serves.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(());
             }
-            watch.look(cx);
-            if !watch.is_owed_a_head() {
+            if !connection.is_owed_a_head() {
                 patience = None;
                 return Poll::Pending;
             }
@@ -106,6 +99,7 @@ impl<'a> Waking<'a> {
         Self { token, cancelled: token.cancelled(), is_registered: false }
     }
 
+    #[inline]
     fn is_cancelled(self: Pin<&mut Self>, cx: &mut Context<'_>) -> bool {
         let this = self.project();
         if *this.is_registered {

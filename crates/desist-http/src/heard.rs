@@ -1,0 +1,69 @@
+//! What is heard of a client, as far as it goes to heads of requests.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+/// Whoever serves a connection writes it and reads it, from one task.
+pub(crate) struct Heard {
+    /// How many requests had begun when the client last spoke, or one of those below.
+    last: AtomicU64,
+    /// Somebody waits for more of it, and will see the end by itself.
+    is_awaited: AtomicBool,
+}
+
+const NOTHING: u64 = u64::MAX;
+/// Whatever was heard was a request, by now.
+const REQUESTS: u64 = u64::MAX - 1;
+/// HTTP/2, which sees to itself.
+const FRAMES: u64 = u64::MAX - 2;
+
+impl Heard {
+    pub(crate) fn nothing() -> Self {
+        Self { last: AtomicU64::new(NOTHING), is_awaited: AtomicBool::new(false) }
+    }
+
+    fn last(&self) -> u64 {
+        // Ordering: one task does all of it.
+        self.last.load(Ordering::Relaxed)
+    }
+
+    fn set_last(&self, last: u64) {
+        // Ordering: as in `last`.
+        self.last.store(last, Ordering::Relaxed);
+    }
+
+    /// The client has said something, which is the beginning of a request.
+    pub(crate) fn hear(&self, bytes: &[u8], begun: u64) {
+        match self.last() {
+            NOTHING if bytes.starts_with(b"PRI") => self.set_last(FRAMES),
+            NOTHING | REQUESTS => self.set_last(begun),
+            _ => {}
+        }
+    }
+
+    /// Whether the client has said nothing yet, or something that is no request yet.
+    pub(crate) fn is_owed_a_head(&self, begun: u64) -> bool {
+        match self.last() {
+            NOTHING => true,
+            REQUESTS | FRAMES => false,
+            before if before == begun => true,
+            _ => {
+                self.set_last(REQUESTS);
+                false
+            }
+        }
+    }
+
+    pub(crate) fn is_frames(&self) -> bool {
+        self.last() == FRAMES
+    }
+
+    pub(crate) fn set_awaited(&self, is_awaited: bool) {
+        // Ordering: as in `last`.
+        self.is_awaited.store(is_awaited, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_awaited(&self) -> bool {
+        // Ordering: as in `last`.
+        self.is_awaited.load(Ordering::Relaxed)
+    }
+}
