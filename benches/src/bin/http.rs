@@ -252,6 +252,8 @@ fn hearing(goes: usize) {
             let mut took = Vec::new();
             for _ in 0..goes {
                 let stream = TcpStream::connect(addr).await.expect("it accepts");
+                // Else its own kernel holds the reset back, until what went before is heard.
+                stream.set_nodelay(true).expect("it is a socket");
                 let (requests, connection) = h2::client::handshake(stream).await.expect("HTTP/2");
                 let drives = tokio::spawn(async move { _ = connection.await });
                 let mut requests = requests.ready().await.expect("it is there");

@@ -1,8 +1,8 @@
 //! The requests of a connection, as hyper hands them over.
 //!
-//! A handler may have to move, when it outlives its client. Most futures cannot, and are
-//! put in a box. That of a router can: a router is told apart once for each connection,
-//! and its requests need no box.
+//! A handler may have to move, when it outlives its client, and so is put in a box. Any
+//! service may have to be waited for, but not a router: that is told apart once for each
+//! connection, and called at once.
 
 use std::any::Any;
 use std::convert::Infallible;
@@ -70,7 +70,7 @@ where
         });
         let in_span = running.request.span.enter();
         let answer = match &self.app {
-            App::Router(router) => Answer::Routed(router.clone().call(request)),
+            App::Router(router) => Answer::Routed(Box::new(router.clone().call(request))),
             App::Other(app) => Answer::Other(Box::pin(ReadyCall::to(app.clone(), request))),
         };
         drop(in_span);
@@ -78,13 +78,12 @@ where
     }
 }
 
-/// What a handler answers; it can be moved.
-#[allow(clippy::large_enum_variant)] // The large one is the common one.
+/// What the app answers.
 pub(super) enum Answer<S>
 where
     S: Service<Request<Body>>,
 {
-    Routed(RouteFuture<Infallible>),
+    Routed(Box<RouteFuture<Infallible>>),
     Other(Pin<Box<ReadyCall<S, Body>>>),
 }
 
