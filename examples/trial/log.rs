@@ -46,8 +46,14 @@ impl Log {
 impl Heard {
     /// Until the server has gone, and its handlers with it.
     pub(crate) async fn print(mut self) {
+        let mut next = Instant::now();
         while let Some(said) = self.0.recv().await {
-            println!("{said}");
+            let now = Instant::now();
+            // Of fast progress only as much as can be read.
+            if now >= next || !matches!(said, Said::Progress(_)) {
+                println!("{said}");
+                next = now + Duration::from_millis(200);
+            }
         }
     }
 

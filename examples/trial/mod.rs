@@ -5,6 +5,7 @@
 #![allow(dead_code, unused_imports)]
 
 mod curl;
+mod folder;
 mod log;
 
 use std::error::Error;
@@ -16,6 +17,7 @@ use desist_http::ServeReport;
 use tokio::net::TcpListener;
 
 pub(crate) use self::curl::{Curl, has_http2};
+pub(crate) use self::folder::Folder;
 pub(crate) use self::log::{Heard, Log, Said, log};
 
 /// What went wrong, in the words in which `main` prints it.
