@@ -103,6 +103,14 @@ impl Heard {
         Ok(late)
     }
 
+    /// The server has gone, and said nothing before.
+    pub(crate) async fn nothing_more(&mut self) -> io::Result<()> {
+        match within("the end of the server", self.0.recv()).await? {
+            None => Ok(()),
+            Some(said) => unexpected(&said),
+        }
+    }
+
     /// But for signs of progress.
     async fn next(&mut self, what: &str) -> io::Result<Said> {
         loop {
@@ -120,7 +128,7 @@ impl Heard {
 }
 
 fn unexpected<T>(said: &Said) -> io::Result<T> {
-    Err(io::Error::other(format!("what came instead was: {said}")))
+    Err(io::Error::other(format!("what a handler said was not expected: {said}")))
 }
 
 impl fmt::Display for Said {
