@@ -1,6 +1,6 @@
 //! The signal, step by step. Every line that this prints was asserted first.
 //!
-//! `cargo run` in the root of the repository runs it.
+//! `cargo run -p desist-examples`
 
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout)]
