@@ -134,29 +134,49 @@ async fn reads_late(
     Err(why.into())
 }
 
+/// Reads at once, and says whether it knows why when that fails.
+async fn reads(
+    State(says): State<mpsc::UnboundedSender<String>>,
+    token: RequestToken,
+    request: Request,
+) -> Result<(), Stopped> {
+    says.send("begun".into()).unwrap();
+    let read = axum::body::to_bytes(request.into_body(), usize::MAX).await;
+    let error = read.expect_err("it is cut short");
+    let found = find_cancelled(&error).map(|cancelled| cancelled.reason());
+    says.send(format!("{found:?}, and the token {:?}", token.reason())).unwrap();
+    Ok(token.check()?)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_that_does_not_come_says_why() {
     let (says, mut said) = mpsc::unbounded_channel();
-    let app = Router::new().route("/", post(reads_late)).with_state(says);
+    let app = Router::new()
+        .route("/late", post(reads_late))
+        .route("/reads", post(reads))
+        .with_state(says);
     let (_probe, nobody) = mpsc::unbounded_channel();
     let server = Server::of(app, nobody, |serve| serve).await;
     let mut hears = async || tokio::time::timeout(PATIENCE, said.recv()).await.unwrap().unwrap();
-    let expected = "Some(Disconnected): the rest of the request's body cannot be read; what came \
-                    of it is not all";
-    let mut client = server.connect().await;
-    client.post("/", 1_000_000, 4_000).await;
-    assert_eq!(hears().await, "begun");
-    drop(client);
-    assert_eq!(hears().await, expected);
-    // The same in a stream of HTTP/2.
-    let stream = tokio::net::TcpStream::connect(server.addr).await.unwrap();
-    let (requests, connection) = h2::client::handshake(stream).await.unwrap();
-    tokio::spawn(async move { _ = connection.await });
-    let mut requests = requests.ready().await.unwrap();
-    let request = http::Request::post("http://test/").body(()).unwrap();
-    let (_answer, mut body) = requests.send_request(request, false).unwrap();
-    body.send_data(bytes::Bytes::from_static(b"half of it"), false).unwrap();
-    assert_eq!(hears().await, "begun");
-    body.send_reset(h2::Reason::CANCEL);
-    assert_eq!(hears().await, expected);
+    let late = "Some(Disconnected): the rest of the request's body cannot be read; what came \
+                of it is not all";
+    let both = "Some(Disconnected), and the token Some(Disconnected)";
+    for (path, expected) in [("/late", late), ("/reads", both)] {
+        let mut client = server.connect().await;
+        client.post(path, 1_000_000, 4_000).await;
+        assert_eq!(hears().await, "begun");
+        drop(client);
+        assert_eq!(hears().await, expected);
+        // The same in a stream of HTTP/2.
+        let stream = tokio::net::TcpStream::connect(server.addr).await.unwrap();
+        let (requests, connection) = h2::client::handshake(stream).await.unwrap();
+        tokio::spawn(async move { _ = connection.await });
+        let mut requests = requests.ready().await.unwrap();
+        let request = http::Request::post(format!("http://test{path}")).body(()).unwrap();
+        let (_answer, mut body) = requests.send_request(request, false).unwrap();
+        body.send_data(bytes::Bytes::from_static(b"half of it"), false).unwrap();
+        assert_eq!(hears().await, "begun");
+        body.send_reset(h2::Reason::CANCEL);
+        assert_eq!(hears().await, expected);
+    }
 }

@@ -10,7 +10,6 @@ use axum::extract::connect_info::Connected;
 use axum::handler::HandlerService;
 use axum::routing::MethodRouter;
 use axum::serve::Listener;
-use tokio::net::TcpListener;
 use tower_service::Service;
 
 /// A connection that was accepted: what a make-service is called with, and what a type
@@ -76,17 +75,18 @@ impl<'a, L: Listener> Incoming<'a, L> {
     }
 }
 
-impl Connected<Incoming<'_, TcpListener>> for SocketAddr {
-    fn connect_info(incoming: Incoming<'_, TcpListener>) -> Self {
+/// Of every listener that gives such addresses, also one of one's own.
+impl<L: Listener<Addr = Self>> Connected<Incoming<'_, L>> for SocketAddr {
+    fn connect_info(incoming: Incoming<'_, L>) -> Self {
         *incoming.remote_addr
     }
 }
 
 #[cfg(unix)]
-impl Connected<Incoming<'_, tokio::net::UnixListener>>
+impl<L: Listener<Addr = tokio::net::unix::SocketAddr>> Connected<Incoming<'_, L>>
     for std::sync::Arc<tokio::net::unix::SocketAddr>
 {
-    fn connect_info(incoming: Incoming<'_, tokio::net::UnixListener>) -> Self {
+    fn connect_info(incoming: Incoming<'_, L>) -> Self {
         std::sync::Arc::new(incoming.remote_addr.clone())
     }
 }

@@ -22,6 +22,14 @@ impl Upload {
     pub(super) fn new(incoming: Incoming, request: Arc<Request>) -> Self {
         Self { incoming, request }
     }
+
+    /// Whoever reads it may be the first to see that its client is gone.
+    fn unreadable(&self, error: hyper::Error) -> Unreadable {
+        if !error.is_parse() {
+            self.request.disconnected();
+        }
+        Unreadable { cancelled: self.request.cancellation(), error }
+    }
 }
 
 impl Body for Upload {
@@ -33,8 +41,7 @@ impl Body for Upload {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Unreadable>>> {
         let frame = ready!(Pin::new(&mut self.incoming).poll_frame(cx));
-        let unreadable = |error| Unreadable { cancelled: self.request.cancellation(), error };
-        Poll::Ready(frame.map(|frame| frame.map_err(unreadable)))
+        Poll::Ready(frame.map(|frame| frame.map_err(|error| self.unreadable(error))))
     }
 
     fn is_end_stream(&self) -> bool {
