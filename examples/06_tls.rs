@@ -23,7 +23,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::rustls::ServerConfig;
 
-use self::tls::{TlsListener, self_signed};
+use self::tls::{TlsListener, self_signed, tcp_of};
 use self::trial::{Curl, Failure, Folder, Heard, Log, Said, has_http2, proved, within};
 
 async fn quick() -> String {
@@ -68,7 +68,8 @@ async fn main() -> Result<(), Failure> {
     let (listener, addr) = tls(is_by_hand, &config, &log).await?;
     let client = Client { folder: Arc::new(folder), addr };
     let stop = signals().child();
-    let server = tokio::spawn(serve(listener, app(log)).until(stop.stop()).into_future());
+    let server =
+        tokio::spawn(serve(listener, app(log)).tcp_of(tcp_of).until(stop.stop()).into_future());
     if is_by_hand {
         println!("try `curl --cacert {} https://{addr}/slow`,", client.path("certificate.pem"));
         println!("and Ctrl-C there, or here");

@@ -11,7 +11,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::serve::Listener;
-use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -69,8 +68,6 @@ impl TlsListener {
     }
 
     fn begin(&mut self, tcp: TcpStream, peer: SocketAddr) {
-        // One that is broken already fails by itself.
-        let _set = tune(&tcp);
         let (accept, limit) = (self.acceptor.accept(tcp), self.limit);
         self.handshakes.spawn(async move {
             let shaken = timeout(limit, accept).await.unwrap_or_else(|_| {
@@ -82,14 +79,9 @@ impl TlsListener {
     }
 }
 
-/// What `serve` does where the stream is one of TCP, and cannot do beneath another.
-fn tune(tcp: &TcpStream) -> io::Result<()> {
-    tcp.set_nodelay(true)?;
-    let keepalive = TcpKeepalive::new()
-        .with_time(Duration::from_secs(60))
-        .with_interval(Duration::from_secs(10))
-        .with_retries(3);
-    SockRef::from(tcp).set_tcp_keepalive(&keepalive)
+/// For `serve`: what it sets and sees on a TCP connection, below the encryption.
+pub(crate) fn tcp_of(stream: &TlsStream<TcpStream>) -> Option<&TcpStream> {
+    Some(stream.get_ref().0)
 }
 
 impl Listener for TlsListener {

@@ -4,4 +4,4 @@ mod config;
 mod listener;
 
 pub(crate) use self::config::self_signed;
-pub(crate) use self::listener::TlsListener;
+pub(crate) use self::listener::{TlsListener, tcp_of};
