@@ -48,7 +48,7 @@ const SETTLE: Duration = Duration::from_secs(1);
 /// [`Disconnected`](Reason::Disconnected) when the client is gone, also where hyper alone
 /// does not see it: with a body that nobody reads, and with a further request waiting
 /// behind. What stays unseen: a client that has sent more than [`read_ahead`] and the
-/// kernel hold, and goes; one whose cable was cut, until the keepalive finds out; and
+/// kernel hold, and closes; one whose cable was cut, until the keepalive finds out; and
 /// behind a proxy whatever the proxy does not pass on.
 ///
 /// Asked to [drain](Stop::draining) it accepts nothing more, tells idle connections, and
