@@ -6,9 +6,9 @@
 //! after a request has ended is no news to it. A report of what still runs reads the
 //! same lists.
 //!
-//! A connection is there as long as somebody holds it: the task that serves it, its
-//! stream, each request that runs. One whose server does not tell has no list, for
-//! nobody would read it.
+//! A connection is open as long as its stream is there, or a request runs; who keeps the
+//! token of one for later keeps no connection open. One whose server does not tell has no
+//! list, for nobody would read it.
 //!
 //! A request that became a stream of its own, a WebSocket, runs for as long as that: on
 //! HTTP/1.1 that is the connection's stream, which is ours. On HTTP/2 it is one of many,
@@ -61,10 +61,22 @@ impl Listed {
     }
 }
 
-#[derive(Default)]
 struct Requests {
     running: Slab<Entry>,
     gone: bool,
+    /// There is no stream to begin more of them.
+    closed: bool,
+    /// The registry has it.
+    open: bool,
+}
+
+impl Requests {
+    /// Whether it is open no longer, said once.
+    fn ends(&mut self) -> bool {
+        let ends = self.open && self.closed && self.running.is_empty();
+        self.open &= !ends;
+        ends
+    }
 }
 
 enum Entry {
@@ -133,8 +145,12 @@ impl Connection {
         let entry = requests.running.try_remove(place);
         // Ordering: as in `begin`.
         listed.running.store(requests.running.len(), Ordering::Relaxed);
+        let ends = requests.ends();
         drop(requests);
         drop(entry);
+        if ends {
+            listed.registry.remove(listed.place);
+        }
     }
 
     /// Who is at the other end, if that is known.
@@ -198,16 +214,17 @@ impl Connection {
 
     /// Its stream is gone, whatever it was in the end.
     pub(crate) fn stream_is_gone(&self) {
-        let upgraded = self.listed.as_ref().and_then(|listed| lock(&listed.upgraded).take());
+        let Some(listed) = &self.listed else { return };
+        let upgraded = lock(&listed.upgraded).take();
         if let Some(Running { request }) = &upgraded {
             outcome::ended(request, &Outcome::of_stream(request));
         }
-    }
-}
-
-impl Drop for Connection {
-    fn drop(&mut self) {
-        if let Some(listed) = &self.listed {
+        drop(upgraded);
+        let mut requests = lock(&listed.requests);
+        requests.closed = true;
+        let ends = requests.ends();
+        drop(requests);
+        if ends {
             listed.registry.remove(listed.place);
         }
     }
@@ -274,7 +291,12 @@ impl Registry {
             registry: Arc::clone(self),
             peer: Mutex::new(peer),
             runtime,
-            requests: Mutex::default(),
+            requests: Mutex::new(Requests {
+                running: Slab::new(),
+                gone: false,
+                closed: false,
+                open: true,
+            }),
             begun: AtomicU64::new(0),
             running: AtomicUsize::new(0),
             heard: Heard::nothing(),

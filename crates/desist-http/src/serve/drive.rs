@@ -39,7 +39,7 @@ pub(super) struct Serving {
 impl Serving {
     pub(super) async fn connection<I, S>(
         self: Arc<Self>,
-        io: I,
+        stream: Stream<I>,
         connection: Arc<Connection>,
         app: S,
     ) where
@@ -50,7 +50,6 @@ impl Serving {
             + 'static,
         S::Future: Send + 'static,
     {
-        let stream = Stream::new(io, Arc::clone(&connection), Arc::clone(&self));
         let requests = Requests::new(app, Arc::clone(&connection));
         let serves = self.builder.serve_connection_with_upgrades(TokioIo::new(stream), requests);
         let mut serves = pin!(serves);

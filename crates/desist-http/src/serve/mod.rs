@@ -31,6 +31,7 @@ use tower_service::Service;
 
 use self::drive::Serving;
 pub use self::incoming::Incoming;
+use self::io::Stream;
 pub use self::report::{Running, ServeReport};
 pub use self::settings::Serve;
 use self::settings::Settings;
@@ -168,7 +169,8 @@ where
         let Ok(Ok(app)) = app else { break };
         tune(&io, &settings);
         let connection = registry.connect(Arc::clone(&server), addr);
-        let serves = Arc::clone(&serving).connection(io, connection, app);
+        let stream = Stream::new(io, Arc::clone(&connection), Arc::clone(&serving));
+        let serves = Arc::clone(&serving).connection(stream, connection, app);
         tokio::spawn(async move {
             serves.await;
             drop(room);
