@@ -4,6 +4,8 @@
 
 #[path = "serve/apps.rs"]
 mod apps;
+#[path = "serve/bodies.rs"]
+mod bodies;
 mod common;
 #[path = "serve/http1.rs"]
 mod http1;

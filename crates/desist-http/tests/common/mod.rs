@@ -1,19 +1,23 @@
 //! A server with handlers that say what becomes of them, and clients that misbehave.
-#![allow(dead_code)] // Not every binary uses all of it.
+#![allow(dead_code, unused_imports)] // Not every binary uses all of it.
+
+mod client;
+mod handlers;
+mod http2;
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{Request, State};
-use axum::routing::{any, get};
-use desist::Reason;
-use desist_http::{RequestToken, Serve, ServeReport, Stopped};
+use desist_http::{Serve, ServeReport};
 use desist_tokio::StopSource;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+
+pub(crate) use self::client::Client;
+pub(crate) use self::handlers::{Handler, Probe, Said, TokenIfAny, app};
+pub(crate) use self::http2::Http2;
 
 /// How long a test waits for what must happen.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -23,108 +27,6 @@ pub(crate) const WHILE: Duration = Duration::from_millis(300);
 
 /// The beginning of a WebSocket, at `/socket`.
 pub(crate) const HANDSHAKE: &str = "GET /socket HTTP/1.1\r\nhost: test\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
-
-/// What a handler has to say.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Said {
-    Begun,
-    Told(Reason),
-    /// It came to its end.
-    Finished,
-    /// It was dropped in the middle.
-    Dropped,
-}
-
-#[derive(Clone)]
-pub(crate) struct Probe {
-    says: mpsc::UnboundedSender<Said>,
-}
-
-/// Says how a handler ended.
-struct Handler {
-    probe: Probe,
-    finished: bool,
-}
-
-impl Probe {
-    pub(crate) fn say(&self, said: Said) {
-        let _ = self.says.send(said);
-    }
-
-    fn begin(&self) -> Handler {
-        self.say(Said::Begun);
-        Handler { probe: self.clone(), finished: false }
-    }
-}
-
-impl Handler {
-    fn finish(mut self) {
-        self.finished = true;
-    }
-}
-
-impl Drop for Handler {
-    fn drop(&mut self) {
-        self.probe.say(if self.finished { Said::Finished } else { Said::Dropped });
-    }
-}
-
-/// Waits for its token, and for as long again as its cleanup takes.
-async fn heeds(State(probe): State<Probe>, token: RequestToken) -> Result<&'static str, Stopped> {
-    let handler = probe.begin();
-    let why = token.cancelled().await;
-    probe.say(Said::Told(why.reason()));
-    tokio::time::sleep(Duration::from_millis(20)).await;
-    handler.finish();
-    Err(why.into())
-}
-
-/// Takes no token and waits.
-async fn waits(State(probe): State<Probe>) -> &'static str {
-    let handler = probe.begin();
-    tokio::time::sleep(PATIENCE * 3).await;
-    handler.finish();
-    "waited"
-}
-
-/// Has its token and never looks at it.
-async fn deaf(State(probe): State<Probe>, token: RequestToken) -> &'static str {
-    let handler = probe.begin();
-    tokio::time::sleep(PATIENCE * 3).await;
-    drop(token);
-    handler.finish();
-    "waited"
-}
-
-/// Reads all of the body, says how it went, and answers.
-async fn reads(
-    State(probe): State<Probe>,
-    token: RequestToken,
-    request: Request,
-) -> Result<String, Stopped> {
-    let handler = probe.begin();
-    let body = axum::body::to_bytes(request.into_body(), usize::MAX).await;
-    if let Some(cancelled) = token.cancellation() {
-        probe.say(Said::Told(cancelled.reason()));
-        handler.finish();
-        return Err(cancelled.into());
-    }
-    handler.finish();
-    Ok(format!("{} bytes", body.map_or(0, |body| body.len())))
-}
-
-/// The handlers, at paths of their names.
-pub(crate) fn app() -> (Router, mpsc::UnboundedReceiver<Said>) {
-    let (says, said) = mpsc::unbounded_channel();
-    let app = Router::new()
-        .route("/heeds", any(heeds))
-        .route("/waits", any(waits))
-        .route("/deaf", any(deaf))
-        .route("/reads", any(reads))
-        .route("/quick", get(|| async { "quick" }))
-        .with_state(Probe { says });
-    (app, said)
-}
 
 pub(crate) struct Server {
     pub(crate) addr: SocketAddr,
@@ -185,13 +87,24 @@ impl Server {
         assert_eq!(heard.unwrap_or_else(|_| panic!("nobody says {said:?}")), Some(said));
     }
 
+    /// All of these, in any order, and nothing between.
+    pub(crate) async fn hears_all<const N: usize>(&mut self, all: [Said; N]) {
+        let mut missing = all.to_vec();
+        while !missing.is_empty() {
+            let heard = tokio::time::timeout(PATIENCE, self.said.recv()).await;
+            let heard = heard.unwrap_or_else(|_| panic!("nobody says {missing:?}")).unwrap();
+            let place = missing.iter().position(|said| *said == heard);
+            missing.remove(place.unwrap_or_else(|| panic!("{heard:?}, and not {missing:?}")));
+        }
+    }
+
     pub(crate) async fn hears_nothing(&mut self) {
         let heard = tokio::time::timeout(WHILE, self.said.recv()).await;
         assert!(heard.is_err(), "somebody says {:?}", heard.unwrap());
     }
 
     pub(crate) async fn connect(&self) -> Client {
-        Client { stream: TcpStream::connect(self.addr).await.unwrap(), read: Vec::new() }
+        Client::to(self.addr).await
     }
 
     /// A client whose request has come to its handler.
@@ -208,6 +121,12 @@ impl Server {
         ended.expect("the server ends").unwrap()
     }
 
+    /// It is stopped, and goes on all the same.
+    pub(crate) async fn does_not_end(&mut self) {
+        let ended = tokio::time::timeout(WHILE * 2, &mut self.serves).await;
+        assert!(ended.is_err(), "the server has ended");
+    }
+
     /// Drops the server in the middle.
     pub(crate) fn abort(&self) {
         self.serves.abort();
@@ -215,57 +134,5 @@ impl Server {
 
     pub(crate) fn has_ended(&self) -> bool {
         self.serves.is_finished()
-    }
-}
-
-pub(crate) struct Client {
-    pub(crate) stream: TcpStream,
-    read: Vec<u8>,
-}
-
-impl Client {
-    pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
-        self.stream.write_all(bytes.as_ref()).await.unwrap();
-    }
-
-    pub(crate) async fn get(&mut self, path: &str) {
-        self.send(format!("GET {path} HTTP/1.1\r\nhost: test\r\n\r\n")).await;
-    }
-
-    /// The head of a request with a body of that length, and so much of the body.
-    pub(crate) async fn post(&mut self, path: &str, length: usize, sent: usize) {
-        self.send(format!(
-            "POST {path} HTTP/1.1\r\nhost: test\r\ncontent-length: {length}\r\n\r\n"
-        ))
-        .await;
-        self.send(vec![b'x'; sent]).await;
-    }
-
-    /// Reads until the answer has that in it.
-    pub(crate) async fn reads(&mut self, text: &str) {
-        let reads = async {
-            while !self.has_read(text) {
-                let read = self.stream.read_buf(&mut self.read).await.unwrap();
-                assert!(read > 0, "it ends with {:?}", String::from_utf8_lossy(&self.read));
-            }
-        };
-        tokio::time::timeout(PATIENCE, reads).await.unwrap_or_else(|_| panic!("never: {text}"));
-    }
-
-    fn has_read(&self, text: &str) -> bool {
-        self.read.windows(text.len()).any(|window| window == text.as_bytes())
-    }
-
-    /// Reads to the end of the connection.
-    pub(crate) async fn reads_to_the_end(&mut self) -> String {
-        let reads = self.stream.read_to_end(&mut self.read);
-        let _ = tokio::time::timeout(PATIENCE, reads).await.expect("it ends");
-        String::from_utf8_lossy(&self.read).into_owned()
-    }
-
-    /// Goes without a word of goodbye.
-    pub(crate) fn reset(self) {
-        socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).unwrap();
-        drop(self.stream);
     }
 }
