@@ -17,3 +17,5 @@ mod many;
 mod stopping;
 #[path = "serve/streaming.rs"]
 mod streaming;
+#[path = "serve/streams.rs"]
+mod streams;
