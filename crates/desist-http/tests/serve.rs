@@ -13,6 +13,8 @@ mod http1;
 mod http2;
 #[path = "serve/many.rs"]
 mod many;
+#[path = "serve/slow.rs"]
+mod slow;
 #[path = "serve/stopping.rs"]
 mod stopping;
 #[path = "serve/streaming.rs"]

@@ -20,6 +20,8 @@ pub(crate) struct Http2 {
 impl Http2 {
     pub(crate) async fn to(addr: SocketAddr) -> Self {
         let stream = TcpStream::connect(addr).await.unwrap();
+        // Else its words about windows wait for an acknowledgement.
+        stream.set_nodelay(true).unwrap();
         let (requests, connection) = h2::client::handshake(stream).await.unwrap();
         let drives = tokio::spawn(connection);
         Self { requests: requests.ready().await.unwrap(), drives }
