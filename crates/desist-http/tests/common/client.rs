@@ -53,7 +53,7 @@ impl Client {
         tokio::time::timeout(PATIENCE, reads).await.unwrap_or_else(|_| panic!("never: {text}"));
     }
 
-    fn has_read(&self, text: &str) -> bool {
+    pub(crate) fn has_read(&self, text: &str) -> bool {
         self.read.windows(text.len()).any(|window| window == text.as_bytes())
     }
 

@@ -128,12 +128,12 @@ async fn deaf(State(probe): State<Probe>, token: RequestToken) -> &'static str {
 /// Reads all of the body, says how it went, and answers.
 async fn reads(
     State(probe): State<Probe>,
-    token: RequestToken,
+    TokenIfAny(token): TokenIfAny,
     request: Request,
 ) -> Result<String, Stopped> {
     let handler = probe.begin();
     let body = axum::body::to_bytes(request.into_body(), usize::MAX).await;
-    if let Some(cancelled) = token.cancellation() {
+    if let Some(cancelled) = token.and_then(|token| token.cancellation()) {
         probe.say(Said::Told(cancelled.reason()));
         handler.finish();
         return Err(cancelled.into());

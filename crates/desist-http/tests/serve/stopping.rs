@@ -25,6 +25,28 @@ async fn what_is_in_hand_is_answered_and_nothing_new_is_begun() {
     assert!(report.is_clean() && report.asked().is_none(), "{report}");
 }
 
+/// Here and on axum.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_during_the_drain_says_that_the_connection_closes() {
+    for mut server in [Server::start().await, Server::of_axum().await] {
+        let mut client = server.connect().await;
+        client.get("/quick").await;
+        client.reads("quick").await;
+        assert!(!client.has_read("connection: close"), "nobody drains");
+        client.post("/reads", 10, 5).await;
+        server.hears(Said::Begun).await;
+        server.stop.drain();
+        // Nothing shows when each connection has heard of it.
+        server.hears_nothing().await;
+        client.send("67890").await;
+        client.reads("10 bytes").await;
+        assert!(client.has_read("connection: close"));
+        client.reads_to_the_end().await;
+        server.hears(Said::Finished).await;
+        server.ends().await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_that_do_not_end_are_asked_and_then_left_and_named() {
     let mut server = Server::start_with(|serve| serve.drain_for(WHILE).grace(WHILE)).await;
@@ -51,23 +73,36 @@ async fn requests_that_do_not_end_are_asked_and_then_left_and_named() {
     assert!(report.to_string().contains("GET /deaf, for "), "{report}");
 }
 
-/// On `axum::serve` it holds the stop for ever.
+/// On `axum::serve` it holds the stop for ever, if it is the first of its connection.
 #[tokio::test(flavor = "multi_thread")]
 async fn half_a_head_of_a_request_holds_nobody_up() {
-    let server = Server::start_with(|serve| serve.drain_for(WHILE).grace(WHILE)).await;
-    let mut client = server.connect().await;
-    client.send("GET /heeds HTTP/1.1\r\nhost: te").await;
-    tokio::time::sleep(WHILE).await;
-    server.stop.drain();
-    let report = server.ends().await.unwrap();
-    assert!(report.running().is_empty());
-    let server = Server::of_axum().await;
-    let mut client = server.connect().await;
-    client.send("GET /heeds HTTP/1.1\r\nhost: te").await;
-    tokio::time::sleep(WHILE).await;
-    server.stop.drain();
-    tokio::time::sleep(WHILE * 3).await;
-    assert!(!server.has_ended());
+    const HALF: &str = "GET /heeds HTTP/1.1\r\nhost: te";
+    for ours in [true, false] {
+        for is_first in [true, false] {
+            let mut server = if ours {
+                Server::start_with(|serve| serve.drain_for(WHILE).grace(WHILE)).await
+            } else {
+                Server::of_axum().await
+            };
+            let mut client = server.connect().await;
+            if is_first {
+                client.send(HALF).await;
+                // Nothing shows when it was read.
+                tokio::time::sleep(WHILE).await;
+            } else {
+                // Behind another, with which it is read.
+                client.send(format!("GET /quick HTTP/1.1\r\nhost: test\r\n\r\n{HALF}")).await;
+                client.reads("quick").await;
+            }
+            server.stop.drain();
+            if is_first && !ours {
+                server.does_not_end().await;
+                drop(client);
+            }
+            let report = server.ends().await;
+            assert!(report.is_none_or(|report| report.running().is_empty()));
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
