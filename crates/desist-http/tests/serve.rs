@@ -7,6 +7,8 @@ mod apps;
 #[path = "serve/bodies.rs"]
 mod bodies;
 mod common;
+#[path = "serve/forms.rs"]
+mod forms;
 #[path = "serve/http1.rs"]
 mod http1;
 #[path = "serve/http2.rs"]

@@ -65,36 +65,6 @@ async fn make_services_know_who_is_connected() {
 }
 
 #[tokio::test]
-async fn plain_routers_make_services_and_method_routers_are_served() {
-    async fn serves<M, S>(app: M)
-    where
-        M: for<'a> tower_service::Service<
-                Incoming<'a, TcpListener>,
-                Error = std::convert::Infallible,
-                Response = S,
-            > + Send
-            + 'static,
-        for<'a> <M as tower_service::Service<Incoming<'a, TcpListener>>>::Future: Send,
-        S: tower_service::Service<
-                axum::extract::Request,
-                Response = axum::response::Response,
-                Error = std::convert::Infallible,
-            > + Clone
-            + Send
-            + 'static,
-        S::Future: Send + 'static,
-    {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let addr = listener.local_addr().unwrap();
-        tokio::spawn(async move { _ = serve(listener, app).await });
-        assert!(answer(&mut TcpStream::connect(addr).await.unwrap()).await.ends_with("served"));
-    }
-    serves(Router::new().route("/", get(|| async { "served" }))).await;
-    serves(Router::new().route("/", get(|| async { "served" })).into_make_service()).await;
-    serves(get(|| async { "served" })).await;
-}
-
-#[tokio::test]
 #[cfg(unix)]
 async fn any_listener_is_served() {
     let app = || {

@@ -1,0 +1,100 @@
+//! What may stand in the place of an app: as on `axum::serve`, to which each is given as
+//! well.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+
+use axum::extract::{ConnectInfo, FromRequestParts, Request};
+use axum::handler::{Handler, HandlerWithoutStateExt};
+use axum::response::Response;
+use axum::routing::get;
+use axum::serve::IncomingStream;
+use axum::{Router, ServiceExt};
+use desist_http::{Incoming, RequestToken, serve};
+use tokio::net::TcpListener;
+use tower::make::Shared;
+use tower_service::Service;
+
+use crate::common::Client;
+
+/// Whether it has a token, and who asks, where the app is told.
+async fn says(request: Request) -> String {
+    let token = RequestToken::of(request.extensions()).is_ok();
+    let (mut parts, _) = request.into_parts();
+    let peer = ConnectInfo::<SocketAddr>::from_request_parts(&mut parts, &()).await;
+    format!("token: {token}, peer: {}", peer.map_or(0, |ConnectInfo(peer)| peer.port()))
+}
+
+async fn asks(addr: SocketAddr, has_token: bool, knows_peer: bool) {
+    let mut client = Client::to(addr).await;
+    let port = if knows_peer { client.stream.local_addr().unwrap().port() } else { 0 };
+    client.send("GET / HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n").await;
+    let answer = client.reads_to_the_end().await;
+    assert!(answer.ends_with(&format!("\r\n\r\ntoken: {has_token}, peer: {port}")), "{answer}");
+}
+
+/// On ours, and on axum's.
+async fn is_served<M, S, A>(app: M, knows_peer: bool)
+where
+    M: for<'a> Service<Incoming<'a, TcpListener>, Error = Infallible, Response = S>
+        + for<'a> Service<IncomingStream<'a, TcpListener>, Error = Infallible, Response = A>
+        + Clone
+        + Send
+        + 'static,
+    for<'a> <M as Service<Incoming<'a, TcpListener>>>::Future: Send,
+    for<'a> <M as Service<IncomingStream<'a, TcpListener>>>::Future: Send,
+    S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    A: Service<Request, Response = Response, Error = Infallible> + Clone + Send + 'static,
+    A::Future: Send,
+{
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    let served = app.clone();
+    tokio::spawn(async move { _ = serve(listener, served).await });
+    asks(addr, true, knows_peer).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    tokio::spawn(async move { _ = axum::serve(listener, app).await });
+    asks(addr, false, knows_peer).await;
+}
+
+#[tokio::test]
+async fn routers_and_their_make_services_are_served() {
+    let router = || Router::new().route("/", get(says));
+    is_served(router(), false).await;
+    is_served(router().into_make_service(), false).await;
+    is_served(router().into_make_service_with_connect_info::<SocketAddr>(), true).await;
+    is_served(ServiceExt::<Request>::into_make_service(router()), false).await;
+}
+
+#[tokio::test]
+async fn method_routers_and_their_make_services_are_served() {
+    is_served(get(says), false).await;
+    is_served(get(says).into_make_service(), false).await;
+    is_served(get(says).into_make_service_with_connect_info::<SocketAddr>(), true).await;
+}
+
+#[tokio::test]
+async fn make_services_of_handlers_are_served() {
+    is_served(says.into_make_service(), false).await;
+    is_served(says.into_make_service_with_connect_info::<SocketAddr>(), true).await;
+    is_served(says.with_state(()).into_make_service(), false).await;
+    let make = says.with_state(()).into_make_service_with_connect_info::<SocketAddr>();
+    is_served(make, true).await;
+}
+
+#[tokio::test]
+async fn shared_services_and_make_services_of_ones_own_are_served() {
+    is_served(Shared::new(Router::new().route("/", get(says))), false).await;
+    is_served(Shared::new(says.into_service()), false).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    let make = tower::service_fn(|incoming: Incoming<'_, TcpListener>| {
+        let port = incoming.remote_addr().port();
+        let said = get(move || async move { format!("token: true, peer: {port}") });
+        async move { Ok::<_, Infallible>(Router::new().route("/", said)) }
+    });
+    tokio::spawn(async move { _ = serve(listener, make).await });
+    asks(addr, true, true).await;
+}
