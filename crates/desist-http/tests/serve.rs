@@ -17,6 +17,8 @@ mod http2;
 mod many;
 #[path = "serve/slow.rs"]
 mod slow;
+#[path = "serve/sockets.rs"]
+mod sockets;
 #[path = "serve/stopping.rs"]
 mod stopping;
 #[path = "serve/streaming.rs"]

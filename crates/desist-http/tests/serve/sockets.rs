@@ -1,0 +1,150 @@
+//! WebSockets on HTTP/2: streams of one connection, each of which lives for itself.
+
+use bytes::Bytes;
+use desist::Reason;
+use h2::ext::Protocol;
+use h2::{RecvStream, SendStream};
+use http::Request;
+
+use crate::common::{Http2, PATIENCE, Said, Server, next_of};
+use crate::streams::server;
+
+struct Socket {
+    sends: SendStream<Bytes>,
+    reads: RecvStream,
+}
+
+impl Socket {
+    async fn on(connection: &mut Http2, server: &mut Server) -> Self {
+        // With an answer the client has what the server says of itself.
+        let (answer, _) = connection.request("GET", "/nowhere", true);
+        assert_eq!(answer.await.unwrap().status(), 404);
+        assert!(connection.requests.is_extended_connect_protocol_enabled());
+        let request = Request::builder()
+            .method("CONNECT")
+            .uri("http://test/socket")
+            .header("sec-websocket-version", "13")
+            .extension(Protocol::from_static("websocket"))
+            .body(())
+            .unwrap();
+        let (answer, sends) = connection.requests.send_request(request, false).unwrap();
+        let answer = tokio::time::timeout(PATIENCE, answer).await.expect("an answer").unwrap();
+        assert_eq!(answer.status(), 200);
+        server.hears(Said::Begun).await;
+        Self { sends, reads: answer.into_body() }
+    }
+
+    /// A message of text and its echo; a client's is masked, here with zeros.
+    async fn is_echoed(&mut self, text: &str) {
+        let length = u8::try_from(text.len()).unwrap();
+        let mut message = vec![0x81, 0x80 | length, 0, 0, 0, 0];
+        message.extend(text.bytes());
+        self.sends.send_data(message.into(), false).unwrap();
+        let mut read = Vec::new();
+        while !read.ends_with(text.as_bytes()) {
+            read.extend(next_of(&mut self.reads).await.expect("an echo").unwrap());
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_web_socket_on_a_stream_is_told_and_waited_for() {
+    let mut server = server(true).await;
+    let mut connection = Http2::to(server.addr).await;
+    let mut socket = Socket::on(&mut connection, &mut server).await;
+    server.stop.drain();
+    server.hears_nothing().await;
+    assert!(!server.has_ended(), "it is waited for");
+    socket.is_echoed("while it drains").await;
+    server.stop.cancel_with(Reason::Shutdown);
+    server.hears(Said::Told(Reason::Shutdown)).await;
+    server.hears(Said::Finished).await;
+    assert!(server.ends().await.unwrap().is_clean());
+    // On axum its server waits for it, and nobody tells it.
+    let mut server = self::server(false).await;
+    let mut connection = Http2::to(server.addr).await;
+    let mut socket = Socket::on(&mut connection, &mut server).await;
+    server.stop.drain();
+    server.does_not_end().await;
+    socket.is_echoed("while it drains").await;
+    server.hears_nothing().await;
+    drop(socket);
+    server.hears(Said::Finished).await;
+    server.ends().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_web_socket_on_a_stream_that_goes_is_told() {
+    for ours in [true, false] {
+        for goes in [true, false] {
+            let mut server = server(ours).await;
+            let mut connection = Http2::to(server.addr).await;
+            let socket = Socket::on(&mut connection, &mut server).await;
+            if goes {
+                connection.goes().await;
+                ends_without_peer(&mut server, 1).await;
+            } else {
+                // Dropped, its stream is reset.
+                drop(socket);
+                ends_without_peer(&mut server, 1).await;
+                drop(connection);
+            }
+        }
+    }
+}
+
+/// By their streams or by their tokens, whichever they look at first.
+async fn ends_without_peer(server: &mut Server, sockets: usize) {
+    let mut finished = 0;
+    while finished < sockets {
+        let said = tokio::time::timeout(PATIENCE, server.said.recv()).await;
+        match said.expect("somebody ends").unwrap() {
+            Said::Told(Reason::Disconnected) => {}
+            Said::Finished => finished += 1,
+            said => panic!("{said:?}"),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_web_sockets_on_one_connection_are_both_told_and_waited_for() {
+    let mut server = server(true).await;
+    let mut connection = Http2::to(server.addr).await;
+    let mut first = Socket::on(&mut connection, &mut server).await;
+    let mut second = Socket::on(&mut connection, &mut server).await;
+    server.hears_nothing().await;
+    server.stop.drain();
+    server.hears_nothing().await;
+    assert!(!server.has_ended(), "they are waited for");
+    first.is_echoed("the first").await;
+    second.is_echoed("the second").await;
+    server.stop.cancel_with(Reason::Shutdown);
+    let told = Said::Told(Reason::Shutdown);
+    server.hears_all([told, told, Said::Finished, Said::Finished]).await;
+    assert!(server.ends().await.unwrap().is_clean());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_web_socket_that_ends_by_itself_does_not_end_the_other() {
+    for last_ends in [false, true] {
+        for ours in [true, false] {
+            let mut server = server(ours).await;
+            let mut connection = Http2::to(server.addr).await;
+            let mut stays = Socket::on(&mut connection, &mut server).await;
+            let mut ends = Socket::on(&mut connection, &mut server).await;
+            if !last_ends {
+                std::mem::swap(&mut stays, &mut ends);
+            }
+            ends.sends.send_data(Bytes::new(), true).unwrap();
+            server.hears(Said::Finished).await;
+            server.hears_nothing().await;
+            stays.is_echoed("still here").await;
+            if ours {
+                server.stop.cancel_with(Reason::Shutdown);
+                server.hears(Said::Told(Reason::Shutdown)).await;
+                server.hears(Said::Finished).await;
+                assert!(server.ends().await.unwrap().is_clean());
+            }
+        }
+    }
+}
