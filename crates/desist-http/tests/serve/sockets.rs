@@ -6,8 +6,8 @@ use h2::ext::Protocol;
 use h2::{RecvStream, SendStream};
 use http::Request;
 
-use crate::common::{Http2, PATIENCE, Said, Server, next_of};
-use crate::streams::server;
+use crate::common::{Http2, PATIENCE, Said, Server, TcpServe, WHILE, next_of};
+use crate::streams::{server, server_with};
 
 struct Socket {
     sends: SendStream<Bytes>,
@@ -16,13 +16,17 @@ struct Socket {
 
 impl Socket {
     async fn on(connection: &mut Http2, server: &mut Server) -> Self {
+        Self::at("/socket", connection, server).await
+    }
+
+    async fn at(path: &str, connection: &mut Http2, server: &mut Server) -> Self {
         // With an answer the client has what the server says of itself.
         let (answer, _) = connection.request("GET", "/nowhere", true);
         assert_eq!(answer.await.unwrap().status(), 404);
         assert!(connection.requests.is_extended_connect_protocol_enabled());
         let request = Request::builder()
             .method("CONNECT")
-            .uri("http://test/socket")
+            .uri(format!("http://test{path}"))
             .header("sec-websocket-version", "13")
             .extension(Protocol::from_static("websocket"))
             .body(())
@@ -146,5 +150,56 @@ async fn a_web_socket_that_ends_by_itself_does_not_end_the_other() {
                 assert!(server.ends().await.unwrap().is_clean());
             }
         }
+    }
+}
+
+/// Also those that read nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_goes_tells_both_of_its_web_sockets() {
+    for ours in [true, false] {
+        let mut server = server(ours).await;
+        let mut connection = Http2::to(server.addr).await;
+        let _first = Socket::at("/quiet", &mut connection, &mut server).await;
+        let _second = Socket::at("/quiet", &mut connection, &mut server).await;
+        server.hears_nothing().await;
+        connection.goes().await;
+        if ours {
+            let told = Said::Told(Reason::Disconnected);
+            server.hears_all([told, told, Said::Finished, Said::Finished]).await;
+        } else {
+            server.hears_nothing().await;
+        }
+    }
+}
+
+/// Three on one connection, of which that one ends by itself: what the server names that
+/// has given up waiting.
+async fn named_of_three(ends: Option<usize>) -> Vec<String> {
+    let set_up = |serve: TcpServe| serve.drain_for(WHILE).grace(WHILE);
+    let mut server = server_with(true, set_up).await;
+    let mut connection = Http2::to(server.addr).await;
+    let mut sockets = Vec::new();
+    for number in 0..3 {
+        let path = if Some(number) == ends { "/socket" } else { "/deaf" };
+        sockets.push(Socket::at(path, &mut connection, &mut server).await);
+    }
+    if let Some(ends) = ends {
+        sockets[ends].sends.send_data(Bytes::new(), true).unwrap();
+        server.hears(Said::Finished).await;
+    }
+    server.stop.drain();
+    let report = server.ends().await.unwrap();
+    report.running().iter().map(|running| running.route().to_owned()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_web_sockets_of_a_connection_that_do_not_end_are_named() {
+    assert_eq!(named_of_three(None).await, ["/deaf"; 3]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_web_socket_that_has_ended_is_not_named_beside_others_that_have_not() {
+    for ends in 0..3 {
+        assert_eq!(named_of_three(Some(ends)).await, ["/deaf"; 2], "the one that ended: {ends}");
     }
 }

@@ -14,12 +14,17 @@ use desist_tokio::StreamExt as _;
 use tokio_stream::wrappers::IntervalStream;
 use tokio_stream::{Stream, StreamExt as _};
 
-use crate::common::{Handler, Probe, Server, TokenIfAny};
+use crate::common::{Handler, Probe, Said, Server, TcpServe, TokenIfAny};
 
 type Events = Sse<std::pin::Pin<Box<dyn Stream<Item = Result<Event, Infallible>> + Send>>>;
 
 /// The server has `drain_for` a minute, so that whatever ends does so by itself.
 pub(crate) async fn server(ours: bool) -> Server {
+    let minute = Duration::from_secs(60);
+    server_with(ours, |serve| serve.drain_for(minute)).await
+}
+
+pub(crate) async fn server_with(ours: bool, set_up: impl FnOnce(TcpServe) -> TcpServe) -> Server {
     let (probe, said) = Probe::new();
     let app = Router::new()
         .route("/events", get(events))
@@ -28,12 +33,10 @@ pub(crate) async fn server(ours: bool) -> Server {
         .route("/short", get(short))
         .route("/length", get(known_length))
         .route("/socket", any(socket))
+        .route("/quiet", any(quiet_socket))
+        .route("/deaf", any(deaf_socket))
         .with_state(probe);
-    if ours {
-        Server::of(app, said, |serve| serve.drain_for(Duration::from_secs(60))).await
-    } else {
-        Server::of_axum_with(app, said).await
-    }
+    if ours { Server::of(app, said, set_up).await } else { Server::of_axum_with(app, said).await }
 }
 
 /// Without an end, until its reader is gone; then it says so.
@@ -108,11 +111,38 @@ async fn socket(
                     _ => break,
                 },
                 why = &mut told => {
-                    probe.say(crate::common::Said::Told(why.reason()));
+                    probe.say(Said::Told(why.reason()));
                     break;
                 }
             }
         }
         handler.finish();
+    })
+}
+
+/// Reads nothing, and knows from its token alone.
+async fn quiet_socket(
+    State(probe): State<Probe>,
+    TokenIfAny(token): TokenIfAny,
+    upgrade: WebSocketUpgrade,
+) -> Response {
+    upgrade.on_upgrade(async move |_socket| {
+        let handler = probe.begin();
+        let Some(token) = token else { std::future::pending().await };
+        let why = token.cancelled().await;
+        probe.say(Said::Told(why.reason()));
+        handler.finish();
+    })
+}
+
+/// Has its token and heeds nothing at all.
+async fn deaf_socket(
+    State(probe): State<Probe>,
+    TokenIfAny(token): TokenIfAny,
+    upgrade: WebSocketUpgrade,
+) -> Response {
+    upgrade.on_upgrade(async move |_socket| {
+        let (_handler, _token) = (probe.begin(), token);
+        std::future::pending().await
     })
 }
