@@ -2,16 +2,22 @@
 //! well.
 
 use std::convert::Infallible;
+use std::future::IntoFuture;
+use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use axum::extract::{ConnectInfo, FromRequestParts, Request};
 use axum::handler::{Handler, HandlerWithoutStateExt};
 use axum::response::Response;
 use axum::routing::get;
-use axum::serve::IncomingStream;
+use axum::serve::{IncomingStream, Listener, ListenerExt};
 use axum::{Router, ServiceExt};
 use desist_http::{Incoming, RequestToken, serve};
-use tokio::net::TcpListener;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
 use tower::make::Shared;
 use tower_service::Service;
 
@@ -76,6 +82,11 @@ async fn method_routers_and_their_make_services_are_served() {
 }
 
 #[tokio::test]
+async fn handlers_are_served() {
+    is_served(says.into_service(), false).await;
+}
+
+#[tokio::test]
 async fn make_services_of_handlers_are_served() {
     is_served(says.into_make_service(), false).await;
     is_served(says.into_make_service_with_connect_info::<SocketAddr>(), true).await;
@@ -96,5 +107,92 @@ async fn shared_services_and_make_services_of_ones_own_are_served() {
         async move { Ok::<_, Infallible>(Router::new().route("/", said)) }
     });
     tokio::spawn(async move { _ = serve(listener, make).await });
+    asks(addr, true, true).await;
+}
+
+/// A listener of one's own, whose streams are no connections of TCP but have one.
+struct Wraps {
+    listener: TcpListener,
+    /// The same sockets once more, to look at.
+    twins: mpsc::UnboundedSender<std::net::TcpStream>,
+}
+
+struct Wrapped(TcpStream);
+
+impl Listener for Wraps {
+    type Io = Wrapped;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Wrapped, SocketAddr) {
+        let (stream, addr) = self.listener.accept().await.unwrap();
+        self.twins
+            .send(std::os::fd::AsFd::as_fd(&stream).try_clone_to_owned().unwrap().into())
+            .unwrap();
+        (Wrapped(stream), addr)
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+}
+
+impl AsyncRead for Wrapped {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        read: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, read)
+    }
+}
+
+impl AsyncWrite for Wrapped {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}
+
+/// Its clients have their addresses; what is set on TCP is set where one says it is.
+#[tokio::test]
+async fn listeners_of_ones_own_are_served_and_tuned_where_they_say() {
+    for says_where in [true, false] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        let (twins, mut sockets) = mpsc::unbounded_channel();
+        let app = Router::new().route("/", get(says));
+        let app = app.into_make_service_with_connect_info::<SocketAddr>();
+        let mut server = serve(Wraps { listener, twins }, app);
+        if says_where {
+            server = server.tcp_of(|Wrapped(tcp)| Some(tcp));
+        }
+        assert_eq!(server.local_addr().unwrap(), addr);
+        tokio::spawn(server.into_future());
+        asks(addr, true, true).await;
+        let socket = sockets.recv().await.unwrap();
+        let keeps_alive = socket2::SockRef::from(&socket).keepalive().unwrap();
+        assert_eq!((keeps_alive, socket.nodelay().unwrap()), (says_where, says_where));
+    }
+}
+
+#[tokio::test]
+async fn clients_of_a_tapped_listener_have_their_addresses() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = Listener::local_addr(&listener).unwrap();
+    let listener = listener.tap_io(|stream| stream.set_nodelay(true).unwrap());
+    let app = Router::new().route("/", get(says));
+    let app = app.into_make_service_with_connect_info::<SocketAddr>();
+    tokio::spawn(serve(listener, app).into_future());
     asks(addr, true, true).await;
 }

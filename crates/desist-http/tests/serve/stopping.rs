@@ -135,6 +135,13 @@ async fn a_server_that_is_dropped_leaves_nobody() {
     let _client = server.begins("/deaf").await;
     server.abort();
     server.hears(Said::Dropped).await;
+    // Whoever has kept the token of a request that runs is told as well.
+    let mut server = crate::streams::server(true).await;
+    let mut client = server.connect().await;
+    client.get("/events").await;
+    server.hears(Said::Begun).await;
+    server.abort();
+    server.hears_all([Said::Told(Reason::Dropped), Said::Dropped]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
