@@ -4,6 +4,8 @@
 //!   http                      all of it
 //!   http --quick              fewer rounds: shows that it works
 //!   http --serve ours|axum N  answers N requests on one connection: for callgrind
+//!
+//! With `--features observed` what is counted and told is compiled in, and nobody is there.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 use std::future::IntoFuture;
