@@ -63,7 +63,6 @@ impl Listed {
 
 struct Requests {
     running: Slab<Entry>,
-    gone: bool,
     /// There is no stream to begin more of them.
     closed: bool,
     /// The registry has it.
@@ -113,28 +112,20 @@ impl Connection {
         self.listed.as_ref().map(|listed| &listed.runtime)
     }
 
-    /// A request begins; it is given its place on the list.
+    /// A request begins, and gets its place on the list.
     #[inline]
-    pub(crate) fn begin(
-        self: &Arc<Self>,
-        make: impl FnOnce(Arc<Self>, usize) -> Request,
-    ) -> Running {
-        let Some(listed) = &self.listed else {
-            return Running { request: Arc::new(make(Arc::clone(self), 0)) };
-        };
+    pub(crate) fn begin(&self, request: Request, has_body: bool) -> Running {
+        let request = Arc::new(request);
+        let Some(listed) = &self.listed else { return Running { request } };
         let mut requests = lock(&listed.requests);
-        let entry = requests.running.vacant_entry();
-        let request = Arc::new(make(Arc::clone(self), entry.key()));
-        entry.insert(Entry::Running(Arc::clone(&request)));
+        let place = requests.running.insert(Entry::Running(Arc::clone(&request)));
+        request.set_place(place);
         // Ordering: whoever polls the connection begins requests and looks at these; that
         // they end shows at its next look.
         listed.running.store(requests.running.len(), Ordering::Relaxed);
         listed.begun.store(listed.begun() + 1, Ordering::Relaxed);
-        let gone = requests.gone;
         drop(requests);
-        if gone {
-            request.disconnected();
-        }
+        listed.heard.expect_body(has_body);
         Running { request }
     }
 
@@ -171,39 +162,37 @@ impl Connection {
         }
     }
 
-    /// Its client has said something: while a request runs that is its body, or the next
-    /// in line, else the beginning of one.
+    /// Its client has said something: the body of the request that runs, or the beginning
+    /// of the next one.
     #[inline]
     pub(crate) fn hear(&self, bytes: &[u8]) {
         let Some(listed) = &self.listed else { return };
-        if !listed.is_busy() {
+        if !(listed.is_busy() && listed.heard.is_body_expected()) {
             listed.heard.hear(bytes, listed.begun());
         }
     }
 
-    /// Whether its client has said nothing yet, or something that is no request yet.
+    /// Whether nothing runs, and its client has said nothing yet, or something that is no
+    /// request yet.
     #[inline]
     pub(crate) fn is_owed_a_head(&self) -> bool {
-        self.listed.as_ref().is_some_and(|listed| listed.heard.is_owed_a_head(listed.begun()))
+        self.listed
+            .as_ref()
+            .is_some_and(|listed| listed.heard.is_owed_a_head(listed.begun()) && !listed.is_busy())
     }
 
     /// A request runs, and nobody waits for what its client says next: nobody would see
     /// that it is gone.
     #[inline]
     pub(crate) fn is_unread(&self) -> bool {
-        self.listed.as_ref().is_some_and(|listed| {
-            listed.is_busy()
-                && !listed.heard.is_awaited()
-                && !listed.heard.is_frames()
-                && lock(&listed.upgraded).is_none()
-        })
+        self.listed.as_ref().is_some_and(|listed| listed.is_busy() && !listed.heard.is_awaited())
     }
 
-    /// Its client is gone.
+    /// Its client is gone: those that run are told. Whoever serves it will find out, and
+    /// begins no more.
     pub(crate) fn gone(&self) {
         let Some(listed) = &self.listed else { return };
-        let mut requests = lock(&listed.requests);
-        requests.gone = true;
+        let requests = lock(&listed.requests);
         let running: Vec<_> =
             requests.running.iter().filter_map(|(_, entry)| entry.request()).collect();
         drop(requests);
@@ -291,12 +280,7 @@ impl Registry {
             registry: Arc::clone(self),
             peer: Mutex::new(peer),
             runtime,
-            requests: Mutex::new(Requests {
-                running: Slab::new(),
-                gone: false,
-                closed: false,
-                open: true,
-            }),
+            requests: Mutex::new(Requests { running: Slab::new(), closed: false, open: true }),
             begun: AtomicU64::new(0),
             running: AtomicUsize::new(0),
             heard: Heard::nothing(),

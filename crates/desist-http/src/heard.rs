@@ -8,6 +8,8 @@ pub(crate) struct Heard {
     last: AtomicU64,
     /// Somebody waits for more of it, and will see the end by itself.
     is_awaited: AtomicBool,
+    /// The request that began last has a body to come.
+    is_body_expected: AtomicBool,
 }
 
 const NOTHING: u64 = u64::MAX;
@@ -18,7 +20,11 @@ const FRAMES: u64 = u64::MAX - 2;
 
 impl Heard {
     pub(crate) fn nothing() -> Self {
-        Self { last: AtomicU64::new(NOTHING), is_awaited: AtomicBool::new(false) }
+        Self {
+            last: AtomicU64::new(NOTHING),
+            is_awaited: AtomicBool::new(false),
+            is_body_expected: AtomicBool::new(false),
+        }
     }
 
     fn last(&self) -> u64 {
@@ -53,8 +59,14 @@ impl Heard {
         }
     }
 
-    pub(crate) fn is_frames(&self) -> bool {
-        self.last() == FRAMES
+    pub(crate) fn expect_body(&self, is_expected: bool) {
+        // Ordering: as in `last`.
+        self.is_body_expected.store(is_expected, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_body_expected(&self) -> bool {
+        // Ordering: as in `last`.
+        self.is_body_expected.load(Ordering::Relaxed)
     }
 
     pub(crate) fn set_awaited(&self, is_awaited: bool) {

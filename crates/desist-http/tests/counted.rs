@@ -4,6 +4,7 @@
 mod common;
 
 use std::collections::BTreeMap;
+use std::future::IntoFuture;
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
@@ -169,4 +170,109 @@ fn what_ends_in_other_ways_is_counted_as_what_it_is() {
     assert_eq!(counted("desist_http_requests_total outcome=failed reason="), 2.0);
     assert_eq!(counted("desist_http_requests_total outcome=completed reason="), 1.0);
     assert_eq!(counted("desist_http_rescued_total "), 1.0);
+}
+
+/// Says more than may be said: a body of a `HEAD`, and of what has not changed.
+async fn says_too_much(
+    request: axum::extract::Request,
+) -> Result<axum::response::Response, std::convert::Infallible> {
+    let mut response = axum::response::Response::new("nobody reads this".into());
+    if request.method() == "POST" {
+        *response.body_mut() = axum::body::Body::new(Exact(Some(bytes::Bytes::from("all of it"))));
+    }
+    if request.method() == "GET" {
+        *response.status_mut() = http::StatusCode::NOT_MODIFIED;
+    }
+    Ok(response)
+}
+
+/// Says how long it is, and not that it is over.
+struct Exact(Option<bytes::Bytes>);
+
+impl http_body::Body for Exact {
+    type Data = bytes::Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        mut self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<http_body::Frame<bytes::Bytes>, Self::Error>>> {
+        std::task::Poll::Ready(self.0.take().map(http_body::Frame::data).map(Ok))
+    }
+
+    fn size_hint(&self) -> http_body::SizeHint {
+        http_body::SizeHint::with_exact(self.0.as_ref().map_or(0, |left| left.len() as u64))
+    }
+}
+
+#[test]
+fn answers_of_which_nobody_reads_a_body_are_complete_without() {
+    let sums = Sums::default();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    metrics::with_local_recorder(&sums, || {
+        runtime.block_on(async {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let addr = listener.local_addr().unwrap();
+            let stop = desist_tokio::StopSource::new();
+            let app = tower::make::Shared::new(tower::service_fn(says_too_much));
+            let serves = desist_http::serve(listener, app).until(stop.stop()).into_future();
+            let serves = tokio::spawn(serves);
+            let mut client = common::Client::to(addr).await;
+            client.send("HEAD / HTTP/1.1\r\nhost: test\r\n\r\n").await;
+            client.reads("200 OK").await;
+            client.get("/").await;
+            client.reads("304 Not Modified").await;
+            client.post("/", 0, 0).await;
+            client.reads("all of it").await;
+            stop.drain();
+            assert!(serves.await.unwrap().is_clean());
+        });
+    });
+    let counted = sums.0.lock().unwrap();
+    assert_eq!(
+        *counted,
+        BTreeMap::from([("desist_http_requests_total outcome=completed reason=".into(), 3.0)])
+    );
+}
+
+/// A WebSocket on a stream of HTTP/2 ends with its token.
+#[test]
+fn a_socket_on_a_stream_is_counted_when_it_ends() {
+    let sums = Sums::default();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let counted = || sums.0.lock().unwrap().clone();
+    metrics::with_local_recorder(&sums, || {
+        runtime.block_on(async {
+            let app = Router::new().route("/socket", axum::routing::any(socket_with_a_token));
+            let (_nobody, said) = tokio::sync::mpsc::unbounded_channel();
+            let server = Server::of(app, said, |serve| serve).await;
+            let mut client = common::Http2::to(server.addr).await;
+            let (answer, _) = client.request("GET", "/nowhere", true);
+            assert_eq!(answer.await.unwrap().status(), 404);
+            let request = http::Request::builder()
+                .method("CONNECT")
+                .uri("http://test/socket")
+                .header("sec-websocket-version", "13")
+                .extension(h2::ext::Protocol::from_static("websocket"))
+                .body(())
+                .unwrap();
+            let (answer, mut sends) = client.requests.send_request(request, false).unwrap();
+            assert_eq!(answer.await.unwrap().status(), 200);
+            assert_eq!(counted()["desist_http_requests_total outcome=completed reason="], 1.0);
+            sends.send_data(bytes::Bytes::new(), true).unwrap();
+            server.stop.drain();
+            assert!(server.ends().await.unwrap().is_clean());
+        });
+    });
+    assert_eq!(counted()["desist_http_requests_total outcome=completed reason="], 2.0);
+}
+
+async fn socket_with_a_token(
+    token: RequestToken,
+    upgrade: axum::extract::WebSocketUpgrade,
+) -> axum::response::Response {
+    upgrade.on_upgrade(async move |mut socket| {
+        while let Some(Ok(_)) = socket.recv().await {}
+        drop(token);
+    })
 }

@@ -5,6 +5,7 @@
 mod common;
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::routing::post;
 use common::{PATIENCE, Said, Server, WHILE, app};
@@ -95,6 +96,59 @@ async fn on_a_unix_socket_too() {
     drop(client);
     let told = tokio::time::timeout(PATIENCE, said.recv()).await;
     assert_eq!(told.unwrap(), Some(Said::Told(Reason::Disconnected)));
+}
+
+/// A handler that has begun, and answers with more than anybody holds.
+async fn pours(State(says): State<mpsc::UnboundedSender<String>>, token: RequestToken) -> Body {
+    tokio::spawn(async move {
+        let why = token.cancelled().await;
+        says.send(why.reason().as_str().into()).unwrap();
+    });
+    let pieces = std::iter::repeat_with(|| Ok::<_, std::convert::Infallible>(vec![b'x'; 16_384]));
+    Body::from_stream(tokio_stream::iter(pieces))
+}
+
+/// While the server waits to write it reads ahead all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_closes_while_it_reads_nothing_is_noticed() {
+    let (says, mut said) = mpsc::unbounded_channel();
+    let app = Router::new().route("/", axum::routing::get(pours)).with_state(says);
+    let (_probe, nobody) = mpsc::unbounded_channel();
+    let server = Server::of(app, nobody, |serve| serve).await;
+    let mut client = server.connect().await;
+    // With another request behind, so that hyper reads nothing.
+    client.get("/").await;
+    client.get("/").await;
+    client.reads("xxxx").await;
+    tokio::time::sleep(WHILE).await;
+    assert!(said.is_empty());
+    client.stream.shutdown().await.unwrap();
+    let told = tokio::time::timeout(PATIENCE, said.recv()).await;
+    assert_eq!(told.unwrap().as_deref(), Some("disconnected"));
+}
+
+/// Half a head that came while another request ran is one that does not come, too.
+#[tokio::test(flavor = "multi_thread")]
+async fn half_a_head_behind_a_request_is_waited_for_no_longer() {
+    let (app, said) = app();
+    let go_on = std::sync::Arc::new(tokio::sync::Notify::new());
+    let (says, mut begun) = mpsc::unbounded_channel();
+    let waits = std::sync::Arc::clone(&go_on);
+    let waits = async move || {
+        says.send(()).unwrap();
+        waits.notified().await;
+        "it went on"
+    };
+    let app = app.route("/waits-for-us", axum::routing::get(waits));
+    let server = Server::of(app, said, |serve| serve.head_timeout(WHILE)).await;
+    let mut client = server.connect().await;
+    client.get("/waits-for-us").await;
+    begun.recv().await.unwrap();
+    client.send("GET /quick HT").await;
+    tokio::time::sleep(WHILE).await;
+    go_on.notify_one();
+    let read = client.reads_to_the_end().await;
+    assert!(read.ends_with("it went on"), "{read}");
 }
 
 /// The time for a head is none for a body, nor for what comes after.

@@ -182,7 +182,7 @@ where
             // Another layer has seen to it.
             return ResponseFuture::passed(Box::pin(self.inner.call(request)));
         }
-        let running = begin(&self.connection, &mut request);
+        let running = begin(&self.connection, &mut request, true);
         let in_span = running.request.span.enter();
         let work = Box::pin(self.inner.call(request));
         drop(in_span);
@@ -192,9 +192,13 @@ where
 
 /// A request begins on that connection, and has its token from then on.
 #[inline]
-pub(crate) fn begin<B>(connection: &Arc<Connection>, request: &mut Request<B>) -> Running {
-    let running =
-        connection.begin(|connection, place| request::Request::new(connection, place, request));
+pub(crate) fn begin<B>(
+    connection: &Arc<Connection>,
+    request: &mut Request<B>,
+    has_body: bool,
+) -> Running {
+    let begun = request::Request::new(Arc::clone(connection), request);
+    let running = connection.begin(begun, has_body);
     request.extensions_mut().insert(RequestToken::new(Arc::clone(&running.request)));
     running
 }

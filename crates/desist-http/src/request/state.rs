@@ -4,7 +4,7 @@
 //! request whose handler takes none costs none: whether it was stopped is whether the
 //! server was. Whoever stops it makes the token first.
 
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
@@ -19,8 +19,8 @@ use crate::policy::Policy;
 
 pub(crate) struct Request {
     connection: Arc<Connection>,
-    /// Its place on the list of its connection.
-    place: usize,
+    /// Its place on the list of its connection, when it has one.
+    place: AtomicUsize,
     signal: OnceLock<Signal>,
     pub(crate) method: Method,
     uri: Uri,
@@ -49,15 +49,11 @@ const ENDS_WITH_ITS_TOKENS: u8 = 4;
 
 impl Request {
     #[inline]
-    pub(crate) fn new<B>(
-        connection: Arc<Connection>,
-        place: usize,
-        request: &http::Request<B>,
-    ) -> Self {
+    pub(crate) fn new<B>(connection: Arc<Connection>, request: &http::Request<B>) -> Self {
         let span = Span::of(request, &connection);
         Self {
             connection,
-            place,
+            place: AtomicUsize::new(usize::MAX),
             signal: OnceLock::new(),
             method: request.method().clone(),
             uri: request.uri().clone(),
@@ -76,7 +72,13 @@ impl Request {
     }
 
     pub(crate) fn place(&self) -> usize {
-        self.place
+        // Ordering: whoever has the request has it from where that was set.
+        self.place.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_place(&self, place: usize) {
+        // Ordering: as in `place`.
+        self.place.store(place, Ordering::Relaxed);
     }
 
     /// Its connection has other requests at the same time.
@@ -185,7 +187,7 @@ impl Drop for Request {
     fn drop(&mut self) {
         if self.ends_with_its_tokens() {
             outcome::ended(self, &Outcome::of_stream(self));
-            self.connection.end(self.place);
+            self.connection.end(self.place());
         }
     }
 }

@@ -5,8 +5,8 @@
 //! But whenever it is polled it flushes, or writes. While a request runs and hyper has
 //! not asked for bytes since it was polled, that is when bytes are read ahead here, into
 //! a buffer of bounded size; what is in it hyper gets first. So the end of the stream
-//! comes to light, and nothing is lost. A stream that hyper has given away, a WebSocket,
-//! is read by whoever has it, and by nobody else.
+//! comes to light, and nothing is lost. The same holds for whoever was given the stream,
+//! as a WebSocket: while somebody waits to read, nobody else reads, and wakes nobody else.
 //!
 //! Behind more bytes than that the end is still known to the kernel, where it has
 //! arrived: see `closing`. What stays unseen is an end that the client has not even been

@@ -59,14 +59,14 @@ where
 
     #[inline]
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
-        let running = begin(&self.connection, &mut request);
+        let has_body = !request.body().is_end_stream();
+        let running = begin(&self.connection, &mut request, has_body);
         let request = request.map(|incoming| {
             // One that is empty needs no box.
-            if incoming.is_end_stream() {
-                Body::empty()
-            } else {
-                Body::new(Upload::new(incoming, Arc::clone(&running.request)))
+            if !has_body {
+                return Body::empty();
             }
+            Body::new(Upload::new(incoming, Arc::clone(&running.request)))
         });
         let in_span = running.request.span.enter();
         let answer = match &self.app {
