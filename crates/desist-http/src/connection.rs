@@ -15,7 +15,7 @@
 //! which is hyper's; there the request runs for as long as somebody holds its token.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use slab::Slab;
@@ -45,6 +45,7 @@ struct Listed {
     heard: Heard,
     /// The request that its stream was upgraded from, which ends with it.
     upgraded: Mutex<Option<Running>>,
+    is_upgraded: AtomicBool,
 }
 
 impl Listed {
@@ -126,6 +127,9 @@ impl Connection {
         listed.begun.store(listed.begun() + 1, Ordering::Relaxed);
         drop(requests);
         listed.heard.expect_body(has_body);
+        if request.is_one_of_many() {
+            listed.heard.hear_frames();
+        }
         Running { request }
     }
 
@@ -165,11 +169,32 @@ impl Connection {
     /// Its client has said something: the body of the request that runs, or the beginning
     /// of the next one.
     #[inline]
-    pub(crate) fn hear(&self, bytes: &[u8]) {
+    pub(crate) fn hear(&self) {
         let Some(listed) = &self.listed else { return };
         if !(listed.is_busy() && listed.heard.is_body_expected()) {
-            listed.heard.hear(bytes, listed.begun());
+            listed.heard.hear(listed.begun());
         }
+    }
+
+    /// It takes what is written, or has not taken all of it.
+    #[inline]
+    pub(crate) fn set_blocked(&self, is_blocked: bool) {
+        if let Some(listed) = &self.listed {
+            listed.heard.set_blocked(is_blocked);
+        }
+    }
+
+    /// If nothing runs, and nothing is on its way to the client: after how many requests.
+    pub(crate) fn idle_after(&self) -> Option<u64> {
+        let listed = self.listed.as_ref()?;
+        (!listed.is_busy() && !listed.heard.is_blocked()).then(|| listed.begun())
+    }
+
+    /// Its stream has been given away by hyper.
+    #[inline]
+    pub(crate) fn is_upgraded(&self) -> bool {
+        // Ordering: whoever is given the stream is given it after that.
+        self.listed.as_ref().is_some_and(|listed| listed.is_upgraded.load(Ordering::Relaxed))
     }
 
     /// Whether nothing runs, and its client has said nothing yet, or something that is no
@@ -239,6 +264,8 @@ impl Running {
             let connection = Arc::clone(self.request.connection());
             let Some(listed) = &connection.listed else { return Some(self) };
             *lock(&listed.upgraded) = Some(self);
+            // Ordering: as in `is_upgraded`.
+            listed.is_upgraded.store(true, Ordering::Relaxed);
         }
         None
     }
@@ -285,6 +312,7 @@ impl Registry {
             running: AtomicUsize::new(0),
             heard: Heard::nothing(),
             upgraded: Mutex::new(None),
+            is_upgraded: AtomicBool::new(false),
         };
         let connection = Arc::new(Connection { server, listed: Some(listed) });
         entry.insert(Arc::downgrade(&connection));

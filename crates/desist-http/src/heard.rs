@@ -10,12 +10,14 @@ pub(crate) struct Heard {
     is_awaited: AtomicBool,
     /// The request that began last has a body to come.
     is_body_expected: AtomicBool,
+    /// It has not taken all that was to be written.
+    is_blocked: AtomicBool,
 }
 
 const NOTHING: u64 = u64::MAX;
 /// Whatever was heard was a request, by now.
 const REQUESTS: u64 = u64::MAX - 1;
-/// HTTP/2, which sees to itself.
+/// Requests on HTTP/2, which says other things as well.
 const FRAMES: u64 = u64::MAX - 2;
 
 impl Heard {
@@ -24,6 +26,7 @@ impl Heard {
             last: AtomicU64::new(NOTHING),
             is_awaited: AtomicBool::new(false),
             is_body_expected: AtomicBool::new(false),
+            is_blocked: AtomicBool::new(false),
         }
     }
 
@@ -38,12 +41,15 @@ impl Heard {
     }
 
     /// The client has said something, which is the beginning of a request.
-    pub(crate) fn hear(&self, bytes: &[u8], begun: u64) {
-        match self.last() {
-            NOTHING if bytes.starts_with(b"PRI") => self.set_last(FRAMES),
-            NOTHING | REQUESTS => self.set_last(begun),
-            _ => {}
+    pub(crate) fn hear(&self, begun: u64) {
+        if matches!(self.last(), NOTHING | REQUESTS) {
+            self.set_last(begun);
         }
+    }
+
+    /// Those that begin here are some of many.
+    pub(crate) fn hear_frames(&self) {
+        self.set_last(FRAMES);
     }
 
     /// Whether the client has said nothing yet, or something that is no request yet.
@@ -67,6 +73,16 @@ impl Heard {
     pub(crate) fn is_body_expected(&self) -> bool {
         // Ordering: as in `last`.
         self.is_body_expected.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_blocked(&self, is_blocked: bool) {
+        // Ordering: as in `last`.
+        self.is_blocked.store(is_blocked, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_blocked(&self) -> bool {
+        // Ordering: as in `last`.
+        self.is_blocked.load(Ordering::Relaxed)
     }
 
     pub(crate) fn set_awaited(&self, is_awaited: bool) {

@@ -172,6 +172,41 @@ fn what_ends_in_other_ways_is_counted_as_what_it_is() {
     assert_eq!(counted("desist_http_rescued_total "), 1.0);
 }
 
+/// A body without an end, or one that panics.
+async fn pours(request: axum::extract::Request) -> axum::body::Body {
+    let panics = request.uri().path() == "/breaks";
+    axum::body::Body::from_stream(tokio_stream::iter((0_u32..).map(move |piece| {
+        assert!(!(panics && piece > 0), "the body breaks");
+        Ok::<_, std::convert::Infallible>(vec![b'x'; 16_384])
+    })))
+}
+
+#[test]
+fn an_answer_that_breaks_off_is_counted_by_who_broke_it() {
+    let sums = Sums::default();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    metrics::with_local_recorder(&sums, || {
+        runtime.block_on(async {
+            let app = Router::new().route("/pours", get(pours)).route("/breaks", get(pours));
+            let (_nobody, said) = tokio::sync::mpsc::unbounded_channel();
+            // Whatever the policy: of an answer that nobody reads nothing goes on.
+            let server = Server::of(app, said, |serve| serve.policy(Policy::Detach)).await;
+            let mut client = server.connect().await;
+            client.get("/breaks").await;
+            client.reads_to_the_end().await;
+            let mut client = server.connect().await;
+            client.get("/pours").await;
+            client.reads("xxxx").await;
+            drop(client);
+            server.stop.drain();
+            assert!(server.ends().await.unwrap().is_clean());
+        });
+    });
+    let counted = sums.0.lock().unwrap();
+    assert_eq!(counted["desist_http_requests_total outcome=failed reason="], 1.0, "{counted:?}");
+    assert_eq!(counted["desist_http_requests_total outcome=cancelled reason=disconnected"], 1.0);
+}
+
 /// Says more than may be said: a body of a `HEAD`, and of what has not changed.
 async fn says_too_much(
     request: axum::extract::Request,

@@ -174,6 +174,21 @@ async fn an_upload_may_take_longer_than_a_head() {
     client.reads_to_the_end().await;
 }
 
+/// Whoever sends it is there, and is answered.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_is_none_is_no_goodbye() {
+    let (says, mut said) = mpsc::unbounded_channel();
+    let app = Router::new().route("/reads", post(reads)).with_state(says);
+    let (_probe, nobody) = mpsc::unbounded_channel();
+    let server = Server::of(app, nobody, |serve| serve).await;
+    let mut client = server.connect().await;
+    let head = "POST /reads HTTP/1.1\r\nhost: test\r\ntransfer-encoding: chunked\r\n\r\n";
+    client.send(format!("{head}no number\r\n")).await;
+    client.reads("HTTP/1.1 200 OK").await;
+    assert_eq!(said.recv().await.unwrap(), "begun");
+    assert_eq!(said.recv().await.unwrap(), "None, and the token None");
+}
+
 /// Reads when it was told, and says what it finds.
 async fn reads_late(
     State(says): State<mpsc::UnboundedSender<String>>,

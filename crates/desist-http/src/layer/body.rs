@@ -3,6 +3,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Buf;
+use desist::Reason;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
@@ -36,6 +37,8 @@ struct End {
     left: Option<u64>,
     /// The body itself says that there is no more.
     at_end: bool,
+    /// It panicked in there.
+    in_poll: bool,
 }
 
 impl End {
@@ -51,7 +54,11 @@ impl End {
         if self.at_end || self.left == Some(0) {
             return self.reached();
         }
-        self.running.request.disconnected();
+        if self.in_poll {
+            return outcome::ended(&self.running.request, &Outcome::Failed);
+        }
+        // Whatever the policy: nothing of it goes on.
+        self.running.request.source().cancel_with(Reason::Disconnected);
         self.broken();
     }
 }
@@ -63,7 +70,7 @@ impl<B: Body> TokenBody<B> {
 
     pub(super) fn new(inner: B, running: Running, outcome: Outcome, left: Option<u64>) -> Self {
         let at_end = inner.is_end_stream();
-        Self { inner, end: Some(End { running, outcome, left, at_end }) }
+        Self { inner, end: Some(End { running, outcome, left, at_end, in_poll: false }) }
     }
 }
 
@@ -76,9 +83,15 @@ impl<B: Body> Body for TokenBody<B> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
         let mut this = self.project();
+        if let Some(end) = this.end {
+            end.in_poll = true;
+        }
         let in_span = this.end.as_ref().map(|end| end.running.request.span.enter());
         let polled = this.inner.as_mut().poll_frame(cx);
         drop(in_span);
+        if let Some(end) = this.end {
+            end.in_poll = false;
+        }
         let polled = ready!(polled);
         match &polled {
             Some(Ok(frame)) => {

@@ -3,6 +3,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use desist::Reason;
 use http::{Method, Response, StatusCode};
 use http_body::Body;
 use tokio::runtime::Handle;
@@ -138,7 +139,8 @@ where
             connection.server().rescues.left(work, running, runtime);
             return;
         }
-        request.disconnected();
+        // Whatever the policy: there is nothing yet to go on with.
+        request.source().cancel_with(Reason::Disconnected);
         drop(work);
         outcome::ended(request, &Outcome::of_stop(request));
     }

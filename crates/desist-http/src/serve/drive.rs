@@ -58,6 +58,7 @@ impl Serving {
         let mut is_told = false;
         // A client that says nothing, or half a head: armed while it has to say something.
         let mut patience: Option<Pin<Box<Sleep>>> = None;
+        let mut linger = Linger::default();
         poll_fn(|cx| {
             if aborted.as_mut().is_cancelled(cx) {
                 return Poll::Ready(());
@@ -71,6 +72,9 @@ impl Serving {
             if serves.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(());
             }
+            if is_told && linger.is_over(&connection, cx) {
+                return Poll::Ready(());
+            }
             if !connection.is_owed_a_head() {
                 patience = None;
                 return Poll::Pending;
@@ -79,6 +83,36 @@ impl Serving {
             patience.as_mut().poll(cx)
         })
         .await;
+    }
+}
+
+/// When the server drains, a connection on which nothing runs is there for its goodbye,
+/// and for what was sent before that came. So often it is looked whether nothing does: a
+/// request may end in another task, which tells nobody here.
+const LOOK: Duration = Duration::from_millis(500);
+
+#[derive(Default)]
+struct Linger {
+    next: Option<Pin<Box<Sleep>>>,
+    /// It was idle at the last look, after so many requests.
+    idle: Option<u64>,
+}
+
+impl Linger {
+    /// It was idle at two looks, and nothing had come between them.
+    fn is_over(&mut self, connection: &Connection, cx: &mut Context<'_>) -> bool {
+        loop {
+            let next = self.next.get_or_insert_with(|| Box::pin(sleep(LOOK)));
+            if next.as_mut().poll(cx).is_pending() {
+                return false;
+            }
+            self.next = None;
+            let idle = connection.idle_after();
+            if idle.is_some() && idle == self.idle {
+                return true;
+            }
+            self.idle = idle;
+        }
     }
 }
 

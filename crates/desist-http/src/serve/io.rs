@@ -13,13 +13,16 @@
 //! able to send, behind bytes for which nobody has room.
 
 use std::collections::VecDeque;
+use std::future::Future;
 use std::io;
 use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use desist::WhenCancelled;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::closing::{Closing, closing};
 use super::drive::Serving;
@@ -34,11 +37,43 @@ pub(super) struct Stream<I> {
     closing: Option<Option<Closing>>,
     connection: Arc<Connection>,
     server: Arc<Serving>,
+    /// For whoever was given the stream, when the server waits no longer: hyper's is
+    /// dropped then.
+    aborted: Option<Pin<Box<WhenCancelled<'static>>>>,
+    /// Its place among those that may be open at once.
+    _room: Room,
 }
 
+/// `None`: any number may be open.
+pub(super) type Room = Option<OwnedSemaphorePermit>;
+
 impl<I> Stream<I> {
-    pub(super) fn new(inner: I, connection: Arc<Connection>, server: Arc<Serving>) -> Self {
-        Self { inner, ahead: VecDeque::new(), ended: None, closing: None, connection, server }
+    pub(super) fn new(
+        inner: I,
+        connection: Arc<Connection>,
+        server: Arc<Serving>,
+        room: Room,
+    ) -> Self {
+        Self {
+            inner,
+            ahead: VecDeque::new(),
+            ended: None,
+            closing: None,
+            connection,
+            server,
+            aborted: None,
+            _room: room,
+        }
+    }
+
+    /// The server waits no longer for whoever was given the stream.
+    fn is_aborted(&mut self, cx: &mut Context<'_>) -> bool {
+        if !self.connection.is_upgraded() {
+            return false;
+        }
+        let abort = &self.server.abort;
+        let aborted = self.aborted.get_or_insert_with(|| Box::pin(abort.clone().cancelled_owned()));
+        aborted.as_mut().poll(cx).is_ready()
     }
 
     /// What a read has come to.
@@ -97,16 +132,20 @@ impl<I: AsyncRead + Unpin + 'static> Stream<I> {
             // It has ended, and says so once if it failed.
             return Poll::Ready(self.ended.as_mut().and_then(Option::take).map_or(Ok(()), Err));
         }
-        let before = buffer.filled().len();
         let (first, second) = self.ahead.as_slices();
         let from_first = first.len().min(buffer.remaining());
         buffer.put_slice(&first[..from_first]);
         let from_second = second.len().min(buffer.remaining());
         buffer.put_slice(&second[..from_second]);
         self.ahead.drain(..from_first + from_second);
-        self.connection.hear(&buffer.filled()[before..]);
+        self.connection.hear();
         Poll::Ready(Ok(()))
     }
+}
+
+/// What a stream says that outlives its server.
+fn server_gone() -> io::Error {
+    io::Error::new(io::ErrorKind::ConnectionAborted, "the server has stopped and waits no longer")
 }
 
 impl<I: AsyncRead + Unpin + 'static> AsyncRead for Stream<I> {
@@ -123,10 +162,12 @@ impl<I: AsyncRead + Unpin + 'static> AsyncRead for Stream<I> {
         let before = buffer.filled().len();
         let polled = Pin::new(&mut this.inner).poll_read(cx, buffer);
         this.connection.set_awaited(polled.is_pending());
+        if polled.is_pending() && this.is_aborted(cx) {
+            return Poll::Ready(Err(server_gone()));
+        }
         let read = ready!(polled);
-        let read_now = &buffer.filled()[before..];
-        if !read_now.is_empty() {
-            this.connection.hear(read_now);
+        if buffer.filled().len() > before {
+            this.connection.hear();
             return Poll::Ready(read);
         }
         let ended = buffer.remaining() > 0;
@@ -146,8 +187,10 @@ impl<I: AsyncRead + AsyncWrite + Unpin + 'static> Stream<I> {
         write: impl FnOnce(Pin<&mut I>, &mut Context<'_>) -> Poll<io::Result<R>>,
     ) -> Poll<io::Result<R>> {
         let written = write(Pin::new(&mut self.inner), cx);
+        self.connection.set_blocked(written.is_pending());
         match &written {
             Poll::Ready(Err(_)) => self.note(false, true),
+            Poll::Pending if self.is_aborted(cx) => return Poll::Ready(Err(server_gone())),
             Poll::Pending => self.look(cx),
             Poll::Ready(Ok(_)) => {}
         }

@@ -38,6 +38,9 @@ use self::settings::Settings;
 use crate::connection::Registry;
 use crate::layer::RequestLayer;
 
+/// So often a peer is asked that says nothing.
+const PROBES: u32 = 3;
+
 /// How long those that are aborted have to go.
 const SETTLE: Duration = Duration::from_secs(1);
 
@@ -169,12 +172,8 @@ where
         let Ok(Ok(app)) = app else { break };
         tune(&io, &settings);
         let connection = registry.connect(Arc::clone(&server), addr);
-        let stream = Stream::new(io, Arc::clone(&connection), Arc::clone(&serving));
-        let serves = Arc::clone(&serving).connection(stream, connection, app);
-        tokio::spawn(async move {
-            serves.await;
-            drop(room);
-        });
+        let stream = Stream::new(io, Arc::clone(&connection), Arc::clone(&serving), room);
+        tokio::spawn(Arc::clone(&serving).connection(stream, connection, app));
     }
     drop(listener);
     let drained = timeout(settings.drain, stop.token(), |_| registry.until_empty()).await;
@@ -231,18 +230,26 @@ fn builder(settings: &Settings) -> auto::Builder<TokioExecutor> {
         .http2()
         .timer(TokioTimer::new())
         .keep_alive_interval(settings.keepalive)
+        .keep_alive_timeout(settings.keepalive.map_or(Duration::ZERO, |time| time / 2))
         .enable_connect_protocol();
     builder
 }
 
 /// What can be set on a TCP connection: small answers at once, and a peer that is gone
-/// without a word is found out.
+/// without a word is found out, whether it is waited for or written to.
 fn tune(io: &dyn Any, settings: &Settings) {
     let Some(stream) = (settings.tcp_of)(io) else { return };
     // A connection that is broken already says so by itself.
     let _set = stream.set_nodelay(true);
     if let Some(time) = settings.keepalive {
-        let keepalive = TcpKeepalive::new().with_time(time).with_interval(time / 6).with_retries(3);
-        let _set = SockRef::from(stream).set_tcp_keepalive(&keepalive);
+        // The system counts in seconds.
+        let second = Duration::from_secs(1);
+        let (time, interval) = (time.max(second), (time / 6).max(second));
+        let keepalive = TcpKeepalive::new().with_time(time).with_interval(interval);
+        let socket = SockRef::from(stream);
+        let _set = socket.set_tcp_keepalive(&keepalive.with_retries(PROBES));
+        // Nobody is asked while something is on its way to them.
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        let _set = socket.set_tcp_user_timeout(Some(time + interval * PROBES));
     }
 }

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::fmt;
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -25,7 +26,7 @@ impl Upload {
 
     /// Whoever reads it may be the first to see that its client is gone.
     fn unreadable(&self, error: hyper::Error) -> Unreadable {
-        if !error.is_parse() {
+        if !is_malformed(&error) {
             self.request.disconnected();
         }
         Unreadable { cancelled: self.request.cancellation(), error }
@@ -51,6 +52,14 @@ impl Body for Upload {
     fn size_hint(&self) -> SizeHint {
         self.incoming.size_hint()
     }
+}
+
+/// What came is no body: its sender may well be there.
+fn is_malformed(error: &hyper::Error) -> bool {
+    let io = error.source().and_then(|source| source.downcast_ref::<io::Error>());
+    let is_nonsense =
+        |kind| matches!(kind, io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData);
+    error.is_parse() || io.is_some_and(|io| is_nonsense(io.kind()))
 }
 
 /// What is left of the body does not come.

@@ -7,6 +7,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use axum::extract::{ConnectInfo, FromRequestParts, Request};
 use axum::handler::{Handler, HandlerWithoutStateExt};
@@ -161,6 +162,40 @@ impl AsyncWrite for Wrapped {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}
+
+#[tokio::test]
+#[cfg(target_os = "linux")]
+async fn a_peer_is_asked_and_given_up_in_whole_seconds() {
+    let seconds = Duration::from_secs;
+    for (time, expected) in [
+        (Some(Duration::from_millis(500)), (true, seconds(1), seconds(1), seconds(4))),
+        (Some(seconds(6)), (true, seconds(6), seconds(1), seconds(9))),
+        (Some(seconds(60)), (true, seconds(60), seconds(10), seconds(90))),
+        (None, Default::default()),
+    ] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        let (twins, mut sockets) = mpsc::unbounded_channel();
+        let app = Router::new().route("/", get(says));
+        let server = serve(Wraps { listener, twins }, app);
+        let server = server.tcp_of(|Wrapped(tcp)| Some(tcp)).tcp_keepalive(time);
+        tokio::spawn(server.into_future());
+        asks(addr, true, false).await;
+        let socket = sockets.recv().await.unwrap();
+        let socket = socket2::SockRef::from(&socket);
+        let is_set = (
+            socket.keepalive().unwrap(),
+            socket.tcp_keepalive_time().unwrap(),
+            socket.tcp_keepalive_interval().unwrap(),
+            socket.tcp_user_timeout().unwrap().unwrap_or_default(),
+        );
+        if time.is_some() {
+            assert_eq!(is_set, expected, "{time:?}");
+        } else {
+            assert!(!is_set.0 && is_set.3.is_zero(), "{is_set:?}");
+        }
     }
 }
 

@@ -1,0 +1,148 @@
+//! Whatever a client does or leaves undone: a server's bounds hold.
+#![cfg(feature = "axum")]
+
+mod common;
+
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::WebSocketUpgrade;
+use axum::routing::any;
+use common::{HANDSHAKE, Http2, PATIENCE, Probe, Said, Server, WHILE};
+use desist_http::RequestToken;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+const PREFACE: &str = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// `SETTINGS` without any.
+const SETTINGS: [u8; 9] = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+
+async fn sockets(set_up: impl FnOnce(common::TcpServe) -> common::TcpServe) -> Server {
+    let (probe, said) = Probe::new();
+    let app = Router::new().route("/quick", any(|| async { "quick" })).route(
+        "/socket",
+        any(move |token: RequestToken, upgrade: WebSocketUpgrade| async move {
+            upgrade.on_upgrade(async move |mut socket| {
+                let handler = probe.begin();
+                // It heeds no token, which it has.
+                while let Some(Ok(_)) = socket.recv().await {}
+                drop(token);
+                handler.finish();
+            })
+        }),
+    );
+    Server::of(app, said, set_up).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_web_socket_has_its_place_among_connections_until_it_ends() {
+    let mut server = sockets(|serve| serve.max_connections(1)).await;
+    let mut socket = server.connect().await;
+    socket.send(HANDSHAKE).await;
+    server.hears(Said::Begun).await;
+    let mut other = server.connect().await;
+    other.get("/quick").await;
+    let answered = tokio::time::timeout(WHILE, other.stream.readable()).await;
+    assert!(answered.is_err(), "a second one is served");
+    drop(socket);
+    server.hears(Said::Finished).await;
+    other.reads("quick").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_web_socket_that_heeds_nothing_ends_with_its_server() {
+    let mut server = sockets(|serve| serve.drain_for(WHILE).grace(WHILE)).await;
+    let mut client = server.connect().await;
+    client.send(HANDSHAKE).await;
+    server.hears(Said::Begun).await;
+    server.stop.drain();
+    // Named, and then its stream fails.
+    server.hears(Said::Finished).await;
+    let report = server.ends().await.unwrap();
+    assert_eq!(report.running().len(), 1, "{report}");
+    client.reads_to_the_end().await;
+}
+
+/// It holds nobody up until the bounds are reached, nor makes them look overrun.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_says_nothing_more_is_left_when_a_server_drains() {
+    let minutes = Duration::from_secs(120);
+    let frames = [PREFACE.as_bytes(), &SETTINGS].concat();
+    // The beginning of a `HEADERS`, of which the rest does not come.
+    let half_a_frame = [&frames[..], &[0, 0, 50, 1, 5, 0, 0, 0, 1, 0x82]].concat();
+    let nothing = Vec::new();
+    let half_a_head = b"GET /quick HTTP/1.1\r\nhost: te".to_vec();
+    for said in [nothing, half_a_head, PREFACE.into(), frames, half_a_frame] {
+        let set_up = |serve: common::TcpServe| serve.drain_for(minutes).grace(minutes);
+        let server = Server::start_with(set_up).await;
+        let mut client = server.connect().await;
+        client.send(&said).await;
+        // So that it is there.
+        let mut other = server.connect().await;
+        other.get("/quick").await;
+        other.reads("quick").await;
+        let begin = Instant::now();
+        server.stop.drain();
+        let report = server.ends().await.unwrap();
+        assert!(report.is_clean() && report.asked().is_none(), "{said:?}: {report}");
+        assert!(begin.elapsed() < PATIENCE, "{said:?}");
+    }
+}
+
+/// An answer that is on its way when the server drains arrives, however slowly.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_is_not_taken_yet_is_waited_for() {
+    let (_probe, said) = Probe::new();
+    let large = || async { Body::from(vec![b'x'; 30_000_000]) };
+    let app = Router::new().route("/large", any(large));
+    let minutes = Duration::from_secs(120);
+    let server = Server::of(app, said, |serve| serve.drain_for(minutes)).await;
+    let mut client = server.connect().await;
+    client.get("/large").await;
+    client.reads("xxxx").await;
+    server.stop.drain();
+    // Longer than those are waited for that say nothing.
+    tokio::time::sleep(Duration::from_millis(2_500)).await;
+    assert!(!server.has_ended());
+    let read = client.reads_to_the_end().await;
+    let (_, body) = read.split_once("\r\n\r\n").unwrap();
+    assert_eq!(body.len(), 30_000_000);
+    assert!(server.ends().await.unwrap().is_clean());
+}
+
+/// The time for a first request is the same, whatever is spoken, and in whatever pieces.
+#[tokio::test(flavor = "multi_thread")]
+async fn on_http2_too_a_first_request_has_its_time_and_others_have_not() {
+    let server = Server::start_with(|serve| serve.head_timeout(WHILE)).await;
+    let whole = [PREFACE.as_bytes(), &SETTINGS].concat();
+    for said in [b"PRI".to_vec(), PREFACE.into(), whole] {
+        let mut client = server.connect().await;
+        client.send(&said).await;
+        client.reads_to_the_end().await;
+    }
+    let mut client = server.connect().await;
+    // The preface in two pieces; a request by hand, of the names that have numbers.
+    let request = [0x82, 0x86, 0x04, 6, b'/', b'q', b'u', b'i', b'c', b'k', 0x41, 1, b't'];
+    let length = u8::try_from(request.len()).unwrap();
+    client.send(&PREFACE[..2]).await;
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    client.send(&PREFACE[2..]).await;
+    client.send(SETTINGS).await;
+    client.send([&[0, 0, length, 1, 5, 0, 0, 0, 1][..], &request].concat()).await;
+    client.reads("quick").await;
+    // It says something that is no request, and is left alone.
+    client.send([0, 0, 8, 6, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8]).await;
+    let idle = tokio::time::timeout(WHILE * 3, async {
+        let mut byte = [0; 1];
+        while client.stream.read(&mut byte).await.unwrap() > 0 {}
+    });
+    assert!(idle.await.is_err(), "it is sent away");
+    client.stream.shutdown().await.unwrap();
+    // Nor does a client that knows how to speak it have to hurry.
+    let mut client = Http2::to(server.addr).await;
+    let (answer, _) = client.request("GET", "/quick", true);
+    assert_eq!(answer.await.unwrap().status(), 200);
+    tokio::time::sleep(WHILE * 2).await;
+    let (answer, _) = client.request("GET", "/quick", true);
+    assert_eq!(answer.await.unwrap().status(), 200);
+}
