@@ -46,6 +46,7 @@ struct Listed {
     /// The request that its stream was upgraded from, which ends with it.
     upgraded: Mutex<Option<Running>>,
     is_upgraded: AtomicBool,
+    is_gone: AtomicBool,
 }
 
 impl Listed {
@@ -59,6 +60,11 @@ impl Listed {
     fn is_busy(&self) -> bool {
         // Ordering: as in `Connection::begin`.
         self.running.load(Ordering::Relaxed) > 0
+    }
+
+    /// Nothing runs, no body of a request is on its way, and no answer.
+    fn is_idle(&self) -> bool {
+        !self.is_busy() && !self.heard.is_in_a_body() && !self.heard.is_blocked()
     }
 }
 
@@ -117,7 +123,7 @@ impl Connection {
     #[inline]
     pub(crate) fn begin(&self, request: Request, has_body: bool) -> Running {
         let request = Arc::new(request);
-        let Some(listed) = &self.listed else { return Running { request } };
+        let Some(listed) = &self.listed else { return Running { request, is_over: false } };
         let mut requests = lock(&listed.requests);
         let place = requests.running.insert(Entry::Running(Arc::clone(&request)));
         request.set_place(place);
@@ -126,11 +132,13 @@ impl Connection {
         listed.running.store(requests.running.len(), Ordering::Relaxed);
         listed.begun.store(listed.begun() + 1, Ordering::Relaxed);
         drop(requests);
-        listed.heard.expect_body(has_body);
+        if has_body {
+            listed.heard.body_begins();
+        }
         if request.is_one_of_many() {
             listed.heard.hear_frames();
         }
-        Running { request }
+        Running { request, is_over: false }
     }
 
     /// The request at that place is over.
@@ -155,7 +163,10 @@ impl Connection {
 
     /// Whoever polls the connection begins to: what somebody waits for shows from now.
     pub(crate) fn begin_poll(&self) {
-        self.set_awaited(false);
+        if let Some(listed) = &self.listed {
+            listed.heard.set_awaited(false);
+            listed.heard.set_fresh(false);
+        }
     }
 
     /// Somebody waits for more of its stream, or does not.
@@ -171,8 +182,22 @@ impl Connection {
     #[inline]
     pub(crate) fn hear(&self) {
         let Some(listed) = &self.listed else { return };
-        if !(listed.is_busy() && listed.heard.is_body_expected()) {
+        listed.heard.set_fresh(true);
+        if !listed.heard.is_in_a_body() {
             listed.heard.hear(listed.begun());
+        }
+    }
+
+    /// Something was read since it was polled.
+    #[inline]
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.listed.as_ref().is_some_and(|listed| listed.heard.is_fresh())
+    }
+
+    /// The body of a request has been read to its end, or nobody reads it any more.
+    pub(crate) fn body_ends(&self) {
+        if let Some(listed) = &self.listed {
+            listed.heard.body_ends();
         }
     }
 
@@ -184,10 +209,10 @@ impl Connection {
         }
     }
 
-    /// If nothing runs, and nothing is on its way to the client: after how many requests.
+    /// If nothing runs, and nothing is on its way: after how many requests.
     pub(crate) fn idle_after(&self) -> Option<u64> {
         let listed = self.listed.as_ref()?;
-        (!listed.is_busy() && !listed.heard.is_blocked()).then(|| listed.begun())
+        listed.is_idle().then(|| listed.begun())
     }
 
     /// Its stream has been given away by hyper.
@@ -203,7 +228,7 @@ impl Connection {
     pub(crate) fn is_owed_a_head(&self) -> bool {
         self.listed
             .as_ref()
-            .is_some_and(|listed| listed.heard.is_owed_a_head(listed.begun()) && !listed.is_busy())
+            .is_some_and(|listed| listed.heard.is_owed_a_head(listed.begun()) && listed.is_idle())
     }
 
     /// A request runs, and nobody waits for what its client says next: nobody would see
@@ -213,27 +238,37 @@ impl Connection {
         self.listed.as_ref().is_some_and(|listed| listed.is_busy() && !listed.heard.is_awaited())
     }
 
-    /// Its client is gone: those that run are told. Whoever serves it will find out, and
-    /// begins no more.
+    /// Its client is gone: those that run are told. Where hyper does not find out, see
+    /// `parting`.
     pub(crate) fn gone(&self) {
         let Some(listed) = &self.listed else { return };
-        let requests = lock(&listed.requests);
-        let running: Vec<_> =
-            requests.running.iter().filter_map(|(_, entry)| entry.request()).collect();
-        drop(requests);
-        for request in running {
+        // Ordering: whoever sees it polls the connection, and looks at this after.
+        listed.is_gone.store(true, Ordering::Relaxed);
+        for request in self.running() {
             request.disconnected();
         }
+    }
+
+    pub(crate) fn is_gone(&self) -> bool {
+        // Ordering: as in `gone`.
+        self.listed.as_ref().is_some_and(|listed| listed.is_gone.load(Ordering::Relaxed))
+    }
+
+    /// Those that run here.
+    pub(crate) fn running(&self) -> Vec<Arc<Request>> {
+        let Some(listed) = &self.listed else { return Vec::new() };
+        let requests = lock(&listed.requests);
+        requests.running.iter().filter_map(|(_, entry)| entry.request()).collect()
     }
 
     /// Its stream is gone, whatever it was in the end.
     pub(crate) fn stream_is_gone(&self) {
         let Some(listed) = &self.listed else { return };
         let upgraded = lock(&listed.upgraded).take();
-        if let Some(Running { request }) = &upgraded {
-            outcome::ended(request, &Outcome::of_stream(request));
+        if let Some(mut running) = upgraded {
+            let outcome = Outcome::of_stream(&running.request);
+            running.ends(&outcome);
         }
-        drop(upgraded);
         let mut requests = lock(&listed.requests);
         requests.closed = true;
         let ends = requests.ends();
@@ -247,9 +282,22 @@ impl Connection {
 /// A request on the list of its connection, until this is dropped.
 pub(crate) struct Running {
     pub(crate) request: Arc<Request>,
+    is_over: bool,
 }
 
 impl Running {
+    /// How it has ended; whoever drops it without a word has failed, or was stopped.
+    pub(crate) fn ends(&mut self, outcome: &Outcome) {
+        self.is_over = true;
+        outcome::ended(&self.request, outcome);
+    }
+
+    /// It has no answer, or half of one.
+    pub(crate) fn breaks_off(&mut self) {
+        let outcome = Outcome::of_stop(&self.request);
+        self.ends(&outcome);
+    }
+
     /// It runs for as long as the stream that it was upgraded to; back, if nobody sees
     /// that end.
     pub(crate) fn until_the_stream_ends(self) -> Option<Self> {
@@ -273,9 +321,13 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        if !self.request.ends_with_its_tokens() {
-            self.request.connection().end(self.request.place());
+        if self.request.ends_with_its_tokens() {
+            return;
         }
+        if !self.is_over {
+            outcome::ended(&self.request, &Outcome::of_stop(&self.request));
+        }
+        self.request.connection().end(self.request.place());
     }
 }
 
@@ -313,6 +365,7 @@ impl Registry {
             heard: Heard::nothing(),
             upgraded: Mutex::new(None),
             is_upgraded: AtomicBool::new(false),
+            is_gone: AtomicBool::new(false),
         };
         let connection = Arc::new(Connection { server, listed: Some(listed) });
         entry.insert(Arc::downgrade(&connection));

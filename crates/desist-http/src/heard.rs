@@ -1,6 +1,6 @@
 //! What is heard of a client, as far as it goes to heads of requests.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 /// Whoever serves a connection writes it and reads it, from one task.
 pub(crate) struct Heard {
@@ -8,8 +8,10 @@ pub(crate) struct Heard {
     last: AtomicU64,
     /// Somebody waits for more of it, and will see the end by itself.
     is_awaited: AtomicBool,
-    /// The request that began last has a body to come.
-    is_body_expected: AtomicBool,
+    /// So many bodies of requests are not read to their ends.
+    bodies: AtomicUsize,
+    /// Something was read since it was polled.
+    is_fresh: AtomicBool,
     /// It has not taken all that was to be written.
     is_blocked: AtomicBool,
 }
@@ -25,7 +27,8 @@ impl Heard {
         Self {
             last: AtomicU64::new(NOTHING),
             is_awaited: AtomicBool::new(false),
-            is_body_expected: AtomicBool::new(false),
+            bodies: AtomicUsize::new(0),
+            is_fresh: AtomicBool::new(false),
             is_blocked: AtomicBool::new(false),
         }
     }
@@ -65,14 +68,29 @@ impl Heard {
         }
     }
 
-    pub(crate) fn expect_body(&self, is_expected: bool) {
-        // Ordering: as in `last`.
-        self.is_body_expected.store(is_expected, Ordering::Relaxed);
+    pub(crate) fn body_begins(&self) {
+        // Ordering: it only counts; whoever serves the connection asks again.
+        self.bodies.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(crate) fn is_body_expected(&self) -> bool {
+    pub(crate) fn body_ends(&self) {
+        // Ordering: as in `body_begins`.
+        self.bodies.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_in_a_body(&self) -> bool {
+        // Ordering: as in `body_begins`.
+        self.bodies.load(Ordering::Relaxed) > 0
+    }
+
+    pub(crate) fn set_fresh(&self, is_fresh: bool) {
         // Ordering: as in `last`.
-        self.is_body_expected.load(Ordering::Relaxed)
+        self.is_fresh.store(is_fresh, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_fresh(&self) -> bool {
+        // Ordering: as in `last`.
+        self.is_fresh.load(Ordering::Relaxed)
     }
 
     pub(crate) fn set_blocked(&self, is_blocked: bool) {

@@ -8,7 +8,7 @@ use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
 use crate::connection::Running;
-use crate::outcome::{self, Outcome};
+use crate::outcome::Outcome;
 
 pin_project! {
     /// A response's body, with which the request's token lives: dropped before its end,
@@ -42,20 +42,20 @@ struct End {
 }
 
 impl End {
-    fn reached(self) {
-        outcome::ended(&self.running.request, &self.outcome);
+    fn reached(mut self) {
+        self.running.ends(&self.outcome);
     }
 
-    fn broken(self) {
-        outcome::ended(&self.running.request, &Outcome::of_stop(&self.running.request));
+    fn broken(mut self) {
+        self.running.breaks_off();
     }
 
-    fn dropped(self) {
+    fn dropped(mut self) {
         if self.at_end || self.left == Some(0) {
             return self.reached();
         }
         if self.in_poll {
-            return outcome::ended(&self.running.request, &Outcome::Failed);
+            return self.running.ends(&Outcome::Failed);
         }
         // Whatever the policy: nothing of it goes on.
         self.running.request.source().cancel_with(Reason::Disconnected);

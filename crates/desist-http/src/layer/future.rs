@@ -10,7 +10,7 @@ use tokio::runtime::Handle;
 
 use super::body::TokenBody;
 use crate::connection::Running;
-use crate::outcome::{self, Outcome};
+use crate::outcome::Outcome;
 
 /// The future of [`RequestService`](crate::RequestService).
 ///
@@ -80,8 +80,8 @@ where
         Poll::Ready(match answered {
             Ok(response) => Ok(with_body(response, running)),
             Err(error) => {
-                if let Some(running) = running {
-                    outcome::ended(&running.request, &Outcome::of_stop(&running.request));
+                if let Some(mut running) = running {
+                    running.breaks_off();
                 }
                 Err(error)
             }
@@ -92,6 +92,7 @@ where
 fn with_body<B: Body>(response: Response<B>, running: Option<Running>) -> Response<TokenBody<B>> {
     let Some(running) = running else { return response.map(TokenBody::passed) };
     let request = &running.request;
+    request.set_answered();
     let (method, status) = (&request.method, response.status());
     let outcome = Outcome::of(request, &response);
     let upgrades = status == StatusCode::SWITCHING_PROTOCOLS
@@ -125,12 +126,12 @@ where
     E: Send + 'static,
 {
     fn drop(&mut self) {
-        let Some(running) = self.running.take() else { return };
+        let Some(mut running) = self.running.take() else { return };
         let Some(work) = self.work.take() else { return };
         let request = &running.request;
         if self.in_poll {
             // It panicked: it is not polled again.
-            outcome::ended(request, &Outcome::Failed);
+            running.ends(&Outcome::Failed);
             return;
         }
         if self.has_begun {
@@ -142,7 +143,7 @@ where
         // Whatever the policy: there is nothing yet to go on with.
         request.source().cancel_with(Reason::Disconnected);
         drop(work);
-        outcome::ended(request, &Outcome::of_stop(request));
+        running.breaks_off();
     }
 }
 

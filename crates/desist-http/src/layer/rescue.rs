@@ -23,7 +23,8 @@ pub(crate) struct Rescues {
     abort: Token,
 }
 
-struct Rescued(Arc<AtomicUsize>);
+/// One of them, until this is dropped.
+pub(crate) struct Rescued(Arc<AtomicUsize>);
 
 impl Rescues {
     pub(super) fn at_most(most: usize) -> Self {
@@ -35,7 +36,7 @@ impl Rescues {
         Self { abort, ..self }
     }
 
-    fn one_more(&self) -> Option<Rescued> {
+    pub(crate) fn one_more(&self) -> Option<Rescued> {
         // Ordering: it only counts.
         let before = self.now.fetch_add(1, Ordering::Relaxed);
         let rescued = Rescued(Arc::clone(&self.now));
@@ -52,19 +53,25 @@ impl Rescues {
         let request = &running.request;
         let policy = request.policy();
         let grace = match policy {
-            _ if self.abort.is_cancelled() => return end(work, &running),
+            _ if self.abort.is_cancelled() => return end(work, running),
+            _ if request.is_overdue() => {
+                outcome::abandoned("grace over");
+                return end(work, running);
+            }
             Policy::Cooperate { grace } if request.is_taken() => Some(grace),
             Policy::Detach => None,
-            _ => return end(work, &running),
+            _ => return end(work, running),
         };
         // Told first: whatever it does from now on it does as one that was told.
         request.disconnected();
         let (Some(rescued), Some(runtime)) = (self.one_more(), runtime) else {
             outcome::abandoned("too many");
-            return end(work, &running);
+            return end(work, running);
         };
-        request.set_rescued();
-        outcome::rescued();
+        if !request.is_rescued() {
+            request.set_rescued();
+            outcome::rescued();
+        }
         let limit = grace.map_or_else(Token::never, |grace| Source::with_timeout(grace).token());
         let limit = Token::any([&limit, &self.abort]);
         runtime.spawn(GoesOn {
@@ -84,13 +91,13 @@ impl Drop for Rescued {
 }
 
 /// Its token is cancelled before it is dropped.
-fn end<F>(work: F, running: &Running) {
+fn end<F>(work: F, mut running: Running) {
     let request = &running.request;
     request.source().cancel_with(Reason::Disconnected);
     let in_span = request.span.enter();
     drop(work);
     drop(in_span);
-    outcome::ended(request, &Outcome::of_stop(request));
+    running.breaks_off();
 }
 
 /// Dropped in the order in which it is written: the handler, its end, its place.
@@ -146,6 +153,6 @@ impl Drop for Ending {
             None if self.in_poll => Outcome::Failed,
             None => Outcome::of_stop(request),
         };
-        outcome::ended(request, &outcome);
+        self.running.ends(&outcome);
     }
 }

@@ -46,6 +46,10 @@ const TAKEN: u8 = 1;
 const RESCUED: u8 = 2;
 /// It became a stream of many.
 const ENDS_WITH_ITS_TOKENS: u8 = 4;
+/// The handler has answered; what is left is the body of that.
+const ANSWERED: u8 = 8;
+/// It had its grace, on its connection.
+const OVERDUE: u8 = 16;
 
 impl Request {
     #[inline]
@@ -155,6 +159,22 @@ impl Request {
 
     pub(crate) fn is_rescued(&self) -> bool {
         self.is(RESCUED)
+    }
+
+    pub(crate) fn set_answered(&self) {
+        self.set(ANSWERED);
+    }
+
+    pub(crate) fn is_answered(&self) -> bool {
+        self.is(ANSWERED)
+    }
+
+    pub(crate) fn set_overdue(&self) {
+        self.set(OVERDUE);
+    }
+
+    pub(crate) fn is_overdue(&self) -> bool {
+        self.is(OVERDUE)
     }
 
     pub(crate) fn set_ends_with_its_tokens(&self) {

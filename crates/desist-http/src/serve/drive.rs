@@ -20,6 +20,7 @@ use tower_service::Service;
 
 use super::closing::TcpOf;
 use super::io::Stream;
+use super::parting::Parting;
 use super::requests::Requests;
 use crate::connection::Connection;
 
@@ -59,6 +60,7 @@ impl Serving {
         // A client that says nothing, or half a head: armed while it has to say something.
         let mut patience: Option<Pin<Box<Sleep>>> = None;
         let mut linger = Linger::default();
+        let mut parting = Parting::default();
         poll_fn(|cx| {
             if aborted.as_mut().is_cancelled(cx) {
                 return Poll::Ready(());
@@ -70,6 +72,9 @@ impl Serving {
             connection.begin_poll();
             // How a connection ends is seen by those that run on it.
             if serves.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(());
+            }
+            if connection.is_gone() && parting.is_over(&connection, cx) {
                 return Poll::Ready(());
             }
             if is_told && linger.is_over(&connection, cx) {

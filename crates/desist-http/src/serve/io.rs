@@ -95,9 +95,12 @@ impl<I: AsyncRead + Unpin + 'static> Stream<I> {
     fn look(&mut self, cx: &mut Context<'_>) {
         if !self.connection.is_unread() {
             self.closing = None;
-            return;
+        } else if self.connection.is_fresh() {
+            // Whoever reads will read on, and needs no copy. If not, that shows next time.
+            cx.waker().wake_by_ref();
+        } else {
+            self.read_ahead(cx);
         }
-        self.read_ahead(cx);
     }
 
     #[cold]
@@ -138,6 +141,10 @@ impl<I: AsyncRead + Unpin + 'static> Stream<I> {
         let from_second = second.len().min(buffer.remaining());
         buffer.put_slice(&second[..from_second]);
         self.ahead.drain(..from_first + from_second);
+        if self.ahead.is_empty() {
+            // What was needed once is not kept by a connection that is idle.
+            self.ahead = VecDeque::new();
+        }
         self.connection.hear();
         Poll::Ready(Ok(()))
     }

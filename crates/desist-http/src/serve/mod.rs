@@ -4,6 +4,7 @@ mod closing;
 mod drive;
 mod incoming;
 mod io;
+mod parting;
 mod ready;
 mod report;
 mod requests;
@@ -20,7 +21,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::serve::Listener;
-use desist::{FutureExt, Reason, Source};
+use desist::{Cancelled, Cause, FutureExt, Reason, Source};
 use desist_tokio::{StopSource, timeout};
 use http::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
@@ -37,6 +38,9 @@ pub use self::settings::Serve;
 use self::settings::Settings;
 use crate::connection::Registry;
 use crate::layer::RequestLayer;
+
+/// What a system takes for the time after which it asks.
+const LONGEST: Duration = Duration::from_secs(32_767);
 
 /// So often a peer is asked that says nothing.
 const PROBES: u32 = 3;
@@ -129,8 +133,16 @@ where
     S::Future: Send + 'static,
 {
     let Serve { mut listener, mut make_service, mut settings, .. } = serve;
-    let source = settings.stop.child();
+    // Its own, so that whatever the reason is, to its clients it is that it stops.
+    let source = StopSource::with_clock(settings.stop.token().clock());
     let stop = source.stop();
+    let (drains, stops) = (source.clone(), source.clone());
+    let _draining = settings.stop.draining().on_cancel(move |why| {
+        drains.drain_with(why.clone());
+    });
+    let _stopping = settings.stop.token().on_cancel(move |why| {
+        stops.cancel_with(as_shutdown(why));
+    });
     let registry = Arc::new(Registry::default());
     let aborting = Source::new();
     let server = RequestLayer::new(&stop)
@@ -155,7 +167,8 @@ where
             source.drain();
         }));
     }
-    let room = settings.max_connections.map(|most| Arc::new(Semaphore::new(most)));
+    let room = settings.max_connections.map(|most| most.min(Semaphore::MAX_PERMITS));
+    let room = room.map(|most| Arc::new(Semaphore::new(most)));
     let draining = stop.draining();
     loop {
         let room = match &room {
@@ -195,6 +208,14 @@ where
     report
 }
 
+/// The reason why a server stops is a detail of that.
+fn as_shutdown(why: &Cancelled) -> Cause {
+    match why.reason() {
+        Reason::Shutdown => why.clone().into(),
+        _ => Reason::Shutdown.with(why.clone()),
+    }
+}
+
 /// Whoever drops a server leaves nobody behind.
 struct Leaving {
     source: StopSource,
@@ -229,8 +250,8 @@ fn builder(settings: &Settings) -> auto::Builder<TokioExecutor> {
     builder
         .http2()
         .timer(TokioTimer::new())
-        .keep_alive_interval(settings.keepalive)
-        .keep_alive_timeout(settings.keepalive.map_or(Duration::ZERO, |time| time / 2))
+        .keep_alive_interval(settings.keepalive.map(|time| time.min(LONGEST)))
+        .keep_alive_timeout(settings.keepalive.map_or(Duration::ZERO, |time| time.min(LONGEST) / 2))
         .enable_connect_protocol();
     builder
 }
@@ -244,7 +265,8 @@ fn tune(io: &dyn Any, settings: &Settings) {
     if let Some(time) = settings.keepalive {
         // The system counts in seconds.
         let second = Duration::from_secs(1);
-        let (time, interval) = (time.max(second), (time / 6).max(second));
+        let time = time.clamp(second, LONGEST);
+        let interval = (time / 6).max(second);
         let keepalive = TcpKeepalive::new().with_time(time).with_interval(interval);
         let socket = SockRef::from(stream);
         let _set = socket.set_tcp_keepalive(&keepalive.with_retries(PROBES));

@@ -17,11 +17,19 @@ use crate::request::Request;
 pub(super) struct Upload {
     incoming: Incoming,
     request: Arc<Request>,
+    /// There is more to come; until then its connection is in a body.
+    is_open: bool,
 }
 
 impl Upload {
     pub(super) fn new(incoming: Incoming, request: Arc<Request>) -> Self {
-        Self { incoming, request }
+        Self { incoming, request, is_open: true }
+    }
+
+    fn close(&mut self) {
+        if std::mem::take(&mut self.is_open) {
+            self.request.connection().body_ends();
+        }
     }
 
     /// Whoever reads it may be the first to see that its client is gone.
@@ -42,6 +50,9 @@ impl Body for Upload {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Unreadable>>> {
         let frame = ready!(Pin::new(&mut self.incoming).poll_frame(cx));
+        if !matches!(frame, Some(Ok(_))) || self.incoming.is_end_stream() {
+            self.close();
+        }
         Poll::Ready(frame.map(|frame| frame.map_err(|error| self.unreadable(error))))
     }
 
@@ -51,6 +62,12 @@ impl Body for Upload {
 
     fn size_hint(&self) -> SizeHint {
         self.incoming.size_hint()
+    }
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        self.close();
     }
 }
 

@@ -1,0 +1,80 @@
+//! A client that is gone, where hyper does not find out.
+//!
+//! It has read nothing since, so it drops nobody. Then the connection ends from here, as
+//! hyper would have ended it, at once if nobody on it has anything more to do; but a
+//! handler that heeds its token has its grace first where it is, for it may still read
+//! what its client has sent. It counts among those that go on without their clients.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Context;
+
+use tokio::time::{Sleep, sleep};
+
+use crate::connection::Connection;
+use crate::layer::Rescued;
+use crate::outcome;
+use crate::policy::Policy;
+use crate::request::Request;
+
+#[derive(Default)]
+pub(super) struct Parting {
+    has_begun: bool,
+    limit: Option<Pin<Box<Sleep>>>,
+    places: Vec<Rescued>,
+}
+
+impl Parting {
+    /// The connection of a client that is gone has nothing more to wait for.
+    pub(super) fn is_over(&mut self, connection: &Connection, cx: &mut Context<'_>) -> bool {
+        if !self.has_begun {
+            self.has_begun = true;
+            if self.begin(connection) {
+                return true;
+            }
+        }
+        let Some(limit) = &mut self.limit else { return false };
+        if limit.as_mut().poll(cx).is_pending() {
+            return false;
+        }
+        connection.running().iter().for_each(|request| request.set_overdue());
+        true
+    }
+
+    /// Whether nobody goes on.
+    fn begin(&mut self, connection: &Connection) -> bool {
+        let running = connection.running();
+        if running.is_empty() {
+            // hyper is about to find out.
+            return false;
+        }
+        let mut longest = None;
+        for request in running {
+            let grace = match request.policy() {
+                _ if request.is_answered() => continue,
+                Policy::Cooperate { grace } if request.is_taken() => Some(grace),
+                Policy::Detach => None,
+                _ => continue,
+            };
+            if !self.goes_on(connection, &request) {
+                continue;
+            }
+            longest = Some(match longest {
+                None => grace,
+                Some(longest) => grace.zip(longest).map(|(one, other)| one.max(other)),
+            });
+        }
+        self.limit = longest.flatten().map(|grace| Box::pin(sleep(grace)));
+        longest.is_none()
+    }
+
+    fn goes_on(&mut self, connection: &Connection, request: &Arc<Request>) -> bool {
+        // Where there is none it is dropped, and counted then.
+        let Some(place) = connection.server().rescues.one_more() else { return false };
+        self.places.push(place);
+        request.set_rescued();
+        outcome::rescued();
+        true
+    }
+}
