@@ -3,6 +3,7 @@
 
 mod common;
 
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -10,8 +11,10 @@ use axum::body::Body;
 use axum::extract::WebSocketUpgrade;
 use axum::routing::any;
 use common::{HANDSHAKE, Http2, PATIENCE, Probe, Said, Server, WHILE};
+use desist::Reason;
 use desist_http::RequestToken;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio_stream::StreamExt;
 
 const PREFACE: &str = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// `SETTINGS` without any.
@@ -96,10 +99,13 @@ async fn an_answer_that_is_not_taken_yet_is_waited_for() {
     let large = || async { Body::from(vec![b'x'; 30_000_000]) };
     let app = Router::new().route("/large", any(large));
     let minutes = Duration::from_secs(120);
-    let server = Server::of(app, said, |serve| serve.drain_for(minutes)).await;
+    let set_up = |serve: common::TcpServe| serve.drain_for(minutes).head_timeout(WHILE);
+    let server = Server::of(app, said, set_up).await;
     let mut client = server.connect().await;
     client.get("/large").await;
     client.reads("xxxx").await;
+    // Nor is it cut off for half a head that comes meanwhile.
+    client.send("\r\nGET").await;
     server.stop.drain();
     // Longer than those are waited for that say nothing.
     tokio::time::sleep(Duration::from_millis(2_500)).await;
@@ -108,6 +114,53 @@ async fn an_answer_that_is_not_taken_yet_is_waited_for() {
     let (_, body) = read.split_once("\r\n\r\n").unwrap();
     assert_eq!(body.len(), 30_000_000);
     assert!(server.ends().await.unwrap().is_clean());
+}
+
+/// What is read on in a task, when its request has been answered.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_may_be_read_for_longer_than_a_head_after_its_answer() {
+    let (tell, told) = tokio::sync::oneshot::channel();
+    let tell = Arc::new(Mutex::new(Some(tell)));
+    let accepts = async move |request: axum::extract::Request| {
+        let tell = tell.lock().unwrap().take().expect("it is asked once");
+        tokio::spawn(async move {
+            let (mut pieces, mut read) = (request.into_body().into_data_stream(), 0);
+            // hyper does not say that it was the last, after the answer.
+            while read < 4 {
+                read += pieces.next().await.expect("there is more").expect("it comes").len();
+            }
+            tell.send(read).unwrap();
+        });
+        "accepted"
+    };
+    let (_probe, said) = Probe::new();
+    let app = Router::new().route("/accepts", any(accepts));
+    let server = Server::of(app, said, |serve| serve.head_timeout(WHILE)).await;
+    let mut client = server.connect().await;
+    client.post("/accepts", 4, 1).await;
+    client.reads("accepted").await;
+    for _ in 0..3 {
+        tokio::time::sleep(WHILE).await;
+        client.send("x").await;
+    }
+    let read = tokio::time::timeout(PATIENCE, told).await.expect("it is read to its end");
+    assert_eq!(read.unwrap(), 4);
+}
+
+/// Whatever the reason is, to its clients it is that the server stops.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_cancelled_says_that_it_stops() {
+    let mut server = Server::start().await;
+    let mut client = server.begins("/heeds").await;
+    server.stop.cancel_with("the operator pressed Stop");
+    server.hears(Said::Told(Reason::Shutdown)).await;
+    client.reads("503 Service Unavailable").await;
+    client.reads("retry-after: 1").await;
+    let report = server.ends().await.unwrap();
+    let why = report.asked().unwrap();
+    assert_eq!(why.reason(), Reason::Shutdown);
+    let detail = desist::find_cancelled(why.detail().unwrap()).unwrap();
+    assert_eq!(detail.reason(), Reason::Requested);
 }
 
 /// The time for a first request is the same, whatever is spoken, and in whatever pieces.
