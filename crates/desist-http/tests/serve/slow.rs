@@ -113,8 +113,13 @@ impl Large {
 
 fn assert_whole(body: &[u8], length: usize) {
     assert_eq!(body.len(), length);
+    assert_begins(body);
+}
+
+/// It is the beginning of the answer, or all of it.
+fn assert_begins(body: &[u8]) {
     for (number, read) in body.chunks(PIECE).enumerate() {
-        assert!(read == piece(number), "piece {number} is another");
+        assert!(piece(number).starts_with(read), "piece {number} is another");
     }
 }
 
@@ -258,8 +263,22 @@ async fn a_slow_reader_of_a_stream_holds_no_stop_up() {
     large.server.stop.drain();
     large.server.does_not_end().await;
     let mut read = Vec::new();
-    reads_stream(&mut body, &mut read, STREAM).await;
-    assert_whole(&read, STREAM);
+    while read.len() < STREAM {
+        match next_of(&mut body).await.expect("there is more") {
+            Ok(more) => read.extend(more),
+            // It closes the connection with words about windows unread, which resets it:
+            // what the client has not read by then is lost.
+            Err(error) if is_reset(&error) => break,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    assert_begins(&read);
     large.server.hears(Said::Finished).await;
     large.server.ends().await;
+}
+
+/// That its connection is reset, as it shows before the server's close and behind it.
+fn is_reset(error: &h2::Error) -> bool {
+    use std::io::ErrorKind::{BrokenPipe, ConnectionReset};
+    error.get_io().is_some_and(|error| matches!(error.kind(), ConnectionReset | BrokenPipe))
 }
