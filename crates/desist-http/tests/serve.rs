@@ -13,6 +13,8 @@ mod forms;
 mod http1;
 #[path = "serve/http2.rs"]
 mod http2;
+#[path = "serve/http2_ends.rs"]
+mod http2_ends;
 #[path = "serve/makes.rs"]
 mod makes;
 #[path = "serve/many.rs"]
