@@ -7,6 +7,8 @@ mod apps;
 #[path = "serve/bodies.rs"]
 mod bodies;
 mod common;
+#[path = "serve/controls.rs"]
+mod controls;
 #[path = "serve/forms.rs"]
 mod forms;
 #[path = "serve/http1.rs"]
