@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 
 use crate::common::{Http2, PATIENCE, Probe, Said, Server, TokenIfAny};
 
-/// How a body ended: after so many bytes, or with that.
+/// How a body ended: after so many bytes, which are what they were, or with that.
 type Ended = Result<usize, axum::Error>;
 
 #[derive(Clone)]
@@ -24,7 +24,11 @@ struct Reads {
 impl Reads {
     async fn reads(&self, request: Request) {
         let body = request.into_body().collect().await;
-        let _ = self.ended.send(body.map(|body| body.to_bytes().len()));
+        let _ = self.ended.send(body.map(|body| {
+            let body = body.to_bytes();
+            assert!(body.iter().all(|byte| *byte == b'x'), "it is another body");
+            body.len()
+        }));
     }
 }
 

@@ -2,8 +2,8 @@
 
 use desist::Reason;
 
-use crate::common::{Client, Said, Server};
-use crate::streams::server;
+use crate::common::{Client, Said, Server, WHILE};
+use crate::streams::{server, server_with};
 
 /// A client that reads the stream of events at that path.
 async fn reads_ticks(server: &mut Server, path: &str) -> Client {
@@ -97,11 +97,14 @@ async fn a_stream_of_events_without_an_end_is_stopped() {
     server.ends().await;
 }
 
-const HANDSHAKE: &str = "GET /socket HTTP/1.1\r\nhost: test\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
-
-async fn opens_socket(server: &mut Server) -> Client {
+async fn opens_socket(path: &str, server: &mut Server) -> Client {
     let mut client = server.connect().await;
-    client.send(HANDSHAKE).await;
+    client
+        .send(format!(
+            "GET {path} HTTP/1.1\r\nhost: test\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+             sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        ))
+        .await;
     client.reads("101 Switching Protocols").await;
     server.hears(Said::Begun).await;
     client
@@ -118,7 +121,7 @@ async fn is_echoed(client: &mut Client, text: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_web_socket_is_told_and_waited_for() {
     let mut server = server(true).await;
-    let mut client = opens_socket(&mut server).await;
+    let mut client = opens_socket("/socket", &mut server).await;
     server.stop.drain();
     server.hears_nothing().await;
     assert!(!server.has_ended(), "it is waited for");
@@ -129,7 +132,7 @@ async fn a_web_socket_is_told_and_waited_for() {
     assert!(server.ends().await.unwrap().is_clean());
     // On axum nobody waits for it, and nobody tells it: it outlives its server.
     let mut server = self::server(false).await;
-    let mut client = opens_socket(&mut server).await;
+    let mut client = opens_socket("/socket", &mut server).await;
     let mut said = std::mem::replace(&mut server.said, tokio::sync::mpsc::unbounded_channel().1);
     server.stop.drain();
     server.ends().await;
@@ -139,16 +142,33 @@ async fn a_web_socket_is_told_and_waited_for() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_web_socket_whose_peer_goes_is_told() {
-    for ours in [true, false] {
-        let mut server = server(ours).await;
-        let client = opens_socket(&mut server).await;
-        drop(client);
-        // By its stream or by its token, whichever it looks at first; on axum by its stream.
-        let said = server.said.recv().await.unwrap();
-        if said == Said::Told(Reason::Disconnected) && ours {
-            server.hears(Said::Finished).await;
-        } else {
-            assert_eq!(said, Said::Finished);
+    for reset in [false, true] {
+        for ours in [true, false] {
+            let mut server = server(ours).await;
+            let mut client = opens_socket("/echoes", &mut server).await;
+            is_echoed(&mut client, "here").await;
+            if reset {
+                client.reset();
+            } else {
+                drop(client);
+            }
+            if ours {
+                server.hears_all([Said::Told(Reason::Disconnected), Said::Finished]).await;
+            } else {
+                // On axum it ends, and nobody else is told.
+                server.hears(Said::Finished).await;
+                server.hears_nothing().await;
+            }
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_web_socket_that_does_not_end_is_named() {
+    let mut server = server_with(true, |serve| serve.drain_for(WHILE).grace(WHILE)).await;
+    let _client = opens_socket("/deaf", &mut server).await;
+    server.stop.drain();
+    let report = server.ends().await.unwrap();
+    let [running] = report.running() else { panic!("{report}") };
+    assert_eq!(running.route(), "/deaf");
 }

@@ -33,6 +33,7 @@ pub(crate) async fn server_with(ours: bool, set_up: impl FnOnce(TcpServe) -> Tcp
         .route("/short", get(short))
         .route("/length", get(known_length))
         .route("/socket", any(socket))
+        .route("/echoes", any(echoing_socket))
         .route("/quiet", any(quiet_socket))
         .route("/deaf", any(deaf_socket))
         .with_state(probe);
@@ -115,6 +116,24 @@ async fn socket(
                     break;
                 }
             }
+        }
+        handler.finish();
+    })
+}
+
+/// Ends with its peer, whatever it is told; its token is watched elsewhere.
+async fn echoing_socket(
+    State(probe): State<Probe>,
+    TokenIfAny(token): TokenIfAny,
+    upgrade: WebSocketUpgrade,
+) -> Response {
+    if let Some(token) = token {
+        probe.watches(&token);
+    }
+    upgrade.on_upgrade(async move |mut socket| {
+        let handler = probe.begin();
+        while let Some(Ok(message)) = socket.recv().await {
+            let _ = socket.send(message).await;
         }
         handler.finish();
     })

@@ -233,8 +233,8 @@ async fn work(
     if plan.goes.is_none() {
         books.tokens.lock().unwrap().push(token.clone());
     }
-    if body.len() != plan.size {
-        books.is_wrong(format!("{id} has {} bytes", body.len()));
+    if body != vec![b'x'; plan.size] {
+        books.is_wrong(format!("{id} has another body, of {} bytes", body.len()));
     }
     let worked = async {
         let _slot = token.run(books.slots.acquire()).await?.expect("they are open");
