@@ -4,6 +4,7 @@ use axum::{Router, routing::get};
 use desist::{Reason, Token};
 use desist_http::{Policy, Stopped};
 use tokio::io::AsyncWriteExt;
+use tokio::sync::mpsc;
 
 use crate::common::{Probe, Said, Server, TokenIfAny, WHILE};
 
@@ -136,6 +137,41 @@ async fn a_client_that_goes_with_another_request_waiting_is_noticed() {
     server.hears(Said::Begun).await;
     drop(client);
     server.hears_nothing().await;
+}
+
+/// Behind the first, which is told, come others: not one of them begins and is not told.
+#[tokio::test(flavor = "multi_thread")]
+async fn those_that_waited_behind_a_client_that_goes_are_told_if_they_begin() {
+    for (path, size) in [("/heeds", 0), ("/heeds", 5), ("/holds", 5), ("/holds", 100_000)] {
+        for reset in [false, true] {
+            let mut server = Server::start().await;
+            let mut client = server.connect().await;
+            for _ in 0..5 {
+                client.post(path, size, size).await;
+            }
+            server.hears(Said::Begun).await;
+            if reset {
+                client.reset();
+            } else {
+                drop(client);
+            }
+            let told = Said::Told(Reason::Disconnected);
+            server.hears_all([told, Said::Finished]).await;
+            // Whoever is not told holds this up, until it is told something else.
+            server.stop.drain();
+            let mut said = std::mem::replace(&mut server.said, mpsc::unbounded_channel().1);
+            assert!(server.ends().await.unwrap().is_clean());
+            let (mut begun, mut ended) = (0, 0);
+            while let Ok(said) = said.try_recv() {
+                match said {
+                    Said::Begun => begun += 1,
+                    Said::Finished => ended += 1,
+                    said => assert_eq!(said, told, "{path} {size} {reset}"),
+                }
+            }
+            assert_eq!(begun, ended);
+        }
+    }
 }
 
 /// What was read ahead is not lost.
