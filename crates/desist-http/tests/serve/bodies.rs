@@ -1,12 +1,10 @@
 //! Bodies of requests that end in the middle: reading fails, and does not hang.
 
-use std::error::Error;
-
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::routing::post;
 use bytes::Bytes;
-use desist::Reason;
+use desist::{Reason, find_cancelled};
 use http_body_util::BodyExt;
 use tokio::sync::mpsc;
 
@@ -71,10 +69,11 @@ async fn ended(ends: &mut mpsc::UnboundedReceiver<Ended>) -> Ended {
     ended.expect("reading ends").expect("somebody reads")
 }
 
-/// It was not read to its end, and says why.
-async fn fails(ends: &mut mpsc::UnboundedReceiver<Ended>) {
+/// It was not read to its end, and says why; ours says so as one that was stopped.
+async fn fails(ends: &mut mpsc::UnboundedReceiver<Ended>, ours: bool) {
     let error = ended(ends).await.expect_err("it is not whole");
-    assert!(error.source().is_some(), "nothing says why: {error:?}");
+    let cancelled = find_cancelled(&error).map(|cancelled| cancelled.reason());
+    assert_eq!(cancelled, ours.then_some(Reason::Disconnected), "{error:?}");
 }
 
 /// Neither whole, nor anything that could be taken for it.
@@ -95,7 +94,7 @@ async fn a_body_that_can_no_longer_be_read_fails() {
                 } else {
                     drop(client);
                 }
-                fails(&mut ends).await;
+                fails(&mut ends, ours).await;
                 server.hears(Said::Finished).await;
             }
         }
@@ -116,7 +115,7 @@ async fn a_body_that_is_read_only_after_its_client_has_gone_fails() {
                 drop(client);
             }
             server.hears(Said::Told(Reason::Disconnected)).await;
-            fails(&mut ends).await;
+            fails(&mut ends, true).await;
             server.hears(Said::Finished).await;
         }
     }
@@ -161,7 +160,7 @@ async fn a_stream_that_is_reset_in_the_middle_of_its_body_fails_to_be_read() {
             if path == "/late" {
                 server.hears(Said::Told(Reason::Disconnected)).await;
             }
-            fails(&mut ends).await;
+            fails(&mut ends, ours).await;
             server.hears(Said::Finished).await;
         }
     }
