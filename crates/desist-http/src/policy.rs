@@ -30,7 +30,8 @@ pub enum Policy {
     /// It is dropped, with its token cancelled, as hyper does.
     Drop,
     /// It goes on to its end and is told nothing: the client's going is no reason to
-    /// stop. A deadline or a stop of the server still is.
+    /// stop. A deadline or a stop of the server still is. Its answer, which nobody reads,
+    /// is dropped.
     Detach,
 }
 

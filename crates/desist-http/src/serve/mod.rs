@@ -62,7 +62,8 @@ const SETTLE: Duration = Duration::from_secs(1);
 /// Asked to [drain](Stop::draining) it accepts nothing more, tells idle connections, and
 /// lets requests end, for [`drain_for`](Serve::drain_for) at most; then, or when the stop
 /// comes first, their tokens are cancelled with [`Shutdown`](Reason::Shutdown), they have
-/// [`grace`](Serve::grace), and what is left then is dropped and reported.
+/// [`grace`](Serve::grace), and what is left then is dropped and reported. The stream of
+/// a WebSocket fails from then on. A reason of one's own to stop is the detail of that.
 ///
 /// [`read_ahead`]: Serve::read_ahead
 ///

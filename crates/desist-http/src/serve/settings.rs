@@ -109,7 +109,7 @@ impl<L, M, S> Serve<L, M, S> {
         self.with(|settings| settings.signal = Some(Box::pin(signal)))
     }
 
-    /// So long requests may go on by themselves when it drains; as it is made, 10 s.
+    /// At most this long requests go on by themselves when it drains. Default: 10 s.
     ///
     /// ```
     /// # use axum::Router;
@@ -125,7 +125,8 @@ impl<L, M, S> Serve<L, M, S> {
         self.with(|settings| settings.drain = time)
     }
 
-    /// So long requests have after they were asked to stop; as it is made, 5 s.
+    /// At most this long requests go on after they were asked to stop; what is left then is
+    /// dropped, and has a second to go. Default: 5 s.
     ///
     /// ```
     /// # use axum::Router;
@@ -142,6 +143,7 @@ impl<L, M, S> Serve<L, M, S> {
     }
 
     /// What becomes of a handler whose client is gone, where its route says nothing.
+    /// Default: [`Policy::Cooperate`], with 5 s.
     ///
     /// ```
     /// # use axum::Router;
@@ -158,7 +160,7 @@ impl<L, M, S> Serve<L, M, S> {
         self.with(|settings| settings.policy = policy)
     }
 
-    /// So many handlers may go on at once without their clients.
+    /// At most so many handlers go on at once without their clients. Default: 1024.
     ///
     /// ```
     /// # use axum::Router;
@@ -173,8 +175,8 @@ impl<L, M, S> Serve<L, M, S> {
         self.with(|settings| settings.max_rescued = most)
     }
 
-    /// So long a client may take for the head of a request, and for its first byte; as it
-    /// is made, 30 s.
+    /// At most this long a client takes for the head of a request, and for its first.
+    /// Default: 30 s.
     ///
     /// ```
     /// # use axum::Router;
@@ -191,7 +193,7 @@ impl<L, M, S> Serve<L, M, S> {
     }
 
     /// Whether clients may close their side and wait for the answer: then the end of what
-    /// they send is not their going, which shows only when they are written to.
+    /// they send is not their going, which shows only when they are written to. Default: no.
     ///
     /// ```
     /// # use axum::Router;
@@ -207,8 +209,8 @@ impl<L, M, S> Serve<L, M, S> {
     }
 
     /// So many bytes of a connection are read ahead, while a request runs that reads
-    /// nothing, so that the client's going is seen behind them; as it is made, 1 MB, and
-    /// only what is there takes memory.
+    /// nothing, so that the client's going is seen behind them. Only what is there takes
+    /// memory, but each connection may have that much. Default: 1 MB.
     ///
     /// ```
     /// # use axum::Router;
@@ -223,7 +225,8 @@ impl<L, M, S> Serve<L, M, S> {
         self.with(|settings| settings.read_ahead = most)
     }
 
-    /// So many connections are open at once at most; others wait to be accepted.
+    /// At most so many connections are open at once, WebSockets among them; others wait to
+    /// be accepted. An idle one keeps its place. Default: any number.
     ///
     /// # Panics
     ///
@@ -245,7 +248,8 @@ impl<L, M, S> Serve<L, M, S> {
     }
 
     /// After so long without a byte the system asks whether a client on TCP is still
-    /// there, and closes the connection if it says nothing; as it is made, 60 s.
+    /// there, and closes the connection if it says nothing for half as long again; so does
+    /// HTTP/2, by pings, while a request runs. Default: 60 s.
     ///
     /// ```
     /// # use axum::Router;
