@@ -90,6 +90,17 @@ async fn save(
     Ok(copied)
 }
 
+/// What is asked for would take for ever, or is no size at all.
+type TooMuch = (StatusCode, String);
+
+fn at_most(most: u64, name: &str, asked: u64) -> Result<(), TooMuch> {
+    if asked <= most {
+        return Ok(());
+    }
+    let advice = format!("{name}={asked} is too much; ask for at most {name}={most}\n");
+    Err((StatusCode::BAD_REQUEST, advice))
+}
+
 #[derive(Deserialize)]
 pub(crate) struct Size {
     #[serde(default = "twenty")]
@@ -105,7 +116,8 @@ pub(crate) async fn download(
     State(log): State<Log>,
     token: RequestToken,
     Query(Size { megabytes }): Query<Size>,
-) -> Response {
+) -> Result<Response, TooMuch> {
+    at_most(10_000, "megabytes", megabytes)?;
     let (pieces, body) = tokio::sync::mpsc::channel::<Result<Vec<u8>, Cancelled>>(1);
     // It outlives the handler: it is the answer, and has the token for as long.
     tokio::spawn(async move {
@@ -133,7 +145,7 @@ pub(crate) async fn download(
     });
     let body = Body::from_stream(tokio_stream::wrappers::ReceiverStream::new(body));
     let length = (megabytes << 20).to_string();
-    ([(header::CONTENT_LENGTH, length)], body).into_response()
+    Ok(([(header::CONTENT_LENGTH, length)], body).into_response())
 }
 
 /// A tick every second, until the reader goes or the server drains.
@@ -190,7 +202,8 @@ pub(crate) async fn primes(
     State(log): State<Log>,
     token: RequestToken,
     Query(Limit { below }): Query<Limit>,
-) -> Result<String, Stopped> {
+) -> Result<String, Response> {
+    at_most(1_000_000_000, "below", below).map_err(IntoResponse::into_response)?;
     let mut work = log.begin("primes on a thread");
     let counts = tokio::task::spawn_blocking(move || {
         let counted = count(below, &token, |done| work.progress(done, Some(below)));
@@ -201,7 +214,8 @@ pub(crate) async fn primes(
         counted
     });
     match counts.await {
-        Ok(counted) => Ok(format!("{} primes below {below}\n", counted?)),
+        Ok(Ok(primes)) => Ok(format!("{primes} primes below {below}\n")),
+        Ok(Err(cancelled)) => Err(Stopped::from(cancelled).into_response()),
         Err(error) => std::panic::resume_unwind(error.into_panic()),
     }
 }

@@ -127,6 +127,24 @@ fn what_is_let_alone_is_finished() {
     assert!(bytes.len() > 1 << 20 && bytes.ends_with(b"ddd"));
 }
 
+#[test]
+fn what_is_too_much_is_refused_with_advice() {
+    let showcase = Showcase::start();
+    for (head, most) in [
+        ("GET /download?megabytes=10001", "megabytes=10000"),
+        ("GET /download?megabytes=18446744073709551615", "megabytes=10000"),
+        ("GET /primes?below=18446744073709551615", "below=1000000000"),
+    ] {
+        let mut answer = BufReader::new(showcase.request(head));
+        let mut status = String::new();
+        answer.read_line(&mut status).unwrap();
+        assert!(status.starts_with("HTTP/1.1 400"), "{head}: {status}");
+        let mut rest = String::new();
+        answer.read_to_string(&mut rest).unwrap();
+        assert!(rest.ends_with(&format!("ask for at most {most}\n")), "{rest}");
+    }
+}
+
 /// A stop of the server is told to what runs, which ends by itself.
 #[test]
 fn an_interrupt_ends_what_runs_and_the_log() {
