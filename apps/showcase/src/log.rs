@@ -102,6 +102,10 @@ impl Work {
         let _ = self.log.shared.lines.send(Line { work: self.number, what: self.what, said });
     }
 
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+
     pub(crate) fn progress(&self, done: u64, total: Option<u64>) {
         self.say(Said::Progress { done, total });
     }

@@ -8,9 +8,11 @@
 
 mod log;
 mod page;
+mod uploads;
 mod work;
 
 use std::io;
+use std::path::Path;
 use std::process::ExitCode;
 
 use axum::Router;
@@ -19,6 +21,8 @@ use desist_http::serve;
 use tokio::net::TcpListener;
 
 use self::log::Log;
+use self::uploads::Folder;
+use self::work::Uploads;
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -29,13 +33,21 @@ async fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    // Until the server has stopped.
+    let folder = match Folder::create() {
+        Ok(folder) => folder,
+        Err(error) => {
+            eprintln!("showcase: no folder for uploads: {error}; set TMPDIR to one for such");
+            return ExitCode::FAILURE;
+        }
+    };
     match listener.local_addr() {
         Ok(addr) => println!("showcase: http://{addr}"),
         Err(error) => eprintln!("showcase: listening, but not known where: {error}"),
     }
     let log = Log::new();
     let stop = desist_tokio::signals();
-    let report = serve(listener, app(log)).until(&stop).await;
+    let report = serve(listener, app(log, folder.path())).until(&stop).await;
     println!("showcase: {report}");
     if report.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
@@ -54,12 +66,13 @@ async fn listener() -> io::Result<TcpListener> {
     }
 }
 
-fn app(log: Log) -> Router {
+fn app(log: Log, folder: &Path) -> Router {
+    let uploads = Uploads { log: log.clone(), folder: folder.into() };
     Router::new()
         .route("/", get(page::page))
         .route("/log", get(log::events))
         .route("/longrunningtask", get(work::long_running_task))
-        .route("/upload", post(work::upload))
+        .route("/upload", post(work::upload).with_state(uploads))
         .route("/download", get(work::download))
         .route("/events", get(work::events))
         .route("/primes", get(work::primes))

@@ -1,6 +1,9 @@
 //! Work of every kind, each of which takes its request's token.
 
 use std::convert::Infallible;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -36,9 +39,15 @@ pub(crate) async fn long_running_task(
     Ok("long-running task completed\n")
 }
 
-/// Written aside, and in its place whole or not at all.
+#[derive(Clone)]
+pub(crate) struct Uploads {
+    pub(crate) log: Log,
+    pub(crate) folder: Arc<Path>,
+}
+
+/// Written aside, and in its place whole or not at all. Nobody needs it after that.
 pub(crate) async fn upload(
-    State(log): State<Log>,
+    State(Uploads { log, folder }): State<Uploads>,
     token: RequestToken,
     headers: HeaderMap,
     request: Request,
@@ -46,33 +55,54 @@ pub(crate) async fn upload(
     let mut work = log.begin("upload");
     let total =
         headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-    match save(&work, &token, total, request.into_body()).await {
+    let target = folder.join(format!("upload-{}", work.number()));
+    let saved = save(&work, &target, &token, total, request.into_body()).await;
+    // A commit may fail with the file in its place.
+    let removed = remove(&target).await;
+    match saved {
         Ok(bytes) => {
             work.finish();
-            Ok(format!("{bytes} bytes are safe\n"))
+            let target = target.display();
+            Ok(match removed {
+                Ok(()) => format!("{bytes} bytes were safe in {target}, and are removed again\n"),
+                Err(error) => format!(
+                    "{bytes} bytes are safe in {target} until the server stops: \
+                     they could not be removed: {error}\n"
+                ),
+            })
         }
         Err(error) => match find_cancelled(&error).cloned().or_else(|| token.cancellation()) {
             Some(cancelled) => {
                 work.heard(&cancelled);
-                Err(Stopped::from(cancelled).into_response())
+                let stopped = Stopped::from(cancelled);
+                Err(stopped.into_response_with(|why| Body::from(format!("{why}{NOTHING_KEPT}"))))
             }
             None => {
-                let answer = (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n"));
+                let answer = format!("{error}\n{NOTHING_KEPT}");
                 work.fail(&error);
-                Err(answer.into_response())
+                Err((StatusCode::INTERNAL_SERVER_ERROR, answer).into_response())
             }
         },
     }
 }
 
+const NOTHING_KEPT: &str = "nothing of it is kept\n";
+
+async fn remove(file: &Path) -> io::Result<()> {
+    match tokio::fs::remove_file(file).await {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    }
+}
+
 async fn save(
     work: &Work,
+    target: &Path,
     token: &RequestToken,
     total: Option<u64>,
     body: Body,
-) -> std::io::Result<u64> {
-    let bytes = body.into_data_stream().map(|piece| piece.map_err(std::io::Error::other));
-    let target = std::env::temp_dir().join("desist-showcase-upload");
+) -> io::Result<u64> {
+    let bytes = body.into_data_stream().map(|piece| piece.map_err(io::Error::other));
     let mut file = AtomicFile::create(target, token).await?;
     let mut told = 0;
     let mut copied = copy(StreamReader::new(bytes), &mut file, token, |progress| {

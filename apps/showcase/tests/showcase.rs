@@ -3,6 +3,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
@@ -17,8 +18,14 @@ struct Showcase {
 
 impl Showcase {
     fn start() -> Self {
+        Self::start_with(&std::env::temp_dir())
+    }
+
+    /// With another place for what is temporary.
+    fn start_with(temporary: &Path) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_showcase"))
             .env("PORT", "0")
+            .env("TMPDIR", temporary)
             .stdout(Stdio::piped())
             .spawn()
             .expect("it can be started");
@@ -40,6 +47,19 @@ impl Showcase {
         let mut answer = String::new();
         self.request(head).read_to_string(&mut answer).unwrap();
         answer
+    }
+
+    /// An upload of so many bytes, of which only some are sent.
+    fn upload(&self, length: usize, sent: &[u8]) -> TcpStream {
+        let mut stream = TcpStream::connect(self.addr).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        write!(
+            stream,
+            "POST /upload HTTP/1.1\r\nhost: test\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n"
+        )
+        .unwrap();
+        stream.write_all(sent).unwrap();
+        stream
     }
 
     /// The log, line by line.
@@ -91,13 +111,7 @@ fn whatever_is_interrupted_is_stopped_and_logged() {
         ("POST /upload", "upload"),
     ] {
         let stream = if what == "upload" {
-            let mut stream = TcpStream::connect(showcase.addr).unwrap();
-            write!(
-                stream,
-                "POST /upload HTTP/1.1\r\nhost: test\r\ncontent-length: 1000000\r\n\r\nxx"
-            )
-            .unwrap();
-            stream
+            showcase.upload(1_000_000, b"xx")
         } else {
             showcase.request(head)
         };
@@ -125,6 +139,37 @@ fn what_is_let_alone_is_finished() {
     let mut bytes = Vec::new();
     BufReader::new(download).read_to_end(&mut bytes).unwrap();
     assert!(bytes.len() > 1 << 20 && bytes.ends_with(b"ddd"));
+}
+
+/// Whole ones and halves, after an interrupt, too.
+#[test]
+fn nothing_of_an_upload_is_left_and_the_answer_says_so() {
+    let temporary = Path::new(env!("CARGO_TARGET_TMPDIR")).join(std::process::id().to_string());
+    let _left_by_another = std::fs::remove_dir_all(&temporary);
+    std::fs::create_dir(&temporary).unwrap();
+    let showcase = Showcase::start_with(&temporary);
+
+    let mut answer = String::new();
+    showcase.upload(5, b"hello").read_to_string(&mut answer).unwrap();
+    let said = answer.lines().last().unwrap();
+    let path = said
+        .strip_prefix("5 bytes were safe in ")
+        .and_then(|said| said.strip_suffix(", and are removed again"))
+        .expect(said);
+    let path = PathBuf::from(path);
+    assert!(path.starts_with(&temporary) && !path.exists(), "{said}");
+    assert_eq!(std::fs::read_dir(path.parent().unwrap()).unwrap().count(), 0);
+
+    let log = showcase.log();
+    let mut half = showcase.upload(1_000_000, b"xx");
+    hears(&log, "upload", "begun");
+    let (code, said) = showcase.ends();
+    assert_eq!(code, Some(0), "{said}");
+    answer.clear();
+    half.read_to_string(&mut answer).unwrap();
+    assert!(answer.ends_with("nothing of it is kept\n"), "{answer}");
+    assert_eq!(std::fs::read_dir(&temporary).unwrap().count(), 0);
+    std::fs::remove_dir(&temporary).unwrap();
 }
 
 #[test]
