@@ -80,6 +80,7 @@ mod tests {
 
     impl Wake for Count {
         fn wake(self: Arc<Self>) {
+            // Ordering: it only counts.
             self.0.fetch_add(1, SeqCst);
         }
     }
@@ -100,6 +101,7 @@ mod tests {
             tokio::time::sleep(Duration::from_millis(2)).await;
             assert!(!is_over());
         }
+        // Ordering: as above.
         assert_eq!(count.0.load(SeqCst), 0);
         drop(client);
         while !is_over() {
