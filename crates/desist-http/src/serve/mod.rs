@@ -59,7 +59,7 @@ const SETTLE: Duration = Duration::from_secs(1);
 /// kernel hold, and closes; one whose cable was cut, until the keepalive finds out; and
 /// behind a proxy whatever the proxy does not pass on.
 ///
-/// Asked to [drain](Stop::draining) it accepts nothing more, tells idle connections, and
+/// Asked to [drain](desist_tokio::Stop::draining) it accepts nothing more, tells idle connections, and
 /// lets requests end, for [`drain_for`](Serve::drain_for) at most; then, or when the stop
 /// comes first, their tokens are cancelled with [`Shutdown`](Reason::Shutdown), they have
 /// [`grace`](Serve::grace), and what is left then is dropped and reported. The stream of
