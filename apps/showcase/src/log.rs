@@ -1,16 +1,20 @@
 //! Who asked, why, how soon it was heard, and how soon it had stopped.
 
+use std::borrow::Cow;
+use std::collections::VecDeque;
 use std::convert::Infallible;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::fmt;
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use axum::extract::State;
+use axum::extract::{ConnectInfo, FromRequestParts, Query, State};
+use axum::http::request::Parts;
 use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
 use desist::{Cancelled, Reason};
-use desist_http::RequestToken;
-use desist_tokio::StreamExt as _;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
 use tokio_stream::wrappers::BroadcastStream;
 use tokio_stream::{Stream, StreamExt as _};
@@ -18,13 +22,24 @@ use tokio_stream::{Stream, StreamExt as _};
 /// Everybody's work, as it goes on.
 #[derive(Clone)]
 pub(crate) struct Log {
-    shared: Arc<Shared>,
+    written: Arc<Mutex<Written>>,
 }
 
-struct Shared {
-    numbers: AtomicU64,
-    lines: broadcast::Sender<Line>,
+struct Written {
+    /// How many works have begun.
+    begun: u64,
+    /// How many of them have not ended.
+    running: u64,
+    /// The server stops: with the last work the log is over.
+    is_closing: bool,
+    /// What was said last, without progress.
+    recent: VecDeque<Line>,
+    /// To whoever reads it; `None`: it is over.
+    readers: Option<broadcast::Sender<Line>>,
 }
+
+/// So many lines are kept for whoever comes later.
+const RECENT: usize = 200;
 
 /// One line of the log.
 #[derive(Clone, Serialize)]
@@ -38,13 +53,16 @@ pub(crate) struct Line {
 #[derive(Clone, Serialize)]
 #[serde(tag = "said", rename_all = "snake_case")]
 enum Said {
-    Begun,
+    Begun {
+        client: SocketAddr,
+        mark: Option<u64>,
+    },
     Progress {
         done: u64,
         total: Option<u64>,
     },
     Stopped {
-        by: &'static str,
+        by: Cow<'static, str>,
         reason: &'static str,
         detail: Option<String>,
         heard_ms: f64,
@@ -58,11 +76,20 @@ enum Said {
     },
 }
 
+/// Who wants a work.
+#[derive(Clone, Copy)]
+pub(crate) struct Asker {
+    client: SocketAddr,
+    /// By which a page knows the work that it began; any number.
+    mark: Option<u64>,
+}
+
 /// A piece of work, from its begin to its end.
 pub(crate) struct Work {
     log: Log,
     number: u64,
     what: &'static str,
+    client: SocketAddr,
     begun: Instant,
     heard: Option<Cancelled>,
     heard_ms: f64,
@@ -71,24 +98,81 @@ pub(crate) struct Work {
 
 impl Log {
     pub(crate) fn new() -> Self {
-        let (lines, _) = broadcast::channel(1024);
-        Self { shared: Arc::new(Shared { numbers: AtomicU64::new(1), lines }) }
+        let (readers, _) = broadcast::channel(1024);
+        let written = Written {
+            begun: 0,
+            running: 0,
+            is_closing: false,
+            recent: VecDeque::new(),
+            readers: Some(readers),
+        };
+        Self { written: Arc::new(Mutex::new(written)) }
     }
 
-    pub(crate) fn begin(&self, what: &'static str) -> Work {
-        // Ordering: it only counts.
-        let number = self.shared.numbers.fetch_add(1, Ordering::Relaxed);
-        let work = Work {
+    fn written(&self) -> MutexGuard<'_, Written> {
+        self.written.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn begin(&self, what: &'static str, asker: Asker) -> Work {
+        let Asker { client, mark } = asker;
+        let mut written = self.written();
+        written.begun += 1;
+        written.running += 1;
+        let number = written.begun;
+        written.say(Line { work: number, what, said: Said::Begun { client, mark } });
+        drop(written);
+        Work {
             log: self.clone(),
             number,
             what,
+            client,
             begun: Instant::now(),
             heard: None,
             heard_ms: 0.0,
             is_over: false,
+        }
+    }
+
+    /// It ends for its readers when no work is running any more.
+    pub(crate) fn close(&self) {
+        let mut written = self.written();
+        written.is_closing = true;
+        written.end_if_over();
+    }
+
+    /// What was said last, and what is said from now on.
+    fn read(&self) -> (VecDeque<Line>, broadcast::Receiver<Line>) {
+        let written = self.written();
+        let lines = match &written.readers {
+            Some(readers) => readers.subscribe(),
+            // At its end already: its sender is gone.
+            None => broadcast::channel(1).1,
         };
-        work.say(Said::Begun);
-        work
+        (written.recent.clone(), lines)
+    }
+}
+
+impl Written {
+    fn say(&mut self, line: Line) {
+        if !matches!(line.said, Said::Progress { .. }) {
+            // Whoever has no page reads it here, as long as there is a terminal.
+            let _ = writeln!(io::stdout(), "{line}");
+            if self.recent.len() == RECENT {
+                self.recent.pop_front();
+            }
+            self.recent.push_back(line.clone());
+        }
+        if let Some(readers) = &self.readers {
+            // Nobody may be listening.
+            let _ = readers.send(line);
+        }
+    }
+
+    fn end_if_over(&mut self) {
+        if self.is_closing && self.running == 0 {
+            // Its readers get what was said before, and then the end.
+            self.readers = None;
+        }
     }
 }
 
@@ -98,8 +182,7 @@ fn millis(since: Instant) -> f64 {
 
 impl Work {
     fn say(&self, said: Said) {
-        // Nobody may be listening.
-        let _ = self.log.shared.lines.send(Line { work: self.number, what: self.what, said });
+        self.log.written().say(Line { work: self.number, what: self.what, said });
     }
 
     pub(crate) fn number(&self) -> u64 {
@@ -125,14 +208,14 @@ impl Work {
         self.is_over = true;
         self.say(Said::Failed { why: why.to_string() });
     }
-}
 
-fn asked_by(reason: Reason) -> &'static str {
-    match reason {
-        Reason::Disconnected => "the client",
-        Reason::Shutdown => "the operator",
-        Reason::Deadline => "the clock",
-        _ => "the program",
+    fn asked_by(&self, reason: Reason) -> Cow<'static, str> {
+        match reason {
+            Reason::Disconnected => format!("the client {}", self.client).into(),
+            Reason::Shutdown => "the operator".into(),
+            Reason::Deadline => "the clock".into(),
+            _ => "the program".into(),
+        }
     }
 }
 
@@ -140,7 +223,7 @@ impl Drop for Work {
     fn drop(&mut self) {
         if let (Some(heard), false) = (&self.heard, self.is_over) {
             self.say(Said::Stopped {
-                by: asked_by(heard.reason()),
+                by: self.asked_by(heard.reason()),
                 reason: heard.reason().as_str(),
                 detail: heard.detail().map(ToString::to_string),
                 heard_ms: self.heard_ms,
@@ -149,19 +232,60 @@ impl Drop for Work {
         } else if !self.is_over {
             self.say(Said::Failed { why: "it was dropped in the middle".into() });
         }
+        let mut written = self.log.written();
+        written.running -= 1;
+        written.end_if_over();
     }
 }
 
-/// The log as it is written, until the reader goes or the server drains.
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "#{} {} ", self.work, self.what)?;
+        match &self.said {
+            Said::Begun { client, .. } => write!(f, "begun for {client}"),
+            Said::Progress { done, total: None } => write!(f, "at {done}"),
+            Said::Progress { done, total: Some(total) } => write!(f, "at {done} of {total}"),
+            Said::Stopped { by, reason, detail, heard_ms, stopped_ms } => {
+                write!(f, "stopped by {by}: {reason}")?;
+                if let Some(detail) = detail {
+                    write!(f, " ({detail})")?;
+                }
+                write!(f, "; heard after {heard_ms:.2} ms, stopped after {stopped_ms:.2} ms")
+            }
+            Said::Failed { why } => write!(f, "failed: {why}"),
+            Said::Finished { took_ms } => write!(f, "finished after {took_ms:.0} ms"),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Mark {
+    mark: Option<u64>,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Asker {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
+        let client = ConnectInfo::from_request_parts(parts, state).await;
+        let ConnectInfo(client) = client.map_err(IntoResponse::into_response)?;
+        let mark = Query::from_request_parts(parts, state).await;
+        let Query(Mark { mark }) = mark.map_err(IntoResponse::into_response)?;
+        Ok(Self { client, mark })
+    }
+}
+
+/// The log as it is written, after its last lines, until the reader goes, or the server
+/// stops and all work has ended: a drain comes before the work is told.
 pub(crate) async fn events(
     State(log): State<Log>,
-    token: RequestToken,
 ) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
-    let lines = BroadcastStream::new(log.shared.lines.subscribe());
+    let (recent, lines) = log.read();
     // Who is too slow misses some.
-    let events = lines.filter_map(Result::ok).filter_map(|line| {
+    let lines = BroadcastStream::new(lines).filter_map(Result::ok);
+    let events = tokio_stream::iter(recent).chain(lines).filter_map(|line| {
         let text = serde_json::to_string(&line).ok()?;
         Some(Ok(Event::default().data(text)))
     });
-    Sse::new(events.until_cancelled(token.draining())).keep_alive(KeepAlive::default())
+    Sse::new(events).keep_alive(KeepAlive::default())
 }

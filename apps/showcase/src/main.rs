@@ -12,12 +12,15 @@ mod uploads;
 mod work;
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use axum::Router;
 use axum::routing::{get, post};
 use desist_http::serve;
+use desist_tokio::Signals;
 use tokio::net::TcpListener;
 
 use self::log::Log;
@@ -45,9 +48,19 @@ async fn main() -> ExitCode {
         Ok(addr) => println!("showcase: http://{addr}"),
         Err(error) => eprintln!("showcase: listening, but not known where: {error}"),
     }
+    // Work is told a second after a Ctrl-C, and the second Ctrl-C ends it at once.
+    let stop = match Signals::new().drain_for(Duration::from_secs(1)).listen() {
+        Ok(stop) => stop,
+        Err(error) => {
+            eprintln!("showcase: Ctrl-C cannot be heard: {error}; look at the limits (ulimit -a)");
+            return ExitCode::FAILURE;
+        }
+    };
     let log = Log::new();
-    let stop = desist_tokio::signals();
-    let report = serve(listener, app(log, folder.path())).until(&stop).await;
+    let closing = log.clone();
+    let _closes = stop.draining().on_cancel(move |_| closing.close());
+    let app = app(log, folder.path()).into_make_service_with_connect_info::<SocketAddr>();
+    let report = serve(listener, app).until(&stop).await;
     println!("showcase: {report}");
     if report.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

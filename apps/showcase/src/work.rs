@@ -20,14 +20,15 @@ use tokio_stream::wrappers::IntervalStream;
 use tokio_stream::{Stream, StreamExt as _};
 use tokio_util::io::StreamReader;
 
-use crate::log::{Log, Work};
+use crate::log::{Asker, Log, Work};
 
 /// What .NET's introductions show: a loop that takes its time.
 pub(crate) async fn long_running_task(
     State(log): State<Log>,
+    asker: Asker,
     token: RequestToken,
 ) -> Result<&'static str, Stopped> {
-    let mut work = log.begin("long-running task");
+    let mut work = log.begin("long-running task", asker);
     for i in 1..=20 {
         if let Err(cancelled) = sleep(Duration::from_secs(1), &token).await {
             work.heard(&cancelled);
@@ -48,11 +49,12 @@ pub(crate) struct Uploads {
 /// Written aside, and in its place whole or not at all. Nobody needs it after that.
 pub(crate) async fn upload(
     State(Uploads { log, folder }): State<Uploads>,
+    asker: Asker,
     token: RequestToken,
     headers: HeaderMap,
     request: Request,
 ) -> Result<String, Response> {
-    let mut work = log.begin("upload");
+    let mut work = log.begin("upload", asker);
     let total =
         headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     let target = folder.join(format!("upload-{}", work.number()));
@@ -144,14 +146,15 @@ fn twenty() -> u64 {
 /// A megabyte every half second, until the reader has enough.
 pub(crate) async fn download(
     State(log): State<Log>,
+    asker: Asker,
     token: RequestToken,
     Query(Size { megabytes }): Query<Size>,
 ) -> Result<Response, TooMuch> {
     at_most(10_000, "megabytes", megabytes)?;
     let (pieces, body) = tokio::sync::mpsc::channel::<Result<Vec<u8>, Cancelled>>(1);
+    let mut work = log.begin("download", asker);
     // It outlives the handler: it is the answer, and has the token for as long.
     tokio::spawn(async move {
-        let mut work = log.begin("download");
         for piece in 1..=megabytes {
             let sent = async {
                 sleep(Duration::from_millis(500), &token).await?;
@@ -166,6 +169,8 @@ pub(crate) async fn download(
                 }
                 Err(cancelled) => {
                     work.heard(&cancelled);
+                    // It has ended, whether or not anybody reads that.
+                    drop(work);
                     let _ = pieces.send(Err(cancelled)).await;
                     return;
                 }
@@ -181,9 +186,10 @@ pub(crate) async fn download(
 /// A tick every second, until the reader goes or the server drains.
 pub(crate) async fn events(
     State(log): State<Log>,
+    asker: Asker,
     token: RequestToken,
 ) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
-    let work = log.begin("events");
+    let work = log.begin("events", asker);
     let ticks = IntervalStream::new(tokio::time::interval(Duration::from_secs(1)));
     let mut watched = Watched { work: Some(work), token: token.clone(), ticks: 0 };
     let ticks = ticks.map(move |_| Ok(watched.tick()));
@@ -230,11 +236,12 @@ fn forty_million() -> u64 {
 /// Counts on a thread of its own, which nothing can stop but its own look at the token.
 pub(crate) async fn primes(
     State(log): State<Log>,
+    asker: Asker,
     token: RequestToken,
     Query(Limit { below }): Query<Limit>,
 ) -> Result<String, Response> {
     at_most(1_000_000_000, "below", below).map_err(IntoResponse::into_response)?;
-    let mut work = log.begin("primes on a thread");
+    let mut work = log.begin("primes on a thread", asker);
     let counts = tokio::task::spawn_blocking(move || {
         let counted = count(below, &token, |done| work.progress(done, Some(below)));
         match &counted {

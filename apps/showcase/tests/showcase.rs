@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -91,7 +91,9 @@ impl Drop for Showcase {
 }
 
 fn hears(log: &mpsc::Receiver<String>, what: &str, said: &str) -> String {
-    while let Ok(line) = log.recv_timeout(PATIENCE) {
+    // For all lines: a log that is silent says so now and then.
+    let until = Instant::now() + PATIENCE;
+    while let Ok(line) = log.recv_timeout(until.saturating_duration_since(Instant::now())) {
         if line.contains(&format!("\"what\":\"{what}\"")) && line.contains(said) {
             return line;
         }
@@ -115,12 +117,14 @@ fn whatever_is_interrupted_is_stopped_and_logged() {
         } else {
             showcase.request(head)
         };
-        hears(&log, what, "begun");
+        let client = stream.local_addr().unwrap();
+        let begun = hears(&log, what, "begun");
+        assert!(begun.contains(&format!("\"client\":\"{client}\"")), "{begun}");
         drop(stream);
         let stopped = hears(&log, what, "\"said\":\"stopped\"");
         assert!(
             stopped.contains("\"reason\":\"disconnected\"")
-                && stopped.contains("\"by\":\"the client\""),
+                && stopped.contains(&format!("\"by\":\"the client {client}\"")),
             "{stopped}"
         );
     }
@@ -190,16 +194,68 @@ fn what_is_too_much_is_refused_with_advice() {
     }
 }
 
-/// A stop of the server is told to what runs, which ends by itself.
+/// Two of a kind are told apart, and what was said before is said to whoever comes later.
 #[test]
-fn an_interrupt_ends_what_runs_and_the_log() {
+fn the_log_says_whose_work_it_is_also_to_who_comes_later() {
+    let showcase = Showcase::start();
+    let counted = showcase.answer("GET /primes?below=1000&mark=9007199254740991");
+    assert!(counted.contains("168 primes"), "{counted}");
+    let log = showcase.log();
+    let begun = hears(&log, "primes on a thread", "begun");
+    assert!(begun.contains("\"work\":1,") && begun.contains("\"mark\":9007199254740991"));
+    assert!(hears(&log, "primes on a thread", "finished").contains("\"work\":1,"));
+    for (work, mark) in [(2, 7), (3, 8)] {
+        let _stopped = showcase.request(&format!("GET /primes?mark={mark}"));
+        let begun = hears(&log, "primes on a thread", "begun");
+        let work = format!("\"work\":{work},");
+        assert!(begun.contains(&work) && begun.contains(&format!("\"mark\":{mark}")), "{begun}");
+        assert!(hears(&log, "primes on a thread", "progress").contains(&work));
+    }
+}
+
+/// A stop of the server is told to what runs, and the log goes on until that has ended.
+#[test]
+fn an_interrupt_ends_what_runs_and_then_the_log() {
     let showcase = Showcase::start();
     let log = showcase.log();
     let mut task = showcase.request("GET /longrunningtask");
     hears(&log, "long-running task", "begun");
+    let mut download = showcase.request("GET /download");
+    let reads = std::thread::spawn(move || {
+        // It is broken off, which is an error to some readers.
+        let _ended = download.read_to_end(&mut Vec::new());
+    });
+    hears(&log, "download", "begun");
+
+    let asked = Instant::now();
     let (code, said) = showcase.ends();
+    assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
     assert_eq!(code, Some(0), "{said}");
+    let logged: Vec<_> = log.iter().collect();
+    for what in ["long-running task", "download"] {
+        let stopped = |line: &&String| {
+            line.contains(&format!("\"what\":\"{what}\",\"said\":\"stopped\""))
+                && line.contains("\"by\":\"the operator\",\"reason\":\"shutdown\"")
+        };
+        assert_eq!(logged.iter().filter(stopped).count(), 1, "{logged:#?}");
+        let printed = |line: &&str| {
+            line.contains(&format!("{what} stopped by the operator: shutdown (SIGINT); heard"))
+        };
+        assert_eq!(said.lines().filter(printed).count(), 1, "{said}");
+    }
+    reads.join().unwrap();
     let mut answer = String::new();
     task.read_to_string(&mut answer).unwrap();
     assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("retry-after: 1"), "{answer}");
+}
+
+/// One that waited for the end of the server would never let it come.
+#[test]
+fn the_log_alone_does_not_hold_the_server() {
+    let showcase = Showcase::start();
+    let log = showcase.log();
+    let (code, said) = showcase.ends();
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("the server has stopped; nothing was left"), "{said}");
+    assert!(!log.iter().any(|line| line.starts_with("data:")));
 }
