@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -14,18 +15,22 @@ struct Showcase {
     child: Child,
     said: BufReader<ChildStdout>,
     addr: SocketAddr,
+    /// What it takes for the system's temporary folder.
+    temporary: PathBuf,
 }
 
 impl Showcase {
     fn start() -> Self {
-        Self::start_with(&std::env::temp_dir())
-    }
-
-    /// With another place for what is temporary.
-    fn start_with(temporary: &Path) -> Self {
+        static STARTED: AtomicU32 = AtomicU32::new(0);
+        // Ordering: it only counts.
+        let number = STARTED.fetch_add(1, Ordering::Relaxed);
+        let temporary = format!("showcase-{}-{number}", std::process::id());
+        let temporary = Path::new(env!("CARGO_TARGET_TMPDIR")).join(temporary);
+        let _left_by_another = std::fs::remove_dir_all(&temporary);
+        std::fs::create_dir(&temporary).unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_showcase"))
             .env("PORT", "0")
-            .env("TMPDIR", temporary)
+            .env("TMPDIR", &temporary)
             .stdout(Stdio::piped())
             .spawn()
             .expect("it can be started");
@@ -33,7 +38,7 @@ impl Showcase {
         let mut line = String::new();
         said.read_line(&mut line).unwrap();
         let addr = line.trim().strip_prefix("showcase: http://").expect("it prints its address");
-        Self { addr: addr.parse().unwrap(), child, said }
+        Self { addr: addr.parse().unwrap(), child, said, temporary }
     }
 
     fn request(&self, head: &str) -> TcpStream {
@@ -79,7 +84,9 @@ impl Showcase {
         assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
         let mut said = String::new();
         self.said.read_to_string(&mut said).unwrap();
-        (self.child.wait().unwrap().code(), said)
+        let code = self.child.wait().unwrap().code();
+        assert_eq!(std::fs::read_dir(&self.temporary).unwrap().count(), 0, "it leaves nothing");
+        (code, said)
     }
 }
 
@@ -87,6 +94,7 @@ impl Drop for Showcase {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        let _ = std::fs::remove_dir_all(&self.temporary);
     }
 }
 
@@ -148,11 +156,7 @@ fn what_is_let_alone_is_finished() {
 /// Whole ones and halves, after an interrupt, too.
 #[test]
 fn nothing_of_an_upload_is_left_and_the_answer_says_so() {
-    let temporary = Path::new(env!("CARGO_TARGET_TMPDIR")).join(std::process::id().to_string());
-    let _left_by_another = std::fs::remove_dir_all(&temporary);
-    std::fs::create_dir(&temporary).unwrap();
-    let showcase = Showcase::start_with(&temporary);
-
+    let showcase = Showcase::start();
     let mut answer = String::new();
     showcase.upload(5, b"hello").read_to_string(&mut answer).unwrap();
     let said = answer.lines().last().unwrap();
@@ -161,7 +165,7 @@ fn nothing_of_an_upload_is_left_and_the_answer_says_so() {
         .and_then(|said| said.strip_suffix(", and are removed again"))
         .expect(said);
     let path = PathBuf::from(path);
-    assert!(path.starts_with(&temporary) && !path.exists(), "{said}");
+    assert!(path.starts_with(&showcase.temporary) && !path.exists(), "{said}");
     assert_eq!(std::fs::read_dir(path.parent().unwrap()).unwrap().count(), 0);
 
     let log = showcase.log();
@@ -172,8 +176,6 @@ fn nothing_of_an_upload_is_left_and_the_answer_says_so() {
     answer.clear();
     half.read_to_string(&mut answer).unwrap();
     assert!(answer.ends_with("nothing of it is kept\n"), "{answer}");
-    assert_eq!(std::fs::read_dir(&temporary).unwrap().count(), 0);
-    std::fs::remove_dir(&temporary).unwrap();
 }
 
 #[test]
@@ -229,7 +231,7 @@ fn an_interrupt_ends_what_runs_and_then_the_log() {
 
     let asked = Instant::now();
     let (code, said) = showcase.ends();
-    assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
+    let took = asked.elapsed();
     assert_eq!(code, Some(0), "{said}");
     let logged: Vec<_> = log.iter().collect();
     for what in ["long-running task", "download"] {
@@ -243,6 +245,7 @@ fn an_interrupt_ends_what_runs_and_then_the_log() {
         };
         assert_eq!(said.lines().filter(printed).count(), 1, "{said}");
     }
+    assert!(took < Duration::from_secs(5), "it took {took:?}");
     reads.join().unwrap();
     let mut answer = String::new();
     task.read_to_string(&mut answer).unwrap();
