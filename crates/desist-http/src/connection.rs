@@ -62,6 +62,20 @@ impl Listed {
         self.running.load(Ordering::Relaxed) > 0
     }
 
+    /// There is less of it, and perhaps nothing that keeps it open.
+    fn less<T>(&self, change: impl FnOnce(&mut Requests) -> T) -> T {
+        let mut requests = lock(&self.requests);
+        let changed = change(&mut requests);
+        // Ordering: as in `Connection::begin`.
+        self.running.store(requests.running.len(), Ordering::Relaxed);
+        let ends = requests.ends();
+        drop(requests);
+        if ends {
+            self.registry.remove(self.place);
+        }
+        changed
+    }
+
     /// Nothing runs, no body of a request is on its way, and no answer.
     fn is_idle(&self) -> bool {
         !self.is_busy() && !self.heard.is_in_a_body() && !self.heard.is_blocked()
@@ -144,16 +158,8 @@ impl Connection {
     /// The request at that place is over.
     pub(crate) fn end(&self, place: usize) {
         let Some(listed) = &self.listed else { return };
-        let mut requests = lock(&listed.requests);
-        let entry = requests.running.try_remove(place);
-        // Ordering: as in `begin`.
-        listed.running.store(requests.running.len(), Ordering::Relaxed);
-        let ends = requests.ends();
-        drop(requests);
+        let entry = listed.less(|requests| requests.running.try_remove(place));
         drop(entry);
-        if ends {
-            listed.registry.remove(listed.place);
-        }
     }
 
     /// Who is at the other end, if that is known.
@@ -269,13 +275,7 @@ impl Connection {
             let outcome = Outcome::of_stream(&running.request);
             running.ends(&outcome);
         }
-        let mut requests = lock(&listed.requests);
-        requests.closed = true;
-        let ends = requests.ends();
-        drop(requests);
-        if ends {
-            listed.registry.remove(listed.place);
-        }
+        listed.less(|requests| requests.closed = true);
     }
 }
 
@@ -399,10 +399,7 @@ impl Registry {
         let open: Vec<_> =
             lock(&self.connections).iter().filter_map(|(_, open)| open.upgrade()).collect();
         let left = open.iter().filter_map(|connection| {
-            let (listed, peer) = (connection.listed.as_ref()?, connection.peer()?);
-            let requests = lock(&listed.requests);
-            let running = requests.running.iter().filter_map(|(_, entry)| entry.request());
-            Some(Left { peer, requests: running.collect() })
+            Some(Left { peer: connection.peer()?, requests: connection.running() })
         });
         left.collect()
     }

@@ -10,13 +10,12 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::WebSocketUpgrade;
 use axum::routing::any;
-use common::{HANDSHAKE, Http2, PATIENCE, Probe, Said, Server, WHILE};
+use common::{HANDSHAKE, Http2, PATIENCE, PREFACE, Probe, Said, Server, WHILE};
 use desist::Reason;
 use desist_http::RequestToken;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_stream::StreamExt;
 
-const PREFACE: &str = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// `SETTINGS` without any.
 const SETTINGS: [u8; 9] = [0, 0, 0, 4, 0, 0, 0, 0, 0];
 
@@ -70,12 +69,12 @@ async fn a_web_socket_that_heeds_nothing_ends_with_its_server() {
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_says_nothing_more_is_left_when_a_server_drains() {
     let minutes = Duration::from_secs(120);
-    let frames = [PREFACE.as_bytes(), &SETTINGS].concat();
+    let frames = [PREFACE, &SETTINGS].concat();
     // The beginning of a `HEADERS`, of which the rest does not come.
     let half_a_frame = [&frames[..], &[0, 0, 50, 1, 5, 0, 0, 0, 1, 0x82]].concat();
     let nothing = Vec::new();
     let half_a_head = b"GET /quick HTTP/1.1\r\nhost: te".to_vec();
-    for said in [nothing, half_a_head, PREFACE.into(), frames, half_a_frame] {
+    for said in [nothing, half_a_head, PREFACE.to_vec(), frames, half_a_frame] {
         let set_up = |serve: common::TcpServe| serve.drain_for(minutes).grace(minutes);
         let server = Server::start_with(set_up).await;
         let mut client = server.connect().await;
@@ -167,8 +166,8 @@ async fn a_server_that_is_cancelled_says_that_it_stops() {
 #[tokio::test(flavor = "multi_thread")]
 async fn on_http2_too_a_first_request_has_its_time_and_others_have_not() {
     let server = Server::start_with(|serve| serve.head_timeout(WHILE)).await;
-    let whole = [PREFACE.as_bytes(), &SETTINGS].concat();
-    for said in [b"PRI".to_vec(), PREFACE.into(), whole] {
+    let whole = [PREFACE, &SETTINGS].concat();
+    for said in [b"PRI".to_vec(), PREFACE.to_vec(), whole] {
         let mut client = server.connect().await;
         client.send(&said).await;
         client.reads_to_the_end().await;

@@ -25,7 +25,6 @@ use super::requests::Requests;
 use crate::connection::Connection;
 
 /// What all connections of a server have in common.
-#[derive(Clone)]
 pub(super) struct Serving {
     pub(super) builder: auto::Builder<TokioExecutor>,
     pub(super) stop: Stop,

@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::serve::Listener;
-use desist::{Cancelled, Cause, FutureExt, Reason, Source};
+use desist::{Cancelled, Cause, FutureExt, Reason, Source, Token};
 use desist_tokio::{StopSource, timeout};
 use http::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
@@ -59,11 +59,12 @@ const SETTLE: Duration = Duration::from_secs(1);
 /// kernel hold, and closes; one whose cable was cut, until the keepalive finds out; and
 /// behind a proxy whatever the proxy does not pass on.
 ///
-/// Asked to [drain](desist_tokio::Stop::draining) it accepts nothing more, tells idle connections, and
-/// lets requests end, for [`drain_for`](Serve::drain_for) at most; then, or when the stop
-/// comes first, their tokens are cancelled with [`Shutdown`](Reason::Shutdown), they have
-/// [`grace`](Serve::grace), and what is left then is dropped and reported. The stream of
-/// a WebSocket fails from then on. A reason of one's own to stop is the detail of that.
+/// Asked to [drain](desist_tokio::Stop::draining) it accepts nothing more, tells idle
+/// connections, and lets requests end, for [`drain_for`](Serve::drain_for) at most; then,
+/// or when the stop comes first, their tokens are cancelled with
+/// [`Shutdown`](Reason::Shutdown), they have [`grace`](Serve::grace), and what is left then
+/// is dropped and reported. The stream of a WebSocket fails from then on. A reason of
+/// one's own to stop is the detail of that.
 ///
 /// [`read_ahead`]: Serve::read_ahead
 ///
@@ -190,20 +191,19 @@ where
         tokio::spawn(Arc::clone(&serving).connection(stream, connection, app));
     }
     drop(listener);
+    let never = Token::never();
     let drained = timeout(settings.drain, stop.token(), |_| registry.until_empty()).await;
     let asked = drained.err().map(|_| {
         source.cancel_with(Reason::Shutdown);
         stop.token().clone()
     });
     if asked.is_some() {
-        let never = desist::Token::never();
         let _ended = timeout(settings.grace, &never, |_| registry.until_empty()).await;
     }
     let asked = asked.and_then(|token| token.cancellation());
     let report = ServeReport::of(asked, registry.left());
     leaving.ends();
     if !report.is_clean() {
-        let never = desist::Token::never();
         let _gone = timeout(SETTLE, &never, |_| registry.until_empty()).await;
     }
     report

@@ -12,6 +12,9 @@ use tokio::task::JoinHandle;
 
 use super::PATIENCE;
 
+/// What a client says first.
+pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
 pub(crate) struct Http2 {
     pub(crate) requests: SendRequest<Bytes>,
     pub(crate) drives: JoinHandle<Result<(), h2::Error>>,

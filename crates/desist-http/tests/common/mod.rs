@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 
 pub(crate) use self::client::Client;
 pub(crate) use self::handlers::{Handler, Probe, Said, TokenIfAny, app};
-pub(crate) use self::http2::{Http2, next_of};
+pub(crate) use self::http2::{Http2, PREFACE, next_of};
 
 /// How long a test waits for what must happen.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);

@@ -12,7 +12,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
-use crate::common::{Client, Http2, PATIENCE, Probe, Said, Server, TcpServe, WHILE, next_of};
+use crate::common::{
+    Client, Http2, PATIENCE, PREFACE, Probe, Said, Server, TcpServe, WHILE, next_of,
+};
 use crate::streams;
 
 /// It begins at that path, and its stream is reset.
@@ -40,13 +42,7 @@ async fn a_stream_of_events_whose_stream_is_reset_hears_of_it() {
         assert!(event.starts_with(b"data: tick"), "{event:?}");
         // Whoever drops an answer resets its stream.
         drop(body);
-        if ours {
-            server.hears_all([Said::Told(Reason::Disconnected), Said::Dropped]).await;
-        } else {
-            // On axum it is dropped, and whoever works for it elsewhere hears nothing.
-            server.hears(Said::Dropped).await;
-            server.hears_nothing().await;
-        }
+        streams::is_left(&mut server, ours).await;
     }
 }
 
@@ -165,8 +161,6 @@ async fn a_connection_that_is_reset_tells_all_of_its_handlers() {
         }
     }
 }
-
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_goes_before_any_request_disturbs_nobody() {

@@ -2,8 +2,8 @@
 
 use desist::Reason;
 
-use crate::common::{Client, Said, Server, WHILE};
-use crate::streams::{server, server_with};
+use crate::common::{Client, HANDSHAKE, Said, Server, WHILE};
+use crate::streams::{is_left, server, server_with};
 
 /// A client that reads the stream of events at that path.
 async fn reads_ticks(server: &mut Server, path: &str) -> Client {
@@ -23,13 +23,7 @@ async fn a_stream_of_events_hears_that_its_reader_is_gone() {
             } else {
                 drop(client);
             }
-            if ours {
-                server.hears_all([Said::Told(Reason::Disconnected), Said::Dropped]).await;
-            } else {
-                // On axum it is dropped, and whoever works for it elsewhere hears nothing.
-                server.hears(Said::Dropped).await;
-                server.hears_nothing().await;
-            }
+            is_left(&mut server, ours).await;
         }
     }
 }
@@ -41,12 +35,7 @@ async fn a_download_that_is_abandoned_in_the_middle_is_told() {
         let mut client = server.begins("/endless").await;
         client.reads("xxxxxxxx").await;
         drop(client);
-        if ours {
-            server.hears_all([Said::Told(Reason::Disconnected), Said::Dropped]).await;
-        } else {
-            server.hears(Said::Dropped).await;
-            server.hears_nothing().await;
-        }
+        is_left(&mut server, ours).await;
     }
 }
 
@@ -99,12 +88,7 @@ async fn a_stream_of_events_without_an_end_is_stopped() {
 
 async fn opens_socket(path: &str, server: &mut Server) -> Client {
     let mut client = server.connect().await;
-    client
-        .send(format!(
-            "GET {path} HTTP/1.1\r\nhost: test\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
-             sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-        ))
-        .await;
+    client.send(HANDSHAKE.replace("/socket", path)).await;
     client.reads("101 Switching Protocols").await;
     server.hears(Said::Begun).await;
     client

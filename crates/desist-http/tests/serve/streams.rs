@@ -9,7 +9,7 @@ use axum::extract::{State, WebSocketUpgrade};
 use axum::response::Response;
 use axum::response::sse::{Event, Sse};
 use axum::routing::{any, get};
-use desist::Token;
+use desist::{Reason, Token};
 use desist_tokio::StreamExt as _;
 use tokio_stream::wrappers::IntervalStream;
 use tokio_stream::{Stream, StreamExt as _};
@@ -38,6 +38,17 @@ pub(crate) async fn server_with(ours: bool, set_up: impl FnOnce(TcpServe) -> Tcp
         .route("/deaf", any(deaf_socket))
         .with_state(probe);
     if ours { Server::of(app, said, set_up).await } else { Server::of_axum_with(app, said).await }
+}
+
+/// What is heard of a stream whose reader is gone: on axum it is dropped, and whoever
+/// works for it elsewhere hears nothing.
+pub(crate) async fn is_left(server: &mut Server, ours: bool) {
+    if ours {
+        server.hears_all([Said::Told(Reason::Disconnected), Said::Dropped]).await;
+    } else {
+        server.hears(Said::Dropped).await;
+        server.hears_nothing().await;
+    }
 }
 
 /// Without an end, until its reader is gone; then it says so.
