@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::error::Error as _;
 use std::fmt;
 use std::io::{self, Write};
 use std::net::SocketAddr;
@@ -225,7 +226,7 @@ impl Drop for Work {
             self.say(Said::Stopped {
                 by: self.asked_by(heard.reason()),
                 reason: heard.reason().as_str(),
-                detail: heard.detail().map(ToString::to_string),
+                detail: heard.source().map(ToString::to_string),
                 heard_ms: self.heard_ms,
                 stopped_ms: millis(heard.at()),
             });

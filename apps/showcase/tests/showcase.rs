@@ -241,9 +241,7 @@ fn an_interrupt_ends_what_runs_and_then_the_log() {
         };
         assert_eq!(logged.iter().filter(stopped).count(), 1, "{logged:#?}");
         let printed = |line: &&str| {
-            line.contains(&format!(
-                "{what} stopped by the operator: shutdown (cancelled: shutdown); heard"
-            ))
+            line.contains(&format!("{what} stopped by the operator: shutdown (SIGINT); heard"))
         };
         assert_eq!(said.lines().filter(printed).count(), 1, "{said}");
     }

@@ -19,6 +19,7 @@ pub(crate) fn heard<T>(by: &'static str, token: &Token, polled: &Poll<Result<T, 
 
 #[cfg(feature = "tracing")]
 mod events {
+    use std::error::Error as _;
     use std::panic::Location;
     use std::time::Duration;
 
@@ -39,7 +40,7 @@ mod events {
                 target: "desist",
                 stage,
                 reason = %cancelled.reason(),
-                detail = cancelled.detail().map(tracing::field::display),
+                detail = cancelled.source().map(tracing::field::display),
                 origin = %cancelled.origin(),
                 age = ?age(token, &cancelled),
                 "stop requested",
@@ -59,7 +60,7 @@ mod events {
             group = %place,
             tasks,
             reason = %cancelled.reason(),
-            detail = cancelled.detail().map(tracing::field::display),
+            detail = cancelled.source().map(tracing::field::display),
             origin = %cancelled.origin(),
             age = ?age(token, cancelled),
             "stop requested of a group",
@@ -119,6 +120,7 @@ mod events {
 
 #[cfg(not(feature = "tracing"))]
 mod events {
+    use std::error::Error as _;
     use std::panic::Location;
     use std::time::Duration;
 

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use desist::{Reason, Source};
+use desist::{Reason, Source, Token};
 use desist_tokio::{StopSource, StreamExt, TaskGroup, interval, shield_for, sleep, timeout};
 use futures_core::Stream;
 use tracing::field::{Field, Visit};
@@ -222,4 +222,18 @@ fn a_request_from_above_is_told_by_the_groups_that_it_reaches() {
     assert_eq!(groups.len(), 2, "{told:?}");
     assert!(groups.iter().all(|(_, told)| told["reason"] == "disconnected"));
     assert!(of(&told, "stop requested").is_empty(), "{told:?}");
+}
+
+#[test]
+fn a_stop_that_is_passed_on_is_told_with_what_lies_behind_it() {
+    let told = told(Level::INFO, async {
+        let host = Token::cancelled_with(Reason::Shutdown.with("SIGTERM"));
+        let passed_on = host.cancellation().unwrap();
+        TaskGroup::new().cancel_with(passed_on);
+    });
+    let [(_, requested)] = of(&told, "stop requested")[..] else { panic!("{told:?}") };
+    assert_eq!(
+        (requested["reason"].as_str(), requested["detail"].as_str()),
+        ("shutdown", "SIGTERM")
+    );
 }
