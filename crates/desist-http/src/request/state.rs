@@ -11,7 +11,8 @@ use std::time::Instant;
 #[cfg(feature = "axum")]
 use axum::extract::MatchedPath;
 use desist::{Cancelled, Reason, Source, Token};
-use http::{Method, Uri, Version};
+use http::uri::PathAndQuery;
+use http::{Method, Version};
 
 use crate::connection::Connection;
 use crate::outcome::{self, Outcome, Span};
@@ -23,8 +24,8 @@ pub(crate) struct Request {
     place: AtomicUsize,
     signal: OnceLock<Signal>,
     pub(crate) method: Method,
-    uri: Uri,
-    version: Version,
+    path: Option<PathAndQuery>,
+    is_one_of_many: bool,
     /// The route, where the router told it.
     #[cfg(feature = "axum")]
     route: OnceLock<MatchedPath>,
@@ -60,8 +61,8 @@ impl Request {
             place: AtomicUsize::new(usize::MAX),
             signal: OnceLock::new(),
             method: request.method().clone(),
-            uri: request.uri().clone(),
-            version: request.version(),
+            path: request.uri().path_and_query().cloned(),
+            is_one_of_many: request.version() == Version::HTTP_2,
             #[cfg(feature = "axum")]
             route: OnceLock::new(),
             began: Instant::now(),
@@ -87,7 +88,7 @@ impl Request {
 
     /// Its connection has other requests at the same time.
     pub(crate) fn is_one_of_many(&self) -> bool {
-        self.version == Version::HTTP_2
+        self.is_one_of_many
     }
 
     fn signal(&self) -> &Signal {
@@ -123,7 +124,7 @@ impl Request {
         if let Some(route) = self.route.get() {
             return route.as_str();
         }
-        self.uri.path()
+        self.path.as_ref().map_or("", PathAndQuery::path)
     }
 
     #[cfg(feature = "axum")]

@@ -61,12 +61,13 @@ impl Serving {
         let mut linger = Linger::default();
         let mut parting = Parting::default();
         poll_fn(|cx| {
-            if aborted.as_mut().is_cancelled(cx) {
-                return Poll::Ready(());
-            }
             if !is_told && draining.as_mut().is_cancelled(cx) {
                 is_told = true;
                 serves.as_mut().graceful_shutdown();
+            }
+            // No server gives up waiting before it drains.
+            if is_told && aborted.as_mut().is_cancelled(cx) {
+                return Poll::Ready(());
             }
             connection.begin_poll();
             // How a connection ends is seen by those that run on it.

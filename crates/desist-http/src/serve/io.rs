@@ -150,6 +150,10 @@ impl<I: AsyncRead + Unpin + 'static> Stream<I> {
     }
 }
 
+/// So much in several pieces goes as a whole: the system's call for pieces costs more
+/// than to copy them.
+const SMALL: usize = 1024;
+
 /// What a stream says that outlives its server.
 fn server_gone() -> io::Error {
     io::Error::new(io::ErrorKind::ConnectionAborted, "the server has stopped and waits no longer")
@@ -221,7 +225,13 @@ impl<I: AsyncRead + AsyncWrite + Unpin + 'static> AsyncWrite for Stream<I> {
         cx: &mut Context<'_>,
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.write(cx, |inner, cx| inner.poll_write_vectored(cx, bytes))
+        let mut room = [MaybeUninit::uninit(); SMALL];
+        let mut joined = ReadBuf::uninit(&mut room);
+        if bytes.iter().map(|piece| piece.len()).sum::<usize>() > SMALL {
+            return self.write(cx, |inner, cx| inner.poll_write_vectored(cx, bytes));
+        }
+        bytes.iter().for_each(|piece| joined.put_slice(piece));
+        self.write(cx, |inner, cx| inner.poll_write(cx, joined.filled()))
     }
 
     fn is_write_vectored(&self) -> bool {
