@@ -65,6 +65,12 @@ impl Outcome {
     }
 }
 
+/// What is counted, in words, for the recorder that is there by now.
+pub(crate) fn describe() {
+    #[cfg(feature = "metrics")]
+    counted::describe();
+}
+
 /// The handler, and its answer, are over.
 pub(crate) fn ended(request: &Request, outcome: &Outcome) {
     let stop = outcome.stop(request);
@@ -91,8 +97,29 @@ mod counted {
     use std::time::Duration;
 
     use desist::Cancelled;
+    use metrics::{Unit, describe_counter, describe_histogram};
 
     use super::Outcome;
+
+    pub(super) fn describe() {
+        describe_counter!(
+            "desist_http_requests_total",
+            "requests that have ended, by outcome, and by the reason of the stop"
+        );
+        describe_histogram!(
+            "desist_http_cancel_latency_seconds",
+            Unit::Seconds,
+            "from the request to stop to the end of the handler and its answer"
+        );
+        describe_counter!(
+            "desist_http_rescued_total",
+            "handlers that went on without their clients"
+        );
+        describe_counter!(
+            "desist_http_abandoned_total",
+            "handlers that were dropped although they heed their tokens"
+        );
+    }
 
     pub(super) fn ended(outcome: &Outcome, stop: Option<(&Cancelled, Duration)>) {
         if matches!(outcome, Outcome::Completed) {

@@ -3,7 +3,7 @@
 
 mod common;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::IntoFuture;
 use std::sync::{Arc, Mutex};
 
@@ -12,18 +12,21 @@ use axum::extract::State;
 use axum::routing::get;
 use common::{Said, Server};
 use desist::Reason;
-use desist_http::{Policy, RequestToken, Stopped};
+use desist_http::{Policy, RequestLayer, RequestToken, Stopped};
+use desist_tokio::Stop;
 use metrics::{
     Counter, CounterFn, Gauge, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder,
     SharedString, Unit,
 };
 use tokio::sync::Notify;
+use tower_layer::Layer;
+use tower_service::Service;
 
 type Counts = Arc<Mutex<BTreeMap<String, f64>>>;
 
-/// Keeps sums by name and labels.
+/// Keeps sums by name and labels, and which names were described.
 #[derive(Clone, Default)]
-struct Sums(Counts);
+struct Sums(Counts, Arc<Mutex<BTreeSet<String>>>);
 
 struct Sum(String, Counts);
 
@@ -51,9 +54,17 @@ impl Sums {
 }
 
 impl Recorder for Sums {
-    fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn describe_counter(&self, name: KeyName, _: Option<Unit>, words: SharedString) {
+        assert!(!words.is_empty());
+        self.1.lock().unwrap().insert(name.as_str().to_owned());
+    }
+
     fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
-    fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+    fn describe_histogram(&self, name: KeyName, unit: Option<Unit>, words: SharedString) {
+        assert_eq!(unit, Some(Unit::Seconds));
+        self.describe_counter(name, unit, words);
+    }
 
     fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
         Counter::from_arc(self.sum(key))
@@ -102,7 +113,38 @@ fn requests_are_counted_by_outcome_and_reason() {
     assert_eq!(of("desist_http_requests_total outcome=cancelled reason=disconnected"), 3.0);
     assert_eq!(of("desist_http_cancel_latency_seconds reason=disconnected"), 3.0);
     assert_eq!(of("desist_http_rescued_total "), 2.0);
-    assert_eq!(of("desist_http_abandoned_total why=grace over"), 1.0);
+    assert_eq!(of("desist_http_abandoned_total why=grace_over"), 1.0);
+    let described = sums.1.lock().unwrap();
+    let names = counted.keys().map(|key| key.split(' ').next().unwrap().to_owned());
+    assert_eq!(*described, names.collect(), "each of them, and nothing else");
+}
+
+/// Two that heed their tokens: for one there is no room, for the other no runtime.
+#[test]
+fn handlers_that_cannot_go_on_are_counted_by_why() {
+    let sums = Sums::default();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    metrics::with_local_recorder(&sums, || {
+        runtime.block_on(async {
+            let mut server = Server::start_with(|serve| serve.max_rescued(0)).await;
+            let client = server.begins("/heeds").await;
+            drop(client);
+            server.hears(Said::Dropped).await;
+        });
+        let (app, mut said) = common::app();
+        let mut app = RequestLayer::new(Stop::never()).layer(app);
+        let request = http::Request::builder().uri("/heeds").body(axum::body::Body::empty());
+        let mut answer = Box::pin(app.call(request.unwrap()));
+        let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+        assert!(answer.as_mut().poll(&mut cx).is_pending());
+        assert_eq!(said.try_recv(), Ok(Said::Begun));
+        drop(answer);
+        assert_eq!(said.try_recv(), Ok(Said::Dropped));
+    });
+    let counted = sums.0.lock().unwrap();
+    assert_eq!(counted["desist_http_abandoned_total why=too_many"], 1.0, "{counted:?}");
+    assert_eq!(counted["desist_http_abandoned_total why=no_runtime"], 1.0);
+    assert!(!counted.contains_key("desist_http_rescued_total "), "{counted:?}");
 }
 
 /// Waits for a deadline of its own, shorter than that of anybody else.

@@ -20,6 +20,7 @@ pub use self::future::ResponseFuture;
 pub(crate) use self::rescue::Rescued;
 use self::rescue::Rescues;
 use crate::connection::{Connection, Running};
+use crate::outcome;
 use crate::policy::Policy;
 use crate::request::{self, RequestToken};
 
@@ -88,6 +89,7 @@ impl RequestLayer {
     /// ```
     #[must_use]
     pub fn new(stop: impl Into<Stop>) -> Self {
+        outcome::describe();
         let server = Server {
             stop: stop.into(),
             policy: Policy::default(),

@@ -55,7 +55,7 @@ impl Rescues {
         let grace = match policy {
             _ if self.abort.is_cancelled() => return end(work, running),
             _ if request.is_overdue() => {
-                outcome::abandoned("grace over");
+                outcome::abandoned("grace_over");
                 return end(work, running);
             }
             Policy::Cooperate { grace } if request.is_taken() => Some(grace),
@@ -64,8 +64,12 @@ impl Rescues {
         };
         // Told first: whatever it does from now on it does as one that was told.
         request.disconnected();
-        let (Some(rescued), Some(runtime)) = (self.one_more(), runtime) else {
-            outcome::abandoned("too many");
+        let Some(runtime) = runtime else {
+            outcome::abandoned("no_runtime");
+            return end(work, running);
+        };
+        let Some(rescued) = self.one_more() else {
+            outcome::abandoned("too_many");
             return end(work, running);
         };
         if !request.is_rescued() {
@@ -133,7 +137,7 @@ where
         let Poll::Ready(ended) = polled else {
             let limit = ready!(this.limit.as_mut().poll(cx));
             let was_late = limit.reason() == Reason::Deadline;
-            outcome::abandoned(if was_late { "grace over" } else { "server gone" });
+            outcome::abandoned(if was_late { "grace_over" } else { "server_gone" });
             return Poll::Ready(());
         };
         this.ending.outcome = Some(match &ended {

@@ -193,7 +193,8 @@ impl<L, M, S> Serve<L, M, S> {
     }
 
     /// Whether clients may close their side and wait for the answer: then the end of what
-    /// they send is not their going, which shows only when they are written to. Default: no.
+    /// they send is not their going, which shows only when they are written to. On HTTP/2
+    /// nobody closes one side alone: there it is the end in any case. Default: no.
     ///
     /// ```
     /// # use axum::Router;
