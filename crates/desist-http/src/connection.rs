@@ -194,6 +194,11 @@ impl Connection {
         }
     }
 
+    /// Its requests are frames; not known before the first.
+    pub(crate) fn speaks_http2(&self) -> bool {
+        self.listed.as_ref().is_some_and(|listed| listed.heard.is_of_frames())
+    }
+
     /// Something was read since it was polled.
     #[inline]
     pub(crate) fn is_fresh(&self) -> bool {
@@ -213,6 +218,11 @@ impl Connection {
         if let Some(listed) = &self.listed {
             listed.heard.set_blocked(is_blocked);
         }
+    }
+
+    /// How many requests have begun, if that is known.
+    pub(crate) fn begun(&self) -> Option<u64> {
+        self.listed.as_ref().map(Listed::begun)
     }
 
     /// If nothing runs, and nothing is on its way: after how many requests.
@@ -274,6 +284,10 @@ impl Connection {
         if let Some(mut running) = upgraded {
             let outcome = Outcome::of_stream(&running.request);
             running.ends(&outcome);
+        }
+        // Streams that became something else are not told by hyper.
+        for request in self.running() {
+            request.disconnected();
         }
         listed.less(|requests| requests.closed = true);
     }

@@ -68,6 +68,10 @@ impl Heard {
         }
     }
 
+    pub(crate) fn is_of_frames(&self) -> bool {
+        self.last() == FRAMES
+    }
+
     pub(crate) fn body_begins(&self) {
         // Ordering: it only counts; whoever serves the connection asks again.
         self.bodies.fetch_add(1, Ordering::Relaxed);

@@ -53,15 +53,19 @@ impl Rescues {
         let request = &running.request;
         let policy = request.policy();
         let grace = match policy {
-            _ if self.abort.is_cancelled() => return end(work, running),
-            _ if request.is_overdue() => {
-                outcome::abandoned("grace_over");
-                return end(work, running);
-            }
             Policy::Cooperate { grace } if request.is_taken() => Some(grace),
             Policy::Detach => None,
             _ => return end(work, running),
         };
+        let over = if self.abort.is_cancelled() {
+            Some("server_gone")
+        } else {
+            request.is_overdue().then_some("grace_over")
+        };
+        if let Some(why) = over {
+            outcome::abandoned(why);
+            return end(work, running);
+        }
         // Told first: whatever it does from now on it does as one that was told.
         request.disconnected();
         let Some(runtime) = runtime else {

@@ -59,9 +59,41 @@ impl RequestToken {
     /// assert!(RequestToken::of(request.extensions()).is_err());
     /// ```
     pub fn of(extensions: &http::Extensions) -> Result<Self, MissingToken> {
-        let token = extensions.get::<Self>().cloned().ok_or(MissingToken { _private: () })?;
+        let token = Self::peek(extensions)?;
         token.request.take();
         Ok(token)
+    }
+
+    /// The same for middleware that looks at the token, to log or to bound what is inside
+    /// of it: it does not count as taken, so that a handler that does not heed it is
+    /// dropped when its client goes.
+    ///
+    /// # Errors
+    ///
+    /// As of [`of`](Self::of).
+    ///
+    /// ```
+    /// # #[cfg(feature = "axum")] {
+    /// use axum::extract::Request;
+    /// use axum::middleware::{Next, from_fn};
+    /// use axum::response::Response;
+    /// use desist_http::RequestToken;
+    ///
+    /// async fn logs(request: Request, next: Next) -> Response {
+    ///     let token = RequestToken::peek(request.extensions());
+    ///     let response = next.run(request).await;
+    ///     if let Some(why) = token.ok().and_then(|token| token.cancellation()) {
+    ///         println!("answered after it was stopped: {why}");
+    ///     }
+    ///     response
+    /// }
+    /// let app = axum::Router::<()>::new().layer(from_fn(logs));
+    /// # let _ = app;
+    /// # }
+    /// assert!(desist_http::RequestToken::peek(&http::Extensions::new()).is_err());
+    /// ```
+    pub fn peek(extensions: &http::Extensions) -> Result<Self, MissingToken> {
+        extensions.get::<Self>().cloned().ok_or(MissingToken { _private: () })
     }
 
     /// Cancelled when the server begins to stop: streams that have no end, of events or
@@ -151,7 +183,9 @@ impl Error for MissingToken {}
 
 #[cfg(feature = "axum")]
 mod extract {
-    use axum::extract::{FromRequestParts, MatchedPath};
+    use std::convert::Infallible;
+
+    use axum::extract::{FromRequestParts, MatchedPath, OptionalFromRequestParts};
     use axum::response::{IntoResponse, Response};
     use http::StatusCode;
     use http::request::Parts;
@@ -167,6 +201,19 @@ mod extract {
                 token.request().set_route(route);
             }
             Ok(token)
+        }
+    }
+
+    /// For apps that are served elsewhere, too: `None` where nobody has put one there.
+    impl<S: Sync> OptionalFromRequestParts<S> for RequestToken {
+        type Rejection = Infallible;
+
+        async fn from_request_parts(
+            parts: &mut Parts,
+            state: &S,
+        ) -> Result<Option<Self>, Infallible> {
+            let token = <Self as FromRequestParts<S>>::from_request_parts(parts, state).await;
+            Ok(token.ok())
         }
     }
 

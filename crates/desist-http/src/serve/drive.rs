@@ -96,27 +96,46 @@ impl Serving {
 /// request may end in another task, which tells nobody here.
 const LOOK: Duration = Duration::from_millis(500);
 
+/// On HTTP/1.1 it is idle at so many looks in a row.
+const LOOKS: u32 = 2;
+
+/// On HTTP/2 the goodbye is a question, which any client answers by itself, however busy
+/// it is, after a round trip; from then on its connection ends with its last stream.
+const ROUND_TRIP_LOOKS: u32 = 6;
+
 #[derive(Default)]
 struct Linger {
     next: Option<Pin<Box<Sleep>>>,
-    /// It was idle at the last look, after so many requests.
-    idle: Option<u64>,
+    /// It was idle at so many looks, and after so many requests.
+    idle: (u32, Option<u64>),
+    /// It has answered the goodbye.
+    has_answered: bool,
 }
 
 impl Linger {
-    /// It was idle at two looks, and nothing had come between them.
+    /// It was idle at some looks, and nothing had come between them.
     fn is_over(&mut self, connection: &Connection, cx: &mut Context<'_>) -> bool {
+        let is_http2 = connection.speaks_http2();
+        self.has_answered |= is_http2 && connection.is_fresh();
+        // hyper ends it: what is not taken yet of an answer, and streams that became
+        // something else, only hyper knows of.
+        if self.has_answered {
+            return false;
+        }
         loop {
             let next = self.next.get_or_insert_with(|| Box::pin(sleep(LOOK)));
             if next.as_mut().poll(cx).is_pending() {
                 return false;
             }
             self.next = None;
+            let (looks, before) = self.idle;
             let idle = connection.idle_after();
-            if idle.is_some() && idle == self.idle {
+            let looks = if idle.is_some() && idle == before { looks + 1 } else { 1 };
+            self.idle = (looks, idle);
+            let enough = if is_http2 { ROUND_TRIP_LOOKS } else { LOOKS };
+            if idle.is_some() && looks >= enough {
                 return true;
             }
-            self.idle = idle;
         }
     }
 }

@@ -95,8 +95,9 @@ impl<I: AsyncRead + Unpin + 'static> Stream<I> {
     fn look(&mut self, cx: &mut Context<'_>) {
         if !self.connection.is_unread() {
             self.closing = None;
-        } else if self.connection.is_fresh() {
-            // Whoever reads will read on, and needs no copy. If not, that shows next time.
+        } else if self.connection.is_fresh() && !self.connection.is_upgraded() {
+            // Whoever reads will read on, and needs no copy. If not, that shows next time;
+            // of an upgraded stream nobody says when that is.
             cx.waker().wake_by_ref();
         } else {
             self.read_ahead(cx);

@@ -15,8 +15,10 @@ use std::any::Any;
 use std::convert::Infallible;
 use std::fmt;
 use std::future::{Future, IntoFuture, poll_fn};
-use std::pin::Pin;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -181,10 +183,13 @@ where
             None => None,
         };
         let Ok((io, addr)) = listener.accept().or_cancelled(draining).await else { break };
-        let ready = poll_fn(|cx| make_service.poll_ready(cx)).or_cancelled(draining).await;
-        let Ok(Ok(())) = ready else { break };
-        let app = make_service.call(Incoming::new(&io, &addr)).or_cancelled(draining).await;
-        let Ok(Ok(app)) = app else { break };
+        // Where one of these panics there is no app for this connection.
+        let ready = polled_alone(|cx| make_service.poll_ready(cx)).or_cancelled(draining).await;
+        let Ok(ready) = ready else { break };
+        let Some(Ok(())) = ready else { continue };
+        let making = alone(|| make_service.call(Incoming::new(&io, &addr)));
+        let Ok(app) = made(making).or_cancelled(draining).await else { break };
+        let Some(app) = app else { continue };
         tune(&io, &settings);
         let connection = registry.connect(Arc::clone(&server), addr);
         let stream = Stream::new(io, Arc::clone(&connection), Arc::clone(&serving), room);
@@ -194,7 +199,7 @@ where
     let never = Token::never();
     let drained = timeout(settings.drain, stop.token(), |_| registry.until_empty()).await;
     let asked = drained.err().map(|_| {
-        source.cancel_with(Reason::Shutdown);
+        alone(|| _ = source.cancel_with(Reason::Shutdown));
         stop.token().clone()
     });
     if asked.is_some() {
@@ -234,14 +239,36 @@ impl Leaving {
 impl Drop for Leaving {
     fn drop(&mut self) {
         if self.is_dropped {
-            self.source.cancel_with(Reason::Dropped);
+            alone(|| _ = self.source.cancel_with(Reason::Dropped));
         }
-        self.aborting.cancel_with(Reason::Shutdown);
+        alone(|| _ = self.aborting.cancel_with(Reason::Shutdown));
     }
+}
+
+/// The app for a connection; `None`: making it has panicked.
+async fn made<S>(making: Option<impl Future<Output = Result<S, Infallible>>>) -> Option<S> {
+    let mut making = pin!(making?);
+    let Ok(app) = polled_alone(|cx| making.as_mut().poll(cx)).await?;
+    Some(app)
+}
+
+async fn polled_alone<T>(mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>) -> Option<T> {
+    poll_fn(|cx| match alone(|| poll(cx)) {
+        Some(polled) => polled.map(Some),
+        None => Poll::Ready(None),
+    })
+    .await
+}
+
+/// What panics in there, a callback of one request or the making of one app, is its own
+/// affair, which the panic hook has told of: the other requests go on.
+fn alone<T>(work: impl FnOnce() -> T) -> Option<T> {
+    catch_unwind(AssertUnwindSafe(work)).ok()
 }
 
 fn builder(settings: &Settings) -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
+    let keepalive = settings.keepalive.map(in_reach);
     builder
         .http1()
         // Whoever drives the connection sees to heads that do not come: it needs no timer
@@ -251,28 +278,30 @@ fn builder(settings: &Settings) -> auto::Builder<TokioExecutor> {
     builder
         .http2()
         .timer(TokioTimer::new())
-        .keep_alive_interval(settings.keepalive.map(|time| time.min(LONGEST)))
-        .keep_alive_timeout(settings.keepalive.map_or(Duration::ZERO, |time| time.min(LONGEST) / 2))
+        .keep_alive_interval(keepalive)
+        .keep_alive_timeout(keepalive.unwrap_or_default() / 2)
         .enable_connect_protocol();
     builder
 }
 
+/// The system counts in seconds, and not for ever.
+fn in_reach(time: Duration) -> Duration {
+    time.clamp(Duration::from_secs(1), LONGEST)
+}
+
 /// What can be set on a TCP connection: small answers at once, and a peer that is gone
-/// without a word is found out, whether it is waited for or written to.
+/// without a word is found out.
 fn tune(io: &dyn Any, settings: &Settings) {
     let Some(stream) = (settings.tcp_of)(io) else { return };
     // A connection that is broken already says so by itself.
     let _set = stream.set_nodelay(true);
-    if let Some(time) = settings.keepalive {
-        // The system counts in seconds.
-        let second = Duration::from_secs(1);
-        let time = time.clamp(second, LONGEST);
-        let interval = (time / 6).max(second);
-        let keepalive = TcpKeepalive::new().with_time(time).with_interval(interval);
-        let socket = SockRef::from(stream);
+    let socket = SockRef::from(stream);
+    if let Some(time) = settings.keepalive.map(in_reach) {
+        let keepalive = TcpKeepalive::new().with_time(time).with_interval(in_reach(time / 6));
         let _set = socket.set_tcp_keepalive(&keepalive.with_retries(PROBES));
-        // Nobody is asked while something is on its way to them.
-        #[cfg(any(target_os = "linux", target_os = "android"))]
-        let _set = socket.set_tcp_user_timeout(Some(time + interval * PROBES));
+    }
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    if let Some(time) = settings.user_timeout {
+        let _set = socket.set_tcp_user_timeout(Some(time.min(LONGEST)));
     }
 }

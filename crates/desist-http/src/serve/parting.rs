@@ -20,7 +20,8 @@ use crate::request::Request;
 
 #[derive(Default)]
 pub(super) struct Parting {
-    has_begun: bool,
+    /// It was seen to after so many requests; what was waiting behind them may begin.
+    seen: Option<u64>,
     limit: Option<Pin<Box<Sleep>>>,
     places: Vec<Rescued>,
 }
@@ -28,8 +29,9 @@ pub(super) struct Parting {
 impl Parting {
     /// The connection of a client that is gone has nothing more to wait for.
     pub(super) fn is_over(&mut self, connection: &Connection, cx: &mut Context<'_>) -> bool {
-        if !self.has_begun {
-            self.has_begun = true;
+        let begun = connection.begun();
+        if self.seen != begun {
+            *self = Self { seen: begun, ..Self::default() };
             if self.begin(connection) {
                 return true;
             }
@@ -51,6 +53,7 @@ impl Parting {
         }
         let mut longest = None;
         for request in running {
+            request.disconnected();
             let grace = match request.policy() {
                 _ if request.is_answered() => continue,
                 Policy::Cooperate { grace } if request.is_taken() => Some(grace),

@@ -37,6 +37,7 @@ pub(super) struct Settings {
     pub(super) read_ahead: usize,
     pub(super) max_connections: Option<usize>,
     pub(super) keepalive: Option<Duration>,
+    pub(super) user_timeout: Option<Duration>,
     pub(super) tcp_of: TcpOf,
 }
 
@@ -57,6 +58,7 @@ impl Default for Settings {
             read_ahead: 1024 * 1024,
             max_connections: None,
             keepalive: Some(Duration::from_secs(60)),
+            user_timeout: None,
             tcp_of: is_tcp_itself(),
         }
     }
@@ -250,7 +252,8 @@ impl<L, M, S> Serve<L, M, S> {
 
     /// After so long without a byte the system asks whether a client on TCP is still
     /// there, and closes the connection if it says nothing for half as long again; so does
-    /// HTTP/2, by pings, while a request runs. Default: 60 s.
+    /// HTTP/2, by pings, while a request runs. Less than a second is taken for one.
+    /// Default: 60 s.
     ///
     /// ```
     /// # use axum::Router;
@@ -263,6 +266,26 @@ impl<L, M, S> Serve<L, M, S> {
     /// ```
     pub fn tcp_keepalive(self, time: Option<Duration>) -> Self {
         self.with(|settings| settings.keepalive = time)
+    }
+
+    /// A client on TCP that takes nothing of what is on its way to it for so long is given
+    /// up, on Linux: it is gone, or has paused, a film say, which nobody tells apart.
+    /// Default: it is waited for until the system tires of sending the same again to
+    /// somebody who does not answer, after a quarter of an hour.
+    ///
+    /// ```
+    /// # use axum::Router;
+    /// # use std::time::Duration;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// # let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    /// let server = desist_http::serve(listener, Router::<()>::new())
+    ///     .tcp_user_timeout(Some(Duration::from_secs(120)));
+    /// # drop(server);
+    /// # }
+    /// ```
+    pub fn tcp_user_timeout(self, time: Option<Duration>) -> Self {
+        self.with(|settings| settings.user_timeout = time)
     }
 
     /// Where the TCP connection is within the streams of this listener, if they are not

@@ -1,14 +1,12 @@
 //! Handlers that say what becomes of them.
 
-use std::convert::Infallible;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{FromRequestParts, Request, State};
+use axum::extract::{Request, State};
 use axum::routing::{any, get};
 use desist::Reason;
 use desist_http::{RequestToken, Stopped};
-use http::request::Parts;
 use tokio::sync::mpsc;
 
 use super::PATIENCE;
@@ -33,17 +31,6 @@ pub(crate) struct Probe {
 pub(crate) struct Handler {
     probe: Probe,
     finished: bool,
-}
-
-/// Where the server gives one: so the same handler is served by axum.
-pub(crate) struct TokenIfAny(pub(crate) Option<RequestToken>);
-
-impl<S: Sync> FromRequestParts<S> for TokenIfAny {
-    type Rejection = Infallible;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        Ok(Self(RequestToken::of(&parts.extensions).ok()))
-    }
 }
 
 impl Probe {
@@ -96,7 +83,7 @@ async fn heeds(State(probe): State<Probe>, token: RequestToken) -> Result<&'stat
 /// Holds its body, reads none of it, and waits for its token if it has one.
 async fn holds(
     State(probe): State<Probe>,
-    TokenIfAny(token): TokenIfAny,
+    token: Option<RequestToken>,
     request: Request,
 ) -> Result<&'static str, Stopped> {
     let handler = probe.begin();
@@ -128,7 +115,7 @@ async fn deaf(State(probe): State<Probe>, token: RequestToken) -> &'static str {
 /// Reads all of the body, says how it went, and answers.
 async fn reads(
     State(probe): State<Probe>,
-    TokenIfAny(token): TokenIfAny,
+    token: Option<RequestToken>,
     request: Request,
 ) -> Result<String, Stopped> {
     let handler = probe.begin();

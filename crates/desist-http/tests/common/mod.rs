@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 pub(crate) use self::client::Client;
-pub(crate) use self::handlers::{Handler, Probe, Said, TokenIfAny, app};
+pub(crate) use self::handlers::{Handler, Probe, Said, app};
 pub(crate) use self::http2::{Http2, PREFACE, next_of};
 
 /// How long a test waits for what must happen.

@@ -8,7 +8,8 @@ use desist::{Reason, find_cancelled};
 use http_body_util::BodyExt;
 use tokio::sync::mpsc;
 
-use crate::common::{Http2, PATIENCE, Probe, Said, Server, TokenIfAny};
+use crate::common::{Http2, PATIENCE, Probe, Said, Server};
+use desist_http::RequestToken;
 
 /// How a body ended: after so many bytes, which are what they were, or with that.
 type Ended = Result<usize, axum::Error>;
@@ -31,7 +32,7 @@ impl Reads {
 }
 
 /// Reads from the start.
-async fn early(State(reads): State<Reads>, TokenIfAny(token): TokenIfAny, request: Request) {
+async fn early(State(reads): State<Reads>, token: Option<RequestToken>, request: Request) {
     let handler = reads.probe.begin();
     reads.reads(request).await;
     drop(token);
@@ -39,7 +40,7 @@ async fn early(State(reads): State<Reads>, TokenIfAny(token): TokenIfAny, reques
 }
 
 /// Reads only after it was told that there will be no more.
-async fn late(State(reads): State<Reads>, TokenIfAny(token): TokenIfAny, request: Request) {
+async fn late(State(reads): State<Reads>, token: Option<RequestToken>, request: Request) {
     let handler = reads.probe.begin();
     let Some(token) = token else { std::future::pending().await };
     let why = token.cancelled().await;

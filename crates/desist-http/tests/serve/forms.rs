@@ -169,18 +169,20 @@ impl AsyncWrite for Wrapped {
 #[cfg(target_os = "linux")]
 async fn a_peer_is_asked_and_given_up_in_whole_seconds() {
     let seconds = Duration::from_secs;
-    for (time, expected) in [
-        (Some(Duration::from_millis(500)), (true, seconds(1), seconds(1), seconds(4))),
-        (Some(seconds(6)), (true, seconds(6), seconds(1), seconds(9))),
-        (Some(seconds(60)), (true, seconds(60), seconds(10), seconds(90))),
-        (None, Default::default()),
+    let nothing = Duration::ZERO;
+    for (time, given_up, expected) in [
+        (Some(Duration::from_millis(500)), None, (true, seconds(1), seconds(1), nothing)),
+        (Some(seconds(6)), Some(seconds(3)), (true, seconds(6), seconds(1), seconds(3))),
+        (Some(seconds(60)), None, (true, seconds(60), seconds(10), nothing)),
+        (None, None, Default::default()),
     ] {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         let (twins, mut sockets) = mpsc::unbounded_channel();
         let app = Router::new().route("/", get(says));
         let server = serve(Wraps { listener, twins }, app);
-        let server = server.tcp_of(|Wrapped(tcp)| Some(tcp)).tcp_keepalive(time);
+        let server = server.tcp_of(|Wrapped(tcp)| Some(tcp));
+        let server = server.tcp_keepalive(time).tcp_user_timeout(given_up);
         tokio::spawn(server.into_future());
         asks(addr, true, false).await;
         let socket = sockets.recv().await.unwrap();

@@ -2,11 +2,11 @@
 
 use axum::{Router, routing::get};
 use desist::{Reason, Token};
-use desist_http::{Policy, Stopped};
+use desist_http::{Policy, RequestToken, Stopped};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::mpsc;
 
-use crate::common::{PREFACE, Probe, Said, Server, TokenIfAny, WHILE};
+use crate::common::{PREFACE, Probe, Said, Server, WHILE};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_closes_tells_its_handler_which_then_finishes() {
@@ -262,7 +262,7 @@ async fn a_client_that_goes_before_or_after_disturbs_nobody() {
 /// The same connection again, after a request that was stopped.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_is_used_again_after_a_request_that_was_stopped() {
-    async fn stops_itself(TokenIfAny(token): TokenIfAny) -> Result<(), Stopped> {
+    async fn stops_itself(token: Option<RequestToken>) -> Result<(), Stopped> {
         let Some(token) = token else {
             return Err(Token::cancelled_with(Reason::Superseded).check().unwrap_err().into());
         };
@@ -270,7 +270,7 @@ async fn a_connection_is_used_again_after_a_request_that_was_stopped() {
         token.check()?;
         Ok(())
     }
-    async fn looks(TokenIfAny(token): TokenIfAny) -> String {
+    async fn looks(token: Option<RequestToken>) -> String {
         format!("{:?}", token.map(|token| token.reason()))
     }
     let app = Router::new().route("/stops", get(stops_itself)).route("/looks", get(looks));

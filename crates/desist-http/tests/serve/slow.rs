@@ -13,7 +13,7 @@ use axum::routing::get;
 use desist::Reason;
 use desist_http::RequestToken;
 
-use crate::common::{Client, Http2, Probe, Said, Server, TokenIfAny, WHILE, next_of};
+use crate::common::{Client, Http2, Probe, Said, Server, WHILE, next_of};
 
 const PIECE: usize = 64 * 1024;
 
@@ -37,7 +37,7 @@ fn piece(number: usize) -> Vec<u8> {
     vec![u8::try_from(number % 251).unwrap(); PIECE]
 }
 
-async fn large(State(download): State<Download>, TokenIfAny(token): TokenIfAny) -> Response {
+async fn large(State(download): State<Download>, token: Option<RequestToken>) -> Response {
     if let Some(token) = &token {
         download.probe.watches(token);
     }

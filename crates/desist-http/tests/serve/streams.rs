@@ -14,7 +14,8 @@ use desist_tokio::StreamExt as _;
 use tokio_stream::wrappers::IntervalStream;
 use tokio_stream::{Stream, StreamExt as _};
 
-use crate::common::{Handler, Probe, Said, Server, TcpServe, TokenIfAny};
+use crate::common::{Handler, Probe, Said, Server, TcpServe};
+use desist_http::RequestToken;
 
 type Events = Sse<std::pin::Pin<Box<dyn Stream<Item = Result<Event, Infallible>> + Send>>>;
 
@@ -60,19 +61,19 @@ fn ticks(reader: Handler) -> impl Stream<Item = Result<Event, Infallible>> + Sen
     })
 }
 
-async fn events(State(probe): State<Probe>, TokenIfAny(token): TokenIfAny) -> Events {
+async fn events(State(probe): State<Probe>, token: Option<RequestToken>) -> Events {
     let Some(token) = token else { return Sse::new(Box::pin(ticks(probe.begin()))) };
     probe.watches(&token);
     Sse::new(Box::pin(ticks(probe.begin()).until_cancelled(&token)))
 }
 
 /// Ends by itself when the server drains.
-async fn polite_events(State(probe): State<Probe>, TokenIfAny(token): TokenIfAny) -> Events {
+async fn polite_events(State(probe): State<Probe>, token: Option<RequestToken>) -> Events {
     let draining = token.map_or_else(Token::never, |token| token.draining().clone());
     Sse::new(Box::pin(ticks(probe.begin()).until_cancelled(&draining)))
 }
 
-async fn endless(State(probe): State<Probe>, TokenIfAny(token): TokenIfAny) -> Response {
+async fn endless(State(probe): State<Probe>, token: Option<RequestToken>) -> Response {
     if let Some(token) = token {
         probe.watches(&token);
     }
@@ -84,7 +85,7 @@ async fn endless(State(probe): State<Probe>, TokenIfAny(token): TokenIfAny) -> R
     Response::new(Body::from_stream(tokio_stream::iter(chunks)))
 }
 
-async fn known_length(State(probe): State<Probe>, TokenIfAny(token): TokenIfAny) -> Response {
+async fn known_length(State(probe): State<Probe>, token: Option<RequestToken>) -> Response {
     if let Some(token) = token {
         probe.watches(&token);
     }
@@ -92,7 +93,7 @@ async fn known_length(State(probe): State<Probe>, TokenIfAny(token): TokenIfAny)
     Response::builder().header("content-length", "12").body(Body::from_stream(chunks)).unwrap()
 }
 
-async fn short(State(probe): State<Probe>, TokenIfAny(token): TokenIfAny) -> &'static str {
+async fn short(State(probe): State<Probe>, token: Option<RequestToken>) -> &'static str {
     if let Some(token) = token {
         probe.watches(&token);
     }
@@ -102,7 +103,7 @@ async fn short(State(probe): State<Probe>, TokenIfAny(token): TokenIfAny) -> &'s
 /// Says what it is told, and what was said to it; ends when either ends.
 async fn socket(
     State(probe): State<Probe>,
-    TokenIfAny(token): TokenIfAny,
+    token: Option<RequestToken>,
     upgrade: WebSocketUpgrade,
 ) -> Response {
     upgrade.on_upgrade(async move |mut socket| {
@@ -135,7 +136,7 @@ async fn socket(
 /// Ends with its peer, whatever it is told; its token is watched elsewhere.
 async fn echoing_socket(
     State(probe): State<Probe>,
-    TokenIfAny(token): TokenIfAny,
+    token: Option<RequestToken>,
     upgrade: WebSocketUpgrade,
 ) -> Response {
     if let Some(token) = token {
@@ -153,7 +154,7 @@ async fn echoing_socket(
 /// Reads nothing, and knows from its token alone.
 async fn quiet_socket(
     State(probe): State<Probe>,
-    TokenIfAny(token): TokenIfAny,
+    token: Option<RequestToken>,
     upgrade: WebSocketUpgrade,
 ) -> Response {
     upgrade.on_upgrade(async move |_socket| {
@@ -168,7 +169,7 @@ async fn quiet_socket(
 /// Has its token and heeds nothing at all.
 async fn deaf_socket(
     State(probe): State<Probe>,
-    TokenIfAny(token): TokenIfAny,
+    token: Option<RequestToken>,
     upgrade: WebSocketUpgrade,
 ) -> Response {
     upgrade.on_upgrade(async move |_socket| {
