@@ -287,3 +287,25 @@ async fn a_download_from_another_server_that_is_abandoned_in_the_middle_is_told(
         server.hears_all([Said::Told(Reason::Disconnected), Said::Dropped]).await;
     }
 }
+
+/// Its handler is dropped with its client, as one that nobody has asked about.
+#[tokio::test(flavor = "multi_thread")]
+async fn middleware_that_peeks_takes_no_token_for_its_handler() {
+    for peeks in [true, false] {
+        let (app, said) = common::app();
+        let look = if peeks { RequestToken::peek } else { RequestToken::of };
+        let looks = move |request: Request, next: Next| async move {
+            assert!(!look(request.extensions()).unwrap().is_cancelled());
+            next.run(request).await
+        };
+        let app = app.layer(from_fn(looks));
+        let mut server = Server::of(app, said, |serve| serve.policy(COOPERATE)).await;
+        let client = server.begins("/waits").await;
+        drop(client);
+        if peeks {
+            server.hears(Said::Dropped).await;
+        } else {
+            server.hears_nothing().await;
+        }
+    }
+}

@@ -4,11 +4,16 @@
 
 mod common;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use common::{Client, Said, Server, WHILE};
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::routing::{get, post};
+use common::{Client, Probe, Said, Server, WHILE};
 use desist::Reason;
-use desist_http::Policy;
+use desist_http::{Policy, PolicyLayer, RequestToken};
+use tokio::sync::Notify;
 
 /// Behind a body that nobody reads, or with another request waiting.
 async fn goes_unseen(server: &mut Server, path: &str, pipelined: bool) -> Client {
@@ -76,4 +81,55 @@ async fn no_more_go_on_than_may() {
     server.hears(Said::Dropped).await;
     server.hears(Said::Dropped).await;
     server.hears_nothing().await;
+}
+
+/// Says when it begins, and ends when it may.
+async fn first(State((probe, ends)): State<(Probe, Arc<Notify>)>, _token: RequestToken) {
+    let handler = probe.begin();
+    ends.notified().await;
+    handler.finish();
+}
+
+/// Says what it is told, reads nothing, and does not end.
+async fn second(
+    State((probe, _)): State<(Probe, Arc<Notify>)>,
+    token: RequestToken,
+    _request: Request,
+) {
+    let _handler = probe.begin();
+    let why = token.cancelled().await;
+    probe.say(Said::Told(why.reason()));
+    std::future::pending().await
+}
+
+/// What waits behind a request begins when that has ended, though its client is gone; it
+/// is told so, and has a grace of its own, which is bounded.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_waited_behind_is_told_and_has_its_own_grace() {
+    for policy in [Policy::Cooperate { grace: Duration::from_secs(60) }, Policy::Detach] {
+        let (probe, said) = Probe::new();
+        let ends = Arc::new(Notify::new());
+        let app = Router::new()
+            .route("/first", get(first).route_layer(PolicyLayer::new(policy)))
+            .route("/second", post(second))
+            .with_state((probe, Arc::clone(&ends)));
+        let grace = Policy::Cooperate { grace: WHILE };
+        let mut server = Server::of(app, said, |serve| serve.policy(grace)).await;
+        let mut client = server.connect().await;
+        client.get("/first").await;
+        client.post("/second", 300_000, 300_000).await;
+        server.hears(Said::Begun).await;
+        drop(client);
+        server.hears_nothing().await;
+        ends.notify_one();
+        server.hears(Said::Finished).await;
+        server.hears(Said::Begun).await;
+        server.hears(Said::Told(Reason::Disconnected)).await;
+        let begin = Instant::now();
+        server.hears(Said::Dropped).await;
+        // It began a moment before it was told.
+        assert!(begin.elapsed() >= WHILE / 2);
+        server.stop.drain();
+        assert!(server.ends().await.unwrap().is_clean());
+    }
 }

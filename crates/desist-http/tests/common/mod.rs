@@ -2,6 +2,7 @@
 #![allow(dead_code, unused_imports)] // Not every binary uses all of it.
 
 mod client;
+pub(crate) mod frames;
 mod handlers;
 mod http2;
 

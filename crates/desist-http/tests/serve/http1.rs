@@ -6,7 +6,7 @@ use desist_http::{Policy, RequestToken, Stopped};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::mpsc;
 
-use crate::common::{PREFACE, Probe, Said, Server, WHILE};
+use crate::common::{Probe, Said, Server, WHILE, frames};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_closes_tells_its_handler_which_then_finishes() {
@@ -215,9 +215,8 @@ async fn a_client_that_closes_only_its_side_is_served_where_that_is_set() {
     // On HTTP/2 there is no such thing: a GET of /heeds, and the end.
     let mut server = Server::start_with(|serve| serve.half_close(true)).await;
     let mut client = server.connect().await;
-    client.send(PREFACE).await;
-    client.send(b"\0\0\0\x04\0\0\0\0\0").await;
-    client.send(b"\0\0\x10\x01\x05\0\0\0\x01\x82\x86\x04\x06/heeds\x41\x04test").await;
+    client.send(frames::hello()).await;
+    client.send(frames::get(1, "/heeds")).await;
     server.hears(Said::Begun).await;
     client.stream.shutdown().await.unwrap();
     server.hears(Said::Told(Reason::Disconnected)).await;

@@ -5,8 +5,9 @@ use desist::Reason;
 use h2::ext::Protocol;
 use h2::{RecvStream, SendStream};
 use http::Request;
+use tokio::io::AsyncWriteExt;
 
-use crate::common::{Http2, PATIENCE, Said, Server, TcpServe, WHILE, next_of};
+use crate::common::{Http2, PATIENCE, Said, Server, TcpServe, WHILE, frames, next_of};
 use crate::streams::{server, server_with};
 
 struct Socket {
@@ -201,5 +202,28 @@ async fn all_web_sockets_of_a_connection_that_do_not_end_are_named() {
 async fn a_web_socket_that_has_ended_is_not_named_beside_others_that_have_not() {
     for ends in 0..3 {
         assert_eq!(named_of_three(Some(ends)).await, ["/deaf"; 2], "the one that ended: {ends}");
+    }
+}
+
+/// hyper tells nobody of these: the client breaks the protocol, or closes where half a
+/// connection is as good as a whole one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_web_socket_whose_connection_the_server_ends_is_told() {
+    for (half_close, last) in [(false, frames::frame(frames::DATA, 0, 0, b"x")), (true, vec![])] {
+        let mut server = server_with(true, |serve| serve.half_close(half_close)).await;
+        let mut client = server.connect().await;
+        client.send(frames::hello()).await;
+        client.send(frames::connect(1, "/quiet")).await;
+        server.hears(Said::Begun).await;
+        if half_close {
+            client.stream.shutdown().await.unwrap();
+        } else {
+            client.send(last).await;
+        }
+        server.hears(Said::Told(Reason::Disconnected)).await;
+        server.hears(Said::Finished).await;
+        client.reads_to_the_end().await;
+        server.stop.drain();
+        assert!(server.ends().await.unwrap().is_clean());
     }
 }
