@@ -147,6 +147,27 @@ fn handlers_that_cannot_go_on_are_counted_by_why() {
     assert!(!counted.contains_key("desist_http_rescued_total "), "{counted:?}");
 }
 
+/// It heeds its token, in theory, and its client is there.
+#[test]
+fn whoever_is_left_by_a_stop_is_counted_as_abandoned() {
+    let sums = Sums::default();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    metrics::with_local_recorder(&sums, || {
+        runtime.block_on(async {
+            let short = std::time::Duration::from_millis(20);
+            let set_up = |serve: common::TcpServe| serve.drain_for(short).grace(short);
+            let mut server = Server::start_with(set_up).await;
+            let _deaf = server.begins("/deaf").await;
+            let _waits = server.begins("/waits").await;
+            server.stop.drain();
+            assert_eq!(server.ends().await.unwrap().running().len(), 2);
+        });
+    });
+    let counted = sums.0.lock().unwrap();
+    assert_eq!(counted["desist_http_abandoned_total why=server_gone"], 1.0, "{counted:?}");
+    assert_eq!(counted["desist_http_requests_total outcome=cancelled reason=shutdown"], 2.0);
+}
+
 /// Waits for a deadline of its own, shorter than that of anybody else.
 async fn short_of_time(token: RequestToken) -> Result<(), Stopped> {
     let own = token.child_with_timeout(std::time::Duration::ZERO);

@@ -106,7 +106,9 @@ async fn second(
 /// is told so, and has a grace of its own, which is bounded.
 #[tokio::test(flavor = "multi_thread")]
 async fn one_that_waited_behind_is_told_and_has_its_own_grace() {
-    for policy in [Policy::Cooperate { grace: Duration::from_secs(60) }, Policy::Detach] {
+    let long = Policy::Cooperate { grace: Duration::from_secs(60) };
+    // With little room its going is known to the kernel alone.
+    for (policy, room) in [(long, 1 << 20), (Policy::Detach, 1 << 20), (long, 1024)] {
         let (probe, said) = Probe::new();
         let ends = Arc::new(Notify::new());
         let app = Router::new()
@@ -114,7 +116,8 @@ async fn one_that_waited_behind_is_told_and_has_its_own_grace() {
             .route("/second", post(second))
             .with_state((probe, Arc::clone(&ends)));
         let grace = Policy::Cooperate { grace: WHILE };
-        let mut server = Server::of(app, said, |serve| serve.policy(grace)).await;
+        let set_up = |serve: common::TcpServe| serve.policy(grace).read_ahead(room);
+        let mut server = Server::of(app, said, set_up).await;
         let mut client = server.connect().await;
         client.get("/first").await;
         client.post("/second", 300_000, 300_000).await;

@@ -53,6 +53,7 @@ impl Parting {
         }
         let mut longest = None;
         for request in running {
+            // Most have been told by whoever saw the client go.
             request.disconnected();
             let grace = match request.policy() {
                 _ if request.is_answered() => continue,

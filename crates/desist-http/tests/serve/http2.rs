@@ -1,5 +1,7 @@
 //! HTTP/2: streams that are reset, connections that go.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use desist::Reason;
 
@@ -124,4 +126,18 @@ async fn a_server_that_drains_says_goodbye() {
     server.stop.drain();
     assert!(connection.is_refused().await.is_go_away());
     server.does_not_end().await;
+}
+
+/// A ping needs a moment to come back, whatever is set.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_time_to_keep_alive_is_a_short_one() {
+    let zero = Some(Duration::ZERO);
+    let mut server = Server::start_with(|serve| serve.tcp_keepalive(zero)).await;
+    let mut connection = Http2::to(server.addr).await;
+    let (answer, mut body) = connection.request("POST", "/reads", false);
+    server.hears(Said::Begun).await;
+    server.hears_nothing().await;
+    body.send_data("12345".into(), true).unwrap();
+    assert_eq!(answer.await.unwrap().status(), 200);
+    server.hears(Said::Finished).await;
 }
