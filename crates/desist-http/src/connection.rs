@@ -17,6 +17,7 @@
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Instant;
 
 use slab::Slab;
 use tokio::runtime::Handle;
@@ -24,7 +25,7 @@ use tokio::sync::Notify;
 
 use crate::heard::Heard;
 use crate::layer::Server;
-use crate::outcome::{self, Outcome};
+use crate::outcome::{self, Outcome, Span};
 use crate::request::Request;
 
 pub(crate) struct Connection {
@@ -84,6 +85,8 @@ impl Listed {
 
 struct Requests {
     running: Slab<Entry>,
+    /// The last one that is over, to be made the next one.
+    over: Option<Arc<Request>>,
     /// There is no stream to begin more of them.
     closed: bool,
     /// The registry has it.
@@ -91,6 +94,18 @@ struct Requests {
 }
 
 impl Requests {
+    /// It is taken from the list, and kept for the next one if it is as good as new. A
+    /// connection whose stream is gone keeps none, for that would keep the connection.
+    #[inline]
+    fn remove(&mut self, place: usize) -> Option<Entry> {
+        match self.running.try_remove(place)? {
+            Entry::Running(request) if !self.closed && request.is_as_new() => {
+                self.over.replace(request).map(Entry::Running)
+            }
+            entry => Some(entry),
+        }
+    }
+
     /// Whether it is open no longer, said once.
     fn ends(&mut self) -> bool {
         let ends = self.open && self.closed && self.running.is_empty();
@@ -135,10 +150,24 @@ impl Connection {
 
     /// A request begins, and gets its place on the list.
     #[inline]
-    pub(crate) fn begin(&self, request: Request, has_body: bool) -> Running {
-        let request = Arc::new(request);
-        let Some(listed) = &self.listed else { return Running { request, is_over: false } };
+    pub(crate) fn begin<B>(self: &Arc<Self>, head: &http::Request<B>, has_body: bool) -> Running {
+        let (span, began) = (Span::of(head, self), Instant::now());
+        let new = |span| Arc::new(Request::new(Arc::clone(self), head, span, began));
+        let Some(listed) = &self.listed else {
+            return Running { request: new(span), is_over: false };
+        };
         let mut requests = lock(&listed.requests);
+        let request = match requests.over.take() {
+            Some(mut over) => match Arc::get_mut(&mut over) {
+                Some(request) => {
+                    request.renew(head, span, began);
+                    over
+                }
+                // Somebody has looked at it, and still does.
+                None => new(span),
+            },
+            None => new(span),
+        };
         let place = requests.running.insert(Entry::Running(Arc::clone(&request)));
         request.set_place(place);
         // Ordering: whoever polls the connection begins requests and looks at these; that
@@ -158,7 +187,7 @@ impl Connection {
     /// The request at that place is over.
     pub(crate) fn end(&self, place: usize) {
         let Some(listed) = &self.listed else { return };
-        let entry = listed.less(|requests| requests.running.try_remove(place));
+        let entry = listed.less(|requests| requests.remove(place));
         drop(entry);
     }
 
@@ -289,7 +318,11 @@ impl Connection {
         for request in self.running() {
             request.disconnected();
         }
-        listed.less(|requests| requests.closed = true);
+        let over = listed.less(|requests| {
+            requests.closed = true;
+            requests.over.take()
+        });
+        drop(over);
     }
 }
 
@@ -317,7 +350,7 @@ impl Running {
     pub(crate) fn until_the_stream_ends(self) -> Option<Self> {
         let Some(listed) = &self.request.connection().listed else { return Some(self) };
         if self.request.is_one_of_many() {
-            self.request.set_ends_with_its_tokens();
+            self.request.is.ends_with_its_tokens.set();
             let mut requests = lock(&listed.requests);
             if let Some(entry) = requests.running.get_mut(self.request.place()) {
                 *entry = Entry::Upgraded(Arc::downgrade(&self.request));
@@ -335,7 +368,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        if self.request.ends_with_its_tokens() {
+        if self.request.is.ends_with_its_tokens.is_set() {
             return;
         }
         if !self.is_over {
@@ -373,7 +406,12 @@ impl Registry {
             registry: Arc::clone(self),
             peer: Mutex::new(peer),
             runtime,
-            requests: Mutex::new(Requests { running: Slab::new(), closed: false, open: true }),
+            requests: Mutex::new(Requests {
+                running: Slab::new(),
+                over: None,
+                closed: false,
+                open: true,
+            }),
             begun: AtomicU64::new(0),
             running: AtomicUsize::new(0),
             heard: Heard::nothing(),

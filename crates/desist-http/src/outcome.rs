@@ -185,6 +185,11 @@ mod span {
             Self(Some(Box::new(span)))
         }
 
+        #[inline]
+        pub(crate) fn is_nobodys(&self) -> bool {
+            self.0.is_none()
+        }
+
         pub(crate) fn route(&self, route: &str) {
             if let Some(span) = &self.0 {
                 span.record("route", route);
@@ -250,6 +255,10 @@ mod span {
     impl Span {
         pub(crate) fn of<B>(_: &http::Request<B>, _: &Connection) -> Self {
             Self
+        }
+
+        pub(crate) fn is_nobodys(&self) -> bool {
+            true
         }
 
         #[cfg(feature = "axum")]

@@ -56,11 +56,16 @@ pub(super) async fn throughput(addr: SocketAddr, keep: bool, time: Duration) -> 
 /// request was due, whether or not the one before was answered by then.
 pub(super) async fn latency(addr: SocketAddr, rate: f64, time: Duration) -> f64 {
     let interval = Duration::from_secs_f64(CONNECTIONS as f64 / rate);
+    let (mut streams, mut answer) = (Vec::new(), Vec::new());
+    for _ in 0..CONNECTIONS {
+        let mut stream = TcpStream::connect(addr).await.expect("it accepts");
+        stream.set_nodelay(true).expect("it is a socket");
+        round_trip(&mut stream, KEPT, &mut answer).await;
+        streams.push(stream);
+    }
     let begin = Instant::now();
-    let clients = (0..CONNECTIONS).map(|number| {
+    let clients = streams.into_iter().enumerate().map(|(number, mut stream)| {
         tokio::task::spawn_local(async move {
-            let mut stream = TcpStream::connect(addr).await.expect("it accepts");
-            stream.set_nodelay(true).expect("it is a socket");
             let (mut took, mut answer) = (Vec::new(), Vec::new());
             let mut due = begin + interval.mul_f64(number as f64 / CONNECTIONS as f64);
             while due < begin + time {

@@ -92,7 +92,7 @@ where
 fn with_body<B: Body>(response: Response<B>, running: Option<Running>) -> Response<TokenBody<B>> {
     let Some(running) = running else { return response.map(TokenBody::passed) };
     let request = &running.request;
-    request.set_answered();
+    request.is.answered.set();
     let (method, status) = (&request.method, response.status());
     let outcome = Outcome::of(request, &response);
     let upgrades = status == StatusCode::SWITCHING_PROTOCOLS

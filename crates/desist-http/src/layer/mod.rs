@@ -22,7 +22,7 @@ use self::rescue::Rescues;
 use crate::connection::{Connection, Running};
 use crate::outcome;
 use crate::policy::Policy;
-use crate::request::{self, RequestToken};
+use crate::request::RequestToken;
 
 /// Gives each request a token below that of the server, for whatever tower service is
 /// inside: the handler takes it as [`RequestToken`].
@@ -201,8 +201,7 @@ pub(crate) fn begin<B>(
     request: &mut Request<B>,
     has_body: bool,
 ) -> Running {
-    let begun = request::Request::new(Arc::clone(connection), request);
-    let running = connection.begin(begun, has_body);
+    let running = connection.begin(request, has_body);
     request.extensions_mut().insert(RequestToken::new(Arc::clone(&running.request)));
     running
 }

@@ -53,14 +53,14 @@ impl Rescues {
         let request = &running.request;
         let policy = request.policy();
         let grace = match policy {
-            Policy::Cooperate { grace } if request.is_taken() => Some(grace),
+            Policy::Cooperate { grace } if request.is.taken.is_set() => Some(grace),
             Policy::Detach => None,
             _ => return end(work, running),
         };
         let over = if self.abort.is_cancelled() {
             Some("server_gone")
         } else {
-            request.is_overdue().then_some("grace_over")
+            request.is.overdue.is_set().then_some("grace_over")
         };
         if let Some(why) = over {
             outcome::abandoned(why);
@@ -76,8 +76,8 @@ impl Rescues {
             outcome::abandoned("too_many");
             return end(work, running);
         };
-        if !request.is_rescued() {
-            request.set_rescued();
+        if !request.is.rescued.is_set() {
+            request.is.rescued.set();
             outcome::rescued();
         }
         let limit = grace.map_or_else(Token::never, |grace| Source::with_timeout(grace).token());

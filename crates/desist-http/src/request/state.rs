@@ -4,14 +4,13 @@
 //! request whose handler takes none costs none: whether it was stopped is whether the
 //! server was. Whoever stops it makes the token first.
 
-use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
 #[cfg(feature = "axum")]
 use axum::extract::MatchedPath;
 use desist::{Cancelled, Reason, Source, Token};
-use http::uri::PathAndQuery;
 use http::{Method, Version};
 
 use crate::connection::Connection;
@@ -24,13 +23,14 @@ pub(crate) struct Request {
     place: AtomicUsize,
     signal: OnceLock<Signal>,
     pub(crate) method: Method,
-    path: Option<PathAndQuery>,
+    /// Its own, for one that is shared would keep what hyper has read.
+    path: String,
     is_one_of_many: bool,
     /// The route, where the router told it.
     #[cfg(feature = "axum")]
     route: OnceLock<MatchedPath>,
     pub(crate) began: Instant,
-    flags: AtomicU8,
+    pub(crate) is: Flags,
     /// That of its route, if that has one.
     policy: Mutex<Option<Policy>>,
     pub(crate) span: Span,
@@ -41,35 +41,87 @@ struct Signal {
     token: Token,
 }
 
-/// The handler has its token.
-const TAKEN: u8 = 1;
-/// Its client is gone, and it goes on.
-const RESCUED: u8 = 2;
-/// It became a stream of many.
-const ENDS_WITH_ITS_TOKENS: u8 = 4;
-/// The handler has answered; what is left is the body of that.
-const ANSWERED: u8 = 8;
-/// It had its grace, on its connection.
-const OVERDUE: u8 = 16;
+/// A path that is longer is not kept for the next one.
+const PATH: usize = 256;
+
+/// What is so from some time on.
+#[derive(Default)]
+pub(crate) struct Flag(AtomicBool);
+
+impl Flag {
+    pub(crate) fn set(&self) {
+        // Ordering: they are set by whoever has the request in hand, and read by whoever
+        // has it next, or ends it; a report that sees one late is as good.
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_set(&self) -> bool {
+        // Ordering: as in `set`.
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+#[derive(Default)]
+pub(crate) struct Flags {
+    /// The handler has its token.
+    pub(crate) taken: Flag,
+    /// Its client is gone, and it goes on.
+    pub(crate) rescued: Flag,
+    /// It became a stream of many.
+    pub(crate) ends_with_its_tokens: Flag,
+    /// The handler has answered; what is left is the body of that.
+    pub(crate) answered: Flag,
+    /// It had its grace, on its connection.
+    pub(crate) overdue: Flag,
+}
 
 impl Request {
-    #[inline]
-    pub(crate) fn new<B>(connection: Arc<Connection>, request: &http::Request<B>) -> Self {
-        let span = Span::of(request, &connection);
+    pub(crate) fn new<B>(
+        connection: Arc<Connection>,
+        request: &http::Request<B>,
+        span: Span,
+        began: Instant,
+    ) -> Self {
         Self {
             connection,
             place: AtomicUsize::new(usize::MAX),
             signal: OnceLock::new(),
             method: request.method().clone(),
-            path: request.uri().path_and_query().cloned(),
+            path: request.uri().path().to_owned(),
             is_one_of_many: request.version() == Version::HTTP_2,
             #[cfg(feature = "axum")]
             route: OnceLock::new(),
-            began: Instant::now(),
-            flags: AtomicU8::new(0),
+            began,
+            is: Flags::default(),
             policy: Mutex::new(None),
             span,
         }
+    }
+
+    /// The next one on its connection, in the place of one that is over.
+    #[inline]
+    pub(crate) fn renew<B>(&mut self, request: &http::Request<B>, span: Span, began: Instant) {
+        // All of it but what is so of all on one connection.
+        let Self { connection: _, place, signal, method, path, .. } = self;
+        *place.get_mut() = usize::MAX;
+        *signal = OnceLock::new();
+        request.method().clone_into(method);
+        path.clear();
+        path.push_str(request.uri().path());
+        #[cfg(feature = "axum")]
+        {
+            self.route = OnceLock::new();
+        }
+        self.began = began;
+        self.is = Flags::default();
+        self.policy = Mutex::new(None);
+        self.span = span;
+    }
+
+    /// There is nothing in it that has to be let go with it: nobody has looked at it.
+    #[inline]
+    pub(crate) fn is_as_new(&self) -> bool {
+        self.signal.get().is_none() && self.span.is_nobodys() && self.path.capacity() <= PATH
     }
 
     pub(crate) fn connection(&self) -> &Arc<Connection> {
@@ -124,7 +176,7 @@ impl Request {
         if let Some(route) = self.route.get() {
             return route.as_str();
         }
-        self.path.as_ref().map_or("", PathAndQuery::path)
+        &self.path
     }
 
     #[cfg(feature = "axum")]
@@ -133,57 +185,6 @@ impl Request {
             self.span.route(route.as_str());
             route.clone()
         });
-    }
-
-    fn set(&self, flag: u8) {
-        // Ordering: they are set by whoever has the request in hand, and read by whoever
-        // has it next, or ends it; a report that sees one late is as good.
-        self.flags.fetch_or(flag, Ordering::Relaxed);
-    }
-
-    fn is(&self, flag: u8) -> bool {
-        // Ordering: as in `set`.
-        self.flags.load(Ordering::Relaxed) & flag != 0
-    }
-
-    pub(crate) fn take(&self) {
-        self.set(TAKEN);
-    }
-
-    pub(crate) fn is_taken(&self) -> bool {
-        self.is(TAKEN)
-    }
-
-    pub(crate) fn set_rescued(&self) {
-        self.set(RESCUED);
-    }
-
-    pub(crate) fn is_rescued(&self) -> bool {
-        self.is(RESCUED)
-    }
-
-    pub(crate) fn set_answered(&self) {
-        self.set(ANSWERED);
-    }
-
-    pub(crate) fn is_answered(&self) -> bool {
-        self.is(ANSWERED)
-    }
-
-    pub(crate) fn set_overdue(&self) {
-        self.set(OVERDUE);
-    }
-
-    pub(crate) fn is_overdue(&self) -> bool {
-        self.is(OVERDUE)
-    }
-
-    pub(crate) fn set_ends_with_its_tokens(&self) {
-        self.set(ENDS_WITH_ITS_TOKENS);
-    }
-
-    pub(crate) fn ends_with_its_tokens(&self) -> bool {
-        self.is(ENDS_WITH_ITS_TOKENS)
     }
 
     pub(crate) fn policy(&self) -> Policy {
@@ -206,7 +207,7 @@ impl Request {
 
 impl Drop for Request {
     fn drop(&mut self) {
-        if self.ends_with_its_tokens() {
+        if self.is.ends_with_its_tokens.is_set() {
             outcome::ended(self, &Outcome::of_stream(self));
             self.connection.end(self.place());
         }

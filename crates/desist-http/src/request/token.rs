@@ -60,7 +60,7 @@ impl RequestToken {
     /// ```
     pub fn of(extensions: &http::Extensions) -> Result<Self, MissingToken> {
         let token = Self::peek(extensions)?;
-        token.request.take();
+        token.request.is.taken.set();
         Ok(token)
     }
 

@@ -40,7 +40,7 @@ impl Parting {
         if limit.as_mut().poll(cx).is_pending() {
             return false;
         }
-        connection.running().iter().for_each(|request| request.set_overdue());
+        connection.running().iter().for_each(|request| request.is.overdue.set());
         true
     }
 
@@ -56,8 +56,8 @@ impl Parting {
             // Most have been told by whoever saw the client go.
             request.disconnected();
             let grace = match request.policy() {
-                _ if request.is_answered() => continue,
-                Policy::Cooperate { grace } if request.is_taken() => Some(grace),
+                _ if request.is.answered.is_set() => continue,
+                Policy::Cooperate { grace } if request.is.taken.is_set() => Some(grace),
                 Policy::Detach => None,
                 _ => continue,
             };
@@ -77,7 +77,7 @@ impl Parting {
         // Where there is none it is dropped, and counted then.
         let Some(place) = connection.server().rescues.one_more() else { return false };
         self.places.push(place);
-        request.set_rescued();
+        request.is.rescued.set();
         outcome::rescued();
         true
     }

@@ -62,7 +62,7 @@ impl ServeReport {
                 route: request.name().to_owned(),
                 peer: Some(peer.clone()),
                 age: request.began.elapsed(),
-                rescued: request.is_rescued(),
+                rescued: request.is.rescued.is_set(),
             }));
         }
         running.sort_by_key(|request| std::cmp::Reverse(request.age));

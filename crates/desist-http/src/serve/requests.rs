@@ -5,6 +5,7 @@
 //! connection, and called at once.
 
 use std::any::Any;
+use std::cell::RefCell;
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
@@ -31,14 +32,15 @@ pub(super) struct Requests<S> {
 }
 
 enum App<S> {
-    Router(Router),
+    /// One connection has it for itself; nothing that it calls comes back here.
+    Router(RefCell<Router>),
     Other(S),
 }
 
 impl<S: Clone + 'static> Requests<S> {
     pub(super) fn new(app: S, connection: Arc<Connection>) -> Self {
         let app = match (&app as &dyn Any).downcast_ref::<Router>() {
-            Some(router) => App::Router(router.clone()),
+            Some(router) => App::Router(RefCell::new(router.clone())),
             None => App::Other(app),
         };
         Self { app, connection }
@@ -70,7 +72,7 @@ where
         });
         let in_span = running.request.span.enter();
         let answer = match &self.app {
-            App::Router(router) => Answer::Routed(Box::new(router.clone().call(request))),
+            App::Router(router) => Answer::Routed(Box::new(router.borrow_mut().call(request))),
             App::Other(app) => Answer::Other(Box::pin(ReadyCall::to(app.clone(), request))),
         };
         drop(in_span);

@@ -53,6 +53,12 @@ impl Client {
         tokio::time::timeout(PATIENCE, reads).await.unwrap_or_else(|_| panic!("never: {text}"));
     }
 
+    /// The same, and forgets it: the next time it is another one.
+    pub(crate) async fn reads_another(&mut self, text: &str) {
+        self.reads(text).await;
+        self.read.clear();
+    }
+
     pub(crate) fn has_read(&self, text: &str) -> bool {
         self.read.windows(text.len()).any(|window| window == text.as_bytes())
     }
