@@ -68,7 +68,7 @@ impl Listed {
         let mut requests = lock(&self.requests);
         let changed = change(&mut requests);
         // Ordering: as in `Connection::begin`.
-        self.running.store(requests.running.len(), Ordering::Relaxed);
+        self.running.store(requests.len(), Ordering::Relaxed);
         let ends = requests.ends();
         drop(requests);
         if ends {
@@ -84,7 +84,9 @@ impl Listed {
 }
 
 struct Requests {
-    running: Slab<Entry>,
+    /// On HTTP/1.1 all that there are, at hand.
+    first: Option<Entry>,
+    others: Slab<Entry>,
     /// The last one that is over, to be made the next one.
     over: Option<Arc<Request>>,
     /// There is no stream to begin more of them.
@@ -93,12 +95,45 @@ struct Requests {
     open: bool,
 }
 
+/// The place of the first; no slab has as many.
+const FIRST: usize = usize::MAX - 1;
+
 impl Requests {
+    #[inline]
+    fn insert(&mut self, request: &Arc<Request>) {
+        let entry = Entry::Running(Arc::clone(request));
+        request.set_place(if self.first.is_none() {
+            self.first = Some(entry);
+            FIRST
+        } else {
+            self.others.insert(entry)
+        });
+    }
+
+    fn len(&self) -> usize {
+        usize::from(self.first.is_some()) + self.others.len()
+    }
+
+    fn get_mut(&mut self, place: usize) -> Option<&mut Entry> {
+        match place {
+            FIRST => self.first.as_mut(),
+            other => self.others.get_mut(other),
+        }
+    }
+
+    fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.first.iter().chain(self.others.iter().map(|(_, entry)| entry))
+    }
+
     /// It is taken from the list, and kept for the next one if it is as good as new. A
     /// connection whose stream is gone keeps none, for that would keep the connection.
     #[inline]
     fn remove(&mut self, place: usize) -> Option<Entry> {
-        match self.running.try_remove(place)? {
+        let removed = match place {
+            FIRST => self.first.take(),
+            other => self.others.try_remove(other),
+        };
+        match removed? {
             Entry::Running(request) if !self.closed && request.is_as_new() => {
                 self.over.replace(request).map(Entry::Running)
             }
@@ -108,7 +143,7 @@ impl Requests {
 
     /// Whether it is open no longer, said once.
     fn ends(&mut self) -> bool {
-        let ends = self.open && self.closed && self.running.is_empty();
+        let ends = self.open && self.closed && self.len() == 0;
         self.open &= !ends;
         ends
     }
@@ -168,11 +203,10 @@ impl Connection {
             },
             None => new(span),
         };
-        let place = requests.running.insert(Entry::Running(Arc::clone(&request)));
-        request.set_place(place);
+        requests.insert(&request);
         // Ordering: whoever polls the connection begins requests and looks at these; that
         // they end shows at its next look.
-        listed.running.store(requests.running.len(), Ordering::Relaxed);
+        listed.running.store(requests.len(), Ordering::Relaxed);
         listed.begun.store(listed.begun() + 1, Ordering::Relaxed);
         drop(requests);
         if has_body {
@@ -303,7 +337,7 @@ impl Connection {
     pub(crate) fn running(&self) -> Vec<Arc<Request>> {
         let Some(listed) = &self.listed else { return Vec::new() };
         let requests = lock(&listed.requests);
-        requests.running.iter().filter_map(|(_, entry)| entry.request()).collect()
+        requests.entries().filter_map(Entry::request).collect()
     }
 
     /// Its stream is gone, whatever it was in the end.
@@ -352,7 +386,7 @@ impl Running {
         if self.request.is_one_of_many() {
             self.request.is.ends_with_its_tokens.set();
             let mut requests = lock(&listed.requests);
-            if let Some(entry) = requests.running.get_mut(self.request.place()) {
+            if let Some(entry) = requests.get_mut(self.request.place()) {
                 *entry = Entry::Upgraded(Arc::downgrade(&self.request));
             }
         } else {
@@ -407,7 +441,8 @@ impl Registry {
             peer: Mutex::new(peer),
             runtime,
             requests: Mutex::new(Requests {
-                running: Slab::new(),
+                first: None,
+                others: Slab::new(),
                 over: None,
                 closed: false,
                 open: true,
