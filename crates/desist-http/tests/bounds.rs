@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::WebSocketUpgrade;
+use axum::extract::ws::Message;
 use axum::routing::any;
-use common::{HANDSHAKE, Http2, PATIENCE, PREFACE, Probe, Said, Server, WHILE};
+use common::{Client, HANDSHAKE, Http2, PATIENCE, PREFACE, Probe, Said, Server, WHILE, app};
 use desist::Reason;
 use desist_http::RequestToken;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -63,6 +64,31 @@ async fn a_web_socket_that_heeds_nothing_ends_with_its_server() {
     let report = server.ends().await.unwrap();
     assert_eq!(report.running().len(), 1, "{report}");
     client.reads_to_the_end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_web_socket_that_waits_to_write_ends_with_its_server() {
+    let (probe, said) = Probe::new();
+    let app = Router::new().route(
+        "/socket",
+        any(async move |upgrade: WebSocketUpgrade| {
+            upgrade.on_upgrade(async move |mut socket| {
+                let handler = probe.begin();
+                let sent = socket.send(Message::binary(vec![b'x'; 30_000_000])).await;
+                sent.expect_err("nobody reads it");
+                handler.finish();
+            })
+        }),
+    );
+    let set_up = |serve: common::TcpServe| serve.drain_for(WHILE).grace(WHILE);
+    let mut server = Server::of(app, said, set_up).await;
+    let mut client = Client::with_little_room(server.addr).await;
+    client.send(HANDSHAKE).await;
+    server.hears(Said::Begun).await;
+    server.stop.drain();
+    server.hears(Said::Finished).await;
+    let report = server.ends().await.unwrap();
+    assert_eq!(report.running().len(), 1, "{report}");
 }
 
 /// It holds nobody up until the bounds are reached, nor makes them look overrun.
@@ -197,4 +223,30 @@ async fn on_http2_too_a_first_request_has_its_time_and_others_have_not() {
     tokio::time::sleep(WHILE * 2).await;
     let (answer, _) = client.request("GET", "/quick", true);
     assert_eq!(answer.await.unwrap().status(), 200);
+}
+
+/// hyper reads nothing while one request runs and another waits behind it.
+#[tokio::test(flavor = "multi_thread")]
+async fn half_a_head_that_was_read_ahead_is_waited_for_no_longer() {
+    let (app, said) = app();
+    let (begins, mut begun) = tokio::sync::mpsc::unbounded_channel();
+    let goes_on = Arc::new(tokio::sync::Notify::new());
+    let waits = Arc::clone(&goes_on);
+    let waits = async move || {
+        begins.send(()).unwrap();
+        waits.notified().await;
+        "it went on"
+    };
+    let app = app.route("/waits-for-us", any(waits));
+    let server = Server::of(app, said, |serve| serve.head_timeout(WHILE)).await;
+    let mut client = server.connect().await;
+    let request = |path| format!("GET {path} HTTP/1.1\r\nhost: test\r\n\r\n");
+    client.send(request("/waits-for-us") + &request("/quick")).await;
+    begun.recv().await.unwrap();
+    client.send("GET /quick HT").await;
+    // Its time begins when its turn comes.
+    tokio::time::sleep(WHILE * 2).await;
+    goes_on.notify_one();
+    let read = client.reads_to_the_end().await;
+    assert!(read.contains("it went on") && read.ends_with("quick"), "{read}");
 }

@@ -3,81 +3,17 @@
 
 mod common;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::future::IntoFuture;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::State;
 use axum::routing::get;
-use common::{Said, Server};
+use common::{Said, Server, Sums};
 use desist::Reason;
-use desist_http::{Policy, RequestLayer, RequestToken, Stopped};
-use desist_tokio::Stop;
-use metrics::{
-    Counter, CounterFn, Gauge, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder,
-    SharedString, Unit,
-};
+use desist_http::{Policy, RequestToken, Stopped};
 use tokio::sync::Notify;
-use tower_layer::Layer;
-use tower_service::Service;
-
-type Counts = Arc<Mutex<BTreeMap<String, f64>>>;
-
-/// Keeps sums by name and labels, and which names were described.
-#[derive(Clone, Default)]
-struct Sums(Counts, Arc<Mutex<BTreeSet<String>>>);
-
-struct Sum(String, Counts);
-
-impl CounterFn for Sum {
-    fn increment(&self, value: u64) {
-        *self.1.lock().unwrap().entry(self.0.clone()).or_default() += value as f64;
-    }
-
-    fn absolute(&self, _: u64) {}
-}
-
-impl HistogramFn for Sum {
-    fn record(&self, value: f64) {
-        assert!((0.0..60.0).contains(&value), "{value} s");
-        *self.1.lock().unwrap().entry(self.0.clone()).or_default() += 1.0;
-    }
-}
-
-impl Sums {
-    fn sum(&self, key: &Key) -> Arc<Sum> {
-        let labels: Vec<_> =
-            key.labels().map(|label| format!("{}={}", label.key(), label.value())).collect();
-        Arc::new(Sum(format!("{} {}", key.name(), labels.join(" ")), Arc::clone(&self.0)))
-    }
-}
-
-impl Recorder for Sums {
-    fn describe_counter(&self, name: KeyName, _: Option<Unit>, words: SharedString) {
-        assert!(!words.is_empty());
-        self.1.lock().unwrap().insert(name.as_str().to_owned());
-    }
-
-    fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
-
-    fn describe_histogram(&self, name: KeyName, unit: Option<Unit>, words: SharedString) {
-        assert_eq!(unit, Some(Unit::Seconds));
-        self.describe_counter(name, unit, words);
-    }
-
-    fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
-        Counter::from_arc(self.sum(key))
-    }
-
-    fn register_gauge(&self, _: &Key, _: &Metadata<'_>) -> Gauge {
-        Gauge::noop()
-    }
-
-    fn register_histogram(&self, key: &Key, _: &Metadata<'_>) -> Histogram {
-        Histogram::from_arc(self.sum(key))
-    }
-}
 
 #[test]
 fn requests_are_counted_by_outcome_and_reason() {
@@ -107,65 +43,16 @@ fn requests_are_counted_by_outcome_and_reason() {
             assert!(server.ends().await.unwrap().is_clean());
         });
     });
-    let counted = sums.0.lock().unwrap();
+    let counted = sums.all();
     let of = |name: &str| counted.get(name).copied().unwrap_or_default();
     assert_eq!(of("desist_http_requests_total outcome=completed reason="), 1.0, "{counted:?}");
     assert_eq!(of("desist_http_requests_total outcome=cancelled reason=disconnected"), 3.0);
     assert_eq!(of("desist_http_cancel_latency_seconds reason=disconnected"), 3.0);
     assert_eq!(of("desist_http_rescued_total "), 2.0);
     assert_eq!(of("desist_http_abandoned_total why=grace_over"), 1.0);
-    let described = sums.1.lock().unwrap();
+    let described = sums.described();
     let names = counted.keys().map(|key| key.split(' ').next().unwrap().to_owned());
-    assert_eq!(*described, names.collect(), "each of them, and nothing else");
-}
-
-/// Two that heed their tokens: for one there is no room, for the other no runtime.
-#[test]
-fn handlers_that_cannot_go_on_are_counted_by_why() {
-    let sums = Sums::default();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    metrics::with_local_recorder(&sums, || {
-        runtime.block_on(async {
-            let mut server = Server::start_with(|serve| serve.max_rescued(0)).await;
-            let client = server.begins("/heeds").await;
-            drop(client);
-            server.hears(Said::Dropped).await;
-        });
-        let (app, mut said) = common::app();
-        let mut app = RequestLayer::new(Stop::never()).layer(app);
-        let request = http::Request::builder().uri("/heeds").body(axum::body::Body::empty());
-        let mut answer = Box::pin(app.call(request.unwrap()));
-        let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
-        assert!(answer.as_mut().poll(&mut cx).is_pending());
-        assert_eq!(said.try_recv(), Ok(Said::Begun));
-        drop(answer);
-        assert_eq!(said.try_recv(), Ok(Said::Dropped));
-    });
-    let counted = sums.0.lock().unwrap();
-    assert_eq!(counted["desist_http_abandoned_total why=too_many"], 1.0, "{counted:?}");
-    assert_eq!(counted["desist_http_abandoned_total why=no_runtime"], 1.0);
-    assert!(!counted.contains_key("desist_http_rescued_total "), "{counted:?}");
-}
-
-/// It heeds its token, in theory, and its client is there.
-#[test]
-fn whoever_is_left_by_a_stop_is_counted_as_abandoned() {
-    let sums = Sums::default();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    metrics::with_local_recorder(&sums, || {
-        runtime.block_on(async {
-            let short = std::time::Duration::from_millis(20);
-            let set_up = |serve: common::TcpServe| serve.drain_for(short).grace(short);
-            let mut server = Server::start_with(set_up).await;
-            let _deaf = server.begins("/deaf").await;
-            let _waits = server.begins("/waits").await;
-            server.stop.drain();
-            assert_eq!(server.ends().await.unwrap().running().len(), 2);
-        });
-    });
-    let counted = sums.0.lock().unwrap();
-    assert_eq!(counted["desist_http_abandoned_total why=server_gone"], 1.0, "{counted:?}");
-    assert_eq!(counted["desist_http_requests_total outcome=cancelled reason=shutdown"], 2.0);
+    assert_eq!(described, names.collect(), "each of them, and nothing else");
 }
 
 /// Waits for a deadline of its own, shorter than that of anybody else.
@@ -202,7 +89,7 @@ fn what_ends_in_other_ways_is_counted_as_what_it_is() {
         .route("/socket", get(socket))
         .route("/plain", get(async || http::StatusCode::INTERNAL_SERVER_ERROR))
         .with_state(Arc::clone(&begun));
-    let counted = |name: &str| sums.0.lock().unwrap().get(name).copied().unwrap_or_default();
+    let counted = |name: &str| sums.of(name);
     metrics::with_local_recorder(&sums, || {
         runtime.block_on(async {
             let (_nobody, said) = tokio::sync::mpsc::unbounded_channel();
@@ -265,7 +152,7 @@ fn an_answer_that_breaks_off_is_counted_by_who_broke_it() {
             assert!(server.ends().await.unwrap().is_clean());
         });
     });
-    let counted = sums.0.lock().unwrap();
+    let counted = sums.all();
     assert_eq!(counted["desist_http_requests_total outcome=failed reason="], 1.0, "{counted:?}");
     assert_eq!(counted["desist_http_requests_total outcome=cancelled reason=disconnected"], 1.0);
 }
@@ -326,9 +213,9 @@ fn answers_of_which_nobody_reads_a_body_are_complete_without() {
             assert!(serves.await.unwrap().is_clean());
         });
     });
-    let counted = sums.0.lock().unwrap();
+    let counted = sums.all();
     assert_eq!(
-        *counted,
+        counted,
         BTreeMap::from([("desist_http_requests_total outcome=completed reason=".into(), 3.0)])
     );
 }
@@ -338,7 +225,7 @@ fn answers_of_which_nobody_reads_a_body_are_complete_without() {
 fn a_socket_on_a_stream_is_counted_when_it_ends() {
     let sums = Sums::default();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let counted = || sums.0.lock().unwrap().clone();
+    let counted = || sums.all();
     metrics::with_local_recorder(&sums, || {
         runtime.block_on(async {
             let app = Router::new().route("/socket", axum::routing::any(socket_with_a_token));

@@ -7,53 +7,13 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::future::IntoFuture;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
 use axum::extract::Request;
 use axum::response::Response;
 use desist_http::{Policy, RequestToken};
-use metrics::{
-    Counter, CounterFn, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit,
-};
-
-type Counts = Arc<Mutex<BTreeMap<String, u64>>>;
-
-/// Keeps counters by name and labels.
-#[derive(Default)]
-struct Counters(Counts);
-
-struct Count(String, Counts);
-
-impl CounterFn for Count {
-    fn increment(&self, value: u64) {
-        *self.1.lock().unwrap().entry(self.0.clone()).or_default() += value;
-    }
-
-    fn absolute(&self, _: u64) {}
-}
-
-impl Recorder for Counters {
-    fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
-    fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
-    fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
-
-    fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
-        let labels: Vec<_> =
-            key.labels().map(|label| format!("{}={}", label.key(), label.value())).collect();
-        let name = format!("{} {}", key.name(), labels.join(" "));
-        Counter::from_arc(Arc::new(Count(name, Arc::clone(&self.0))))
-    }
-
-    fn register_gauge(&self, _: &Key, _: &Metadata<'_>) -> Gauge {
-        Gauge::noop()
-    }
-
-    fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
-        Histogram::noop()
-    }
-}
 
 /// Panics when it is polled for the first time; unlike an `async` block it would go on if
 /// it were polled again.
@@ -75,7 +35,7 @@ impl Future for Panics {
 fn a_handler_that_panics_is_not_polled_again() {
     for policy in [Policy::default(), Policy::Detach] {
         for is_http2 in [false, true] {
-            let counters = Counters::default();
+            let counters = common::Sums::default();
             let polls = Arc::new(AtomicUsize::new(0));
             let runtime =
                 tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -83,10 +43,10 @@ fn a_handler_that_panics_is_not_polled_again() {
                 runtime.block_on(panics(policy, is_http2, &polls));
             });
             assert_eq!(polls.load(SeqCst), 1);
-            let counted = counters.0.lock().unwrap();
+            let counted = counters.all();
             assert_eq!(
-                *counted,
-                BTreeMap::from([("desist_http_requests_total outcome=failed reason=".into(), 1)])
+                counted,
+                BTreeMap::from([("desist_http_requests_total outcome=failed reason=".into(), 1.0)])
             );
         }
     }

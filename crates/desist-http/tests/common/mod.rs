@@ -5,6 +5,8 @@ mod client;
 pub(crate) mod frames;
 mod handlers;
 mod http2;
+#[cfg(feature = "metrics")]
+mod sums;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -19,6 +21,8 @@ use tokio::task::JoinHandle;
 pub(crate) use self::client::Client;
 pub(crate) use self::handlers::{Handler, Probe, Said, app};
 pub(crate) use self::http2::{Http2, PREFACE, next_of};
+#[cfg(feature = "metrics")]
+pub(crate) use self::sums::Sums;
 
 /// How long a test waits for what must happen.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);

@@ -2,9 +2,12 @@
 
 use std::time::Instant;
 
+use axum::Router;
+use axum::extract::State;
+use axum::routing::get;
 use desist::Reason;
 
-use crate::common::{PATIENCE, Said, Server, WHILE};
+use crate::common::{PATIENCE, Probe, Said, Server, TcpServe, WHILE};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_in_hand_is_answered_and_nothing_new_is_begun() {
@@ -162,4 +165,53 @@ async fn no_more_connections_are_open_than_allowed() {
     drop(first);
     server.hears_all([Said::Told(Reason::Disconnected), Said::Finished, Said::Begun]).await;
     drop(second);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn those_that_are_left_are_named_the_oldest_first() {
+    let mut server = Server::start_with(|serve| serve.drain_for(WHILE).grace(WHILE)).await;
+    let (mut first, mut second) = (server.connect().await, server.connect().await);
+    for client in [&mut first, &mut second] {
+        client.get("/quick").await;
+        client.reads("quick").await;
+    }
+    // In another order than their connections.
+    for (client, path) in [(&mut second, "/deaf"), (&mut first, "/waits")] {
+        client.get(path).await;
+        server.hears(Said::Begun).await;
+    }
+    server.stop.drain();
+    let report = server.ends().await.unwrap();
+    let named: Vec<_> = report.running().iter().map(|running| running.route()).collect();
+    assert_eq!(named, ["/deaf", "/waits"]);
+}
+
+/// Its destructor takes a moment.
+struct Lingers(Probe);
+
+impl Drop for Lingers {
+    fn drop(&mut self) {
+        std::thread::sleep(WHILE);
+        self.0.say(Said::Dropped);
+    }
+}
+
+async fn lingers(State(probe): State<Probe>) {
+    probe.say(Said::Begun);
+    let _lingers = Lingers(probe);
+    std::future::pending::<()>().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn when_a_server_has_ended_those_that_are_left_have_been_dropped() {
+    let (probe, said) = Probe::new();
+    let app = Router::new().route("/lingers", get(lingers)).with_state(probe);
+    let set_up = |serve: TcpServe| serve.drain_for(WHILE).grace(WHILE);
+    let mut server = Server::of(app, said, set_up).await;
+    let _client = server.begins("/lingers").await;
+    let mut said = std::mem::replace(&mut server.said, tokio::sync::mpsc::unbounded_channel().1);
+    server.stop.drain();
+    let report = server.ends().await.unwrap();
+    assert_eq!(said.try_recv(), Ok(Said::Dropped));
+    assert_eq!(report.running().len(), 1, "{report}");
 }

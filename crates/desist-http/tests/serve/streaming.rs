@@ -1,8 +1,19 @@
 //! Answers that take their time: the token lives until their end.
 
-use desist::Reason;
+use std::convert::Infallible;
+use std::time::Duration;
 
-use crate::common::{Client, HANDSHAKE, Said, Server, WHILE};
+use axum::Router;
+use axum::body::Body;
+use axum::extract::ws::{Message, WebSocket};
+use axum::extract::{Request, State, WebSocketUpgrade};
+use axum::response::Response;
+use axum::routing::{any, post};
+use desist::Reason;
+use desist_http::{Policy, RequestToken};
+use tokio_stream::StreamExt;
+
+use crate::common::{Client, HANDSHAKE, Probe, Said, Server, TcpServe, WHILE};
 use crate::streams::{is_left, server, server_with};
 
 /// A client that reads the stream of events at that path.
@@ -155,4 +166,82 @@ async fn a_web_socket_that_does_not_end_is_named() {
     let report = server.ends().await.unwrap();
     let [running] = report.running() else { panic!("{report}") };
     assert_eq!(running.route(), "/deaf");
+}
+
+/// Its stream has failed; it keeps that, and knows from its token.
+async fn keeps(socket: WebSocket, probe: Probe, token: RequestToken) {
+    let why = token.cancelled().await;
+    probe.say(Said::Told(why.reason()));
+    drop(socket);
+}
+
+async fn reads_on(
+    State(probe): State<Probe>,
+    token: RequestToken,
+    upgrade: WebSocketUpgrade,
+) -> Response {
+    upgrade.on_upgrade(async move |mut socket| {
+        probe.say(Said::Begun);
+        while let Some(Ok(_)) = socket.recv().await {}
+        keeps(socket, probe, token).await;
+    })
+}
+
+async fn writes_on(
+    State(probe): State<Probe>,
+    token: RequestToken,
+    upgrade: WebSocketUpgrade,
+) -> Response {
+    upgrade.on_upgrade(async move |mut socket| {
+        probe.say(Said::Begun);
+        let mut ticks = tokio::time::interval(Duration::from_millis(5));
+        while socket.send(Message::text("tick")).await.is_ok() {
+            ticks.tick().await;
+        }
+        keeps(socket, probe, token).await;
+    })
+}
+
+/// By what it reads or writes, and not only when it is dropped.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_web_socket_whose_stream_fails_is_told() {
+    for half_close in [false, true] {
+        for path in ["/reads", "/writes"] {
+            let (probe, said) = Probe::new();
+            let app = Router::new()
+                .route("/reads", any(reads_on))
+                .route("/writes", any(writes_on))
+                .with_state(probe);
+            let mut server = Server::of(app, said, |serve| serve.half_close(half_close)).await;
+            let client = opens_socket(path, &mut server).await;
+            client.reset();
+            server.hears(Said::Told(Reason::Disconnected)).await;
+        }
+    }
+}
+
+/// Answers with a head, and a body of which nothing comes; reads nothing of the request.
+async fn keeps_silent(State(probe): State<Probe>, token: RequestToken, request: Request) -> Body {
+    probe.watches(&token);
+    let held = (probe.begin(), request);
+    Body::from_stream(tokio_stream::pending::<Result<Vec<u8>, Infallible>>().map(move |piece| {
+        let _held = &held;
+        piece
+    }))
+}
+
+/// Of an answer nothing goes on, also where hyper does not see that its reader is gone.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_behind_a_body_that_nobody_reads_ends_with_its_reader() {
+    let (probe, said) = Probe::new();
+    let app = Router::new().route("/silent", post(keeps_silent)).with_state(probe);
+    let grace = Duration::from_secs(60);
+    let set_up = |serve: TcpServe| serve.policy(Policy::Cooperate { grace });
+    let mut server = Server::of(app, said, set_up).await;
+    let mut client = server.connect().await;
+    client.post("/silent", 300_000, 300_000).await;
+    server.hears(Said::Begun).await;
+    client.reads("\r\n\r\n").await;
+    drop(client);
+    server.hears_all([Said::Told(Reason::Disconnected), Said::Dropped]).await;
 }
