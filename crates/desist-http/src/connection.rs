@@ -408,6 +408,7 @@ impl Drop for Running {
         if !self.is_over {
             outcome::ended(&self.request, &Outcome::of_stop(&self.request));
         }
+        self.request.is_over();
         self.request.connection().end(self.request.place());
     }
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
-use axum::routing::get;
+use axum::routing::{get, post};
 use common::{Client, PREFACE, Probe, Said, Server, TcpServe, WHILE};
 use desist::Reason;
 use desist_http::{Policy, PolicyLayer, RequestToken};
@@ -103,4 +103,34 @@ async fn two_handlers_on_one_connection_have_each_its_grace() {
     client.stream.shutdown().await.unwrap();
     let told = Said::Told(Reason::Disconnected);
     server.hears_all([told, told, Said::Finished, Said::Finished]).await;
+}
+
+/// Reads what has come, late, so that hyper finds out; and then heeds nothing.
+async fn reads_late(State(probe): State<Probe>, token: RequestToken, body: Body) {
+    let _handler = probe.begin();
+    probe.say(Said::Told(token.cancelled().await.reason()));
+    tokio::time::sleep(GRACE / 2).await;
+    let read = axum::body::to_bytes(body, usize::MAX).await.unwrap();
+    assert_eq!(read.len(), 300_000);
+    std::future::pending().await
+}
+
+/// On its connection, and then without; there is one place, which it has in both.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_handler_has_one_grace_and_one_place_wherever_it_goes_on() {
+    let (probe, said) = Probe::new();
+    let app = Router::new().route("/late", post(reads_late)).with_state(probe);
+    let set_up = |serve: TcpServe| serve.policy(Policy::Cooperate { grace: GRACE }).max_rescued(1);
+    let mut server = Server::of(app, said, set_up).await;
+    for _ in 0..2 {
+        let mut client = server.connect().await;
+        client.post("/late", 300_000, 300_000).await;
+        server.hears(Said::Begun).await;
+        let begin = Instant::now();
+        drop(client);
+        server.hears(Said::Told(Reason::Disconnected)).await;
+        server.hears(Said::Dropped).await;
+        let outlived = begin.elapsed();
+        assert!(outlived >= GRACE && outlived < GRACE + GRACE / 2, "it goes on for {outlived:?}");
+    }
 }

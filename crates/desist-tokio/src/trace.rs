@@ -120,7 +120,6 @@ mod events {
 
 #[cfg(not(feature = "tracing"))]
 mod events {
-    use std::error::Error as _;
     use std::panic::Location;
     use std::time::Duration;
 

@@ -16,7 +16,6 @@ use tower_service::Service;
 
 pub use self::body::TokenBody;
 pub use self::future::ResponseFuture;
-#[cfg(feature = "axum")]
 pub(crate) use self::rescue::Rescued;
 use self::rescue::Rescues;
 use crate::connection::{Connection, Running};

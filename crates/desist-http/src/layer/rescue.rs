@@ -5,14 +5,16 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
-use desist::{Reason, Source, Token, WhenCancelled};
+use desist::{Reason, Token, WhenCancelled};
 use http::Response;
 use tokio::runtime::Handle;
 
 use crate::connection::Running;
 use crate::outcome::{self, Outcome};
 use crate::policy::Policy;
+use crate::request::{Request, Until};
 
 /// How many there are, and may be.
 #[derive(Clone)]
@@ -36,11 +38,33 @@ impl Rescues {
         Self { abort, ..self }
     }
 
-    pub(crate) fn one_more(&self) -> Option<Rescued> {
+    fn one_more(&self) -> Option<Rescued> {
         // Ordering: it only counts.
         let before = self.now.fetch_add(1, Ordering::Relaxed);
         let rescued = Rescued(Arc::clone(&self.now));
         (before < self.most).then_some(rescued)
+    }
+
+    /// For so long, or why not.
+    fn may_go_on(
+        &self,
+        request: &Request,
+        grace: Option<Duration>,
+        runtime: Option<Handle>,
+    ) -> Result<(Handle, Until), &'static str> {
+        if self.abort.is_cancelled() {
+            return Err("server_gone");
+        }
+        // Told first: whatever it does from now on it does as one that was told.
+        request.disconnected();
+        let runtime = runtime.ok_or("no_runtime")?;
+        let until = self.go_on(request, grace).ok_or("too_many")?;
+        if until.is_over() { Err("grace_over") } else { Ok((runtime, until)) }
+    }
+
+    /// It takes a place, if it has none and there is one.
+    pub(crate) fn go_on(&self, request: &Request, grace: Option<Duration>) -> Option<Until> {
+        request.goes_on(grace, || self.one_more())
     }
 
     /// The handler is dropped by whoever polled it: it ends here, or goes on.
@@ -57,36 +81,18 @@ impl Rescues {
             Policy::Detach => None,
             _ => return end(work, running),
         };
-        let over = if self.abort.is_cancelled() {
-            Some("server_gone")
-        } else {
-            request.is.overdue.is_set().then_some("grace_over")
+        let (runtime, until) = match self.may_go_on(request, grace, runtime) {
+            Ok(may) => may,
+            Err(why) => {
+                outcome::abandoned(why);
+                return end(work, running);
+            }
         };
-        if let Some(why) = over {
-            outcome::abandoned(why);
-            return end(work, running);
-        }
-        // Told first: whatever it does from now on it does as one that was told.
-        request.disconnected();
-        let Some(runtime) = runtime else {
-            outcome::abandoned("no_runtime");
-            return end(work, running);
-        };
-        let Some(rescued) = self.one_more() else {
-            outcome::abandoned("too_many");
-            return end(work, running);
-        };
-        if !request.is.rescued.is_set() {
-            request.is.rescued.set();
-            outcome::rescued();
-        }
-        let limit = grace.map_or_else(Token::never, |grace| Source::with_timeout(grace).token());
-        let limit = Token::any([&limit, &self.abort]);
+        let limit = Token::any([&until.token(), &self.abort]);
         runtime.spawn(GoesOn {
             work,
             limit: Box::pin(limit.cancelled_owned()),
             ending: Ending { running, outcome: None, in_poll: false },
-            _one: rescued,
         });
     }
 }
@@ -108,12 +114,11 @@ fn end<F>(work: F, mut running: Running) {
     running.breaks_off();
 }
 
-/// Dropped in the order in which it is written: the handler, its end, its place.
+/// Dropped in the order in which it is written: the handler, and then its end.
 struct GoesOn<F> {
     work: F,
     limit: Pin<Box<WhenCancelled<'static>>>,
     ending: Ending,
-    _one: Rescued,
 }
 
 /// Says how it ended, also where it panics, or is dropped with its runtime.

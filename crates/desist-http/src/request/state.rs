@@ -5,15 +5,17 @@
 //! server was. Whoever stops it makes the token first.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Instant;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 #[cfg(feature = "axum")]
 use axum::extract::MatchedPath;
 use desist::{Cancelled, Reason, Source, Token};
 use http::{Method, Version};
 
+use super::grace::{GoesOn, Until};
 use crate::connection::Connection;
+use crate::layer::Rescued;
 use crate::outcome::{self, Outcome, Span};
 use crate::policy::Policy;
 
@@ -31,9 +33,17 @@ pub(crate) struct Request {
     route: OnceLock<MatchedPath>,
     pub(crate) began: Instant,
     pub(crate) is: Flags,
-    /// That of its route, if that has one.
-    policy: Mutex<Option<Policy>>,
+    rare: Mutex<Rare>,
     pub(crate) span: Span,
+}
+
+/// What most never have.
+#[derive(Default)]
+struct Rare {
+    /// That of its route, if that has one.
+    policy: Option<Policy>,
+    /// Without its client.
+    goes_on: Option<GoesOn>,
 }
 
 struct Signal {
@@ -71,8 +81,6 @@ pub(crate) struct Flags {
     pub(crate) ends_with_its_tokens: Flag,
     /// The handler has answered; what is left is the body of that.
     pub(crate) answered: Flag,
-    /// It had its grace, on its connection.
-    pub(crate) overdue: Flag,
 }
 
 impl Request {
@@ -93,7 +101,7 @@ impl Request {
             route: OnceLock::new(),
             began,
             is: Flags::default(),
-            policy: Mutex::new(None),
+            rare: Mutex::default(),
             span,
         }
     }
@@ -114,7 +122,7 @@ impl Request {
         }
         self.began = began;
         self.is = Flags::default();
-        self.policy = Mutex::new(None);
+        self.rare = Mutex::default();
         self.span = span;
     }
 
@@ -188,12 +196,42 @@ impl Request {
     }
 
     pub(crate) fn policy(&self) -> Policy {
-        let of_route = *self.policy.lock().unwrap_or_else(PoisonError::into_inner);
-        of_route.unwrap_or(self.connection.server().policy)
+        self.rare().policy.unwrap_or(self.connection.server().policy)
+    }
+
+    fn rare(&self) -> MutexGuard<'_, Rare> {
+        self.rare.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Its client is gone, and it goes on for so long, or for as long as it was let the
+    /// first time; `None`: there is no place for it.
+    pub(crate) fn goes_on(
+        &self,
+        grace: Option<Duration>,
+        place: impl FnOnce() -> Option<Rescued>,
+    ) -> Option<Until> {
+        let mut rare = self.rare();
+        if let Some(goes_on) = &rare.goes_on {
+            return Some(goes_on.until);
+        }
+        let until = Until::over(grace);
+        rare.goes_on = Some(GoesOn { until, _place: place()? });
+        drop(rare);
+        self.is.rescued.set();
+        outcome::rescued();
+        Some(until)
+    }
+
+    /// It goes on no longer, if it did.
+    pub(crate) fn is_over(&self) {
+        if self.is.rescued.is_set() {
+            let goes_on = self.rare().goes_on.take();
+            drop(goes_on);
+        }
     }
 
     pub(crate) fn set_policy(&self, policy: Policy) {
-        *self.policy.lock().unwrap_or_else(PoisonError::into_inner) = Some(policy);
+        self.rare().policy = Some(policy);
     }
 
     /// The client is gone, which does not matter to every handler.
