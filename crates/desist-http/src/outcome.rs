@@ -190,6 +190,7 @@ mod span {
             self.0.is_none()
         }
 
+        #[cfg(feature = "axum")]
         pub(crate) fn route(&self, route: &str) {
             if let Some(span) = &self.0 {
                 span.record("route", route);
