@@ -103,14 +103,15 @@ fn median(ratios: &mut [f64]) -> String {
     format!("{:.3} ({:.3} to {:.3}, {} rounds)", ratios[half], ratios[low], ratios[high], count)
 }
 
-/// Ours and axum's in turn: our figures over theirs, and our median.
-async fn beside(
-    rounds: usize,
-    (ours, axum): (SocketAddr, SocketAddr),
-    mut figure: impl AsyncFnMut(SocketAddr) -> f64,
-) -> (String, f64) {
+/// Ours and axum's in turn: our figures over theirs, and our median. Now and then it
+/// starts with new ones, for where a server's memory lies is worth some hundredths.
+async fn beside(rounds: usize, mut figure: impl AsyncFnMut(SocketAddr) -> f64) -> (String, f64) {
     let (mut ratios, mut figures) = (Vec::new(), Vec::new());
+    let (mut ours, mut axum) = (start(Server::Ours), start(Server::Axum));
     for round in 0..rounds {
+        if round > 0 && round % rounds.div_ceil(7) == 0 {
+            (ours, axum) = (start(Server::Ours), start(Server::Axum));
+        }
         // Each is the first in turn.
         let (own, peer) = if round % 2 == 0 {
             let own = figure(ours).await;
@@ -126,26 +127,25 @@ async fn beside(
 }
 
 fn measure(rounds: usize, slice: Duration, goes: usize) {
-    let servers = (start(Server::Ours), start(Server::Axum));
     let local = tokio::task::LocalSet::new();
     desist_benches::pin(1);
     let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(local.run_until(async {
         let kept = async |addr| throughput(addr, true, slice).await;
-        let (ratio, rate) = beside(rounds, servers, kept).await;
+        let (ratio, rate) = beside(rounds, kept).await;
         println!("throughput, keep-alive: {ratio} of axum::serve, aim ≥ 0.97 ({rate:.0}/s)");
         // So short that most see no stall of the machine, which would be their p99.
         let at_load = async |addr| latency(addr, rate * 0.6, slice / 8).await;
-        let (ratio, took) = beside(rounds * 8, servers, at_load).await;
+        let (ratio, took) = beside(rounds * 8, at_load).await;
         println!("p99 at 60 % load: {ratio} of axum::serve, aim ≤ 1.05 ({took:.0} µs)");
         let once = async |addr| throughput(addr, false, slice).await;
-        let (ratio, rate) = beside(rounds, servers, once).await;
+        let (ratio, rate) = beside(rounds, once).await;
         println!(
             "throughput, one request per connection: {ratio} of axum::serve, aim ≥ 0.97 ({rate:.0}/s)"
         );
-        let (ratio, rate) = beside(rounds, servers, async |addr| upload(addr, slice).await).await;
+        let (ratio, rate) = beside(rounds, async |addr| upload(addr, slice).await).await;
         println!("upload: {ratio} of axum::serve ({rate:.0} MB/s)");
-        let (ratio, rate) = beside(rounds, servers, async |addr| download(addr, slice).await).await;
+        let (ratio, rate) = beside(rounds, async |addr| download(addr, slice).await).await;
         println!("download: {ratio} of axum::serve ({rate:.0} MB/s)");
     }));
     hearing(goes);
