@@ -6,6 +6,7 @@
 // Without the server nobody tells connections, and some of it is not asked for.
 #[cfg_attr(not(feature = "axum"), allow(dead_code))]
 mod connection;
+mod deadlines;
 #[cfg_attr(not(feature = "axum"), allow(dead_code))]
 mod heard;
 mod layer;
@@ -17,6 +18,7 @@ mod request;
 mod serve;
 mod stopped;
 
+pub use self::deadlines::{DeadlineLayer, DeadlineService, Deadlines};
 pub use self::layer::{RequestLayer, RequestService, ResponseFuture, TokenBody};
 pub use self::policy::{Policy, PolicyLayer, PolicyService};
 pub use self::request::{MissingToken, RequestToken};

@@ -6,6 +6,7 @@ use desist::{Cancelled, Reason};
 use http::Response;
 
 pub(crate) use self::span::Span;
+use crate::deadlines::Malformed;
 use crate::request::Request;
 use crate::stopped::Stopped;
 
@@ -75,8 +76,15 @@ pub(crate) fn describe() {
 pub(crate) fn ended(request: &Request, outcome: &Outcome) {
     let stop = outcome.stop(request);
     #[cfg(feature = "metrics")]
-    counted::ended(outcome, stop);
+    counted::ended(request, outcome, stop);
     request.span.ended(request, outcome, stop);
+}
+
+/// A client said something that is no time.
+pub(crate) fn ignored(malformed: &Malformed) {
+    #[cfg(feature = "tracing")]
+    tracing::warn!(target: "desist", "as if nothing were said: {malformed}");
+    let _ = malformed;
 }
 
 /// A handler goes on without its client.
@@ -96,10 +104,11 @@ pub(crate) fn abandoned(why: &'static str) {
 mod counted {
     use std::time::Duration;
 
-    use desist::Cancelled;
+    use desist::{Cancelled, Reason};
     use metrics::{Unit, describe_counter, describe_histogram};
 
     use super::Outcome;
+    use crate::request::Request;
 
     pub(super) fn describe() {
         describe_counter!(
@@ -112,6 +121,10 @@ mod counted {
             "from the request to stop to the end of the handler and its answer"
         );
         describe_counter!(
+            "desist_http_deadlines_total",
+            "requests that were stopped because a time was over, by whose it was"
+        );
+        describe_counter!(
             "desist_http_rescued_total",
             "handlers that went on without their clients"
         );
@@ -121,7 +134,11 @@ mod counted {
         );
     }
 
-    pub(super) fn ended(outcome: &Outcome, stop: Option<(&Cancelled, Duration)>) {
+    pub(super) fn ended(
+        request: &Request,
+        outcome: &Outcome,
+        stop: Option<(&Cancelled, Duration)>,
+    ) {
         if matches!(outcome, Outcome::Completed) {
             // The one that is common has a key that is made once.
             let completed = metrics::counter!(
@@ -134,6 +151,10 @@ mod counted {
             "desist_http_requests_total", "outcome" => outcome.word(), "reason" => reason
         )
         .increment(1);
+        if let Some((cancelled, _)) = stop.filter(|_| reason == Reason::Deadline.as_str()) {
+            let whose = request.whose(cancelled);
+            metrics::counter!("desist_http_deadlines_total", "whose" => whose).increment(1);
+        }
         if let Some((_, latency)) = stop {
             metrics::histogram!("desist_http_cancel_latency_seconds", "reason" => reason)
                 .record(latency.as_secs_f64());

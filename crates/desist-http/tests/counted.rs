@@ -12,7 +12,7 @@ use axum::extract::State;
 use axum::routing::get;
 use common::{Said, Server, Sums};
 use desist::Reason;
-use desist_http::{Policy, RequestToken, Stopped};
+use desist_http::{DeadlineLayer, Deadlines, Policy, RequestToken, Stopped};
 use tokio::sync::Notify;
 
 #[test]
@@ -52,13 +52,58 @@ fn requests_are_counted_by_outcome_and_reason() {
     assert_eq!(of("desist_http_abandoned_total why=grace_over"), 1.0);
     let described = sums.described();
     let names = counted.keys().map(|key| key.split(' ').next().unwrap().to_owned());
-    assert_eq!(described, names.collect(), "each of them, and nothing else");
+    let mut names: std::collections::BTreeSet<_> = names.collect();
+    names.insert("desist_http_deadlines_total".into());
+    assert_eq!(described, names, "each of them, and nothing else");
 }
 
 /// Waits for a deadline of its own, shorter than that of anybody else.
 async fn short_of_time(token: RequestToken) -> Result<(), Stopped> {
     let own = token.child_with_timeout(std::time::Duration::ZERO);
     Err(own.token().cancelled().await.into())
+}
+
+/// Waits until it is told.
+async fn heeds(token: RequestToken) -> Result<(), Stopped> {
+    Err(token.cancelled().await.into())
+}
+
+#[test]
+fn a_time_that_is_over_is_counted_by_whose_it_was() {
+    let sums = Sums::default();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let short = std::time::Duration::from_millis(20);
+    metrics::with_local_recorder(&sums, || {
+        runtime.block_on(async {
+            let app = Router::new()
+                .route("/late", get(short_of_time))
+                .route("/heeds", get(heeds))
+                .route("/deaf", get(std::future::pending::<()>))
+                .route("/route", get(heeds).route_layer(DeadlineLayer::new(short)));
+            let (_nobody, said) = tokio::sync::mpsc::unbounded_channel();
+            let deadlines = Deadlines::new()
+                .from_header(Deadlines::HEADER)
+                .otherwise(short * 1000)
+                .at_most(short);
+            let server = Server::of(app, said, |serve| serve.deadlines(deadlines)).await;
+            for (path, header) in [
+                // Its own, which is shorter than that of anybody else.
+                ("/late", ""),
+                ("/heeds", "x-request-timeout-ms: 1\r\n"),
+                ("/deaf", "x-request-timeout-ms: 2\r\n"),
+                // Capped, and of the route.
+                ("/heeds", "x-request-timeout-ms: 60000\r\n"),
+                ("/route", ""),
+            ] {
+                let mut client = server.connect().await;
+                client.send(format!("GET {path} HTTP/1.1\r\nhost: test\r\n{header}\r\n")).await;
+                client.reads("504").await;
+            }
+        });
+    });
+    let of = |whose| sums.of(&format!("desist_http_deadlines_total whose={whose}"));
+    assert_eq!((of("handler"), of("client"), of("server")), (1.0, 2.0, 2.0), "{:?}", sums.all());
+    assert_eq!(sums.of("desist_http_requests_total outcome=cancelled reason=deadline"), 5.0);
 }
 
 /// Panics when it is told, its client gone.

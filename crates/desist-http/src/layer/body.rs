@@ -7,15 +7,18 @@ use desist::Reason;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
+use super::over::{BoxError, Watch, grpc_status};
 use crate::connection::Running;
-use crate::outcome::Outcome;
+use crate::outcome::{self, Outcome};
+use crate::stopped::Stopped;
 
 pin_project! {
     /// A response's body, with which the request's token lives: dropped before its end,
     /// it cancels that first.
     pub struct TokenBody<B> {
+        // `None`: there is none, or no more of it.
         #[pin]
-        inner: B,
+        inner: Option<B>,
         // `None`: it is over, or another layer has seen to it.
         end: Option<End>,
     }
@@ -39,6 +42,8 @@ struct End {
     at_end: bool,
     /// It panicked in there.
     in_poll: bool,
+    /// `None`: it has no time.
+    watch: Option<Box<Watch>>,
 }
 
 impl End {
@@ -48,6 +53,31 @@ impl End {
 
     fn broken(mut self) {
         self.running.breaks_off();
+    }
+
+    /// Its time is over, and its grace.
+    #[inline]
+    fn is_over(&mut self, cx: &mut Context<'_>) -> bool {
+        match &mut self.watch {
+            None => false,
+            Some(watch) => watch.is_over(&self.running.request, cx),
+        }
+    }
+
+    /// What is said in the place of what is left of it.
+    #[cold]
+    fn given_up<D>(mut self) -> Result<Frame<D>, BoxError> {
+        if self.watch.as_ref().is_some_and(|watch| watch.had_grace()) {
+            outcome::abandoned("grace_over");
+        }
+        let request = &self.running.request;
+        let (is_grpc, why) = (request.is.grpc.is_set(), request.cancellation());
+        self.running.breaks_off();
+        match why {
+            Some(why) if is_grpc => Ok(Frame::trailers(grpc_status(why.reason()))),
+            Some(why) => Err(Stopped::from(why).into()),
+            None => Err("the request was stopped".into()),
+        }
     }
 
     fn dropped(mut self) {
@@ -63,31 +93,55 @@ impl End {
     }
 }
 
-impl<B: Body> TokenBody<B> {
+impl<B> TokenBody<B> {
     pub(super) fn passed(inner: B) -> Self {
-        Self { inner, end: None }
+        Self { inner: Some(inner), end: None }
     }
 
-    pub(super) fn new(inner: B, running: Running, outcome: Outcome, left: Option<u64>) -> Self {
+    pub(super) fn empty() -> Self {
+        Self { inner: None, end: None }
+    }
+
+    pub(super) fn new(
+        inner: B,
+        running: Running,
+        outcome: Outcome,
+        left: Option<u64>,
+        watch: Option<Box<Watch>>,
+    ) -> Self
+    where
+        B: Body,
+    {
         let at_end = inner.is_end_stream();
-        Self { inner, end: Some(End { running, outcome, left, at_end, in_poll: false }) }
+        let end = End { running, outcome, left, at_end, in_poll: false, watch };
+        Self { inner: Some(inner), end: Some(end) }
     }
 }
 
-impl<B: Body> Body for TokenBody<B> {
+impl<B: Body> Body for TokenBody<B>
+where
+    B::Error: Into<BoxError>,
+{
     type Data = B::Data;
-    type Error = B::Error;
+    type Error = BoxError;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+    ) -> Poll<Option<Result<Frame<B::Data>, BoxError>>> {
         let mut this = self.project();
+        if let Some(end) = this.end.take_if(|end| end.is_over(cx)) {
+            let in_span = end.running.request.span.enter();
+            this.inner.set(None);
+            drop(in_span);
+            return Poll::Ready(Some(end.given_up()));
+        }
+        let Some(inner) = this.inner.as_mut().as_pin_mut() else { return Poll::Ready(None) };
         if let Some(end) = this.end {
             end.in_poll = true;
         }
         let in_span = this.end.as_ref().map(|end| end.running.request.span.enter());
-        let polled = this.inner.as_mut().poll_frame(cx);
+        let polled = inner.poll_frame(cx);
         drop(in_span);
         if let Some(end) = this.end {
             end.in_poll = false;
@@ -98,7 +152,8 @@ impl<B: Body> Body for TokenBody<B> {
                 if let Some(end) = this.end {
                     let given = frame.data_ref().map_or(0, |data| data.remaining() as u64);
                     end.left = end.left.map(|left| left.saturating_sub(given));
-                    end.at_end = this.inner.is_end_stream();
+                    end.at_end =
+                        this.inner.as_ref().as_pin_ref().is_none_or(|inner| inner.is_end_stream());
                 }
             }
             Some(Err(_)) => {
@@ -112,15 +167,15 @@ impl<B: Body> Body for TokenBody<B> {
                 }
             }
         }
-        Poll::Ready(polled)
+        Poll::Ready(polled.map(|frame| frame.map_err(Into::into)))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
+        self.inner.as_ref().is_none_or(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        self.inner.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
     }
 }
 

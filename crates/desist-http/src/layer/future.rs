@@ -1,7 +1,8 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use desist::Reason;
 use http::{Method, Response, StatusCode};
@@ -9,8 +10,11 @@ use http_body::Body;
 use tokio::runtime::Handle;
 
 use super::body::TokenBody;
+use super::over::{self, Watch};
 use crate::connection::Running;
-use crate::outcome::Outcome;
+use crate::deadlines::Malformed;
+use crate::outcome::{self, Outcome};
+use crate::policy::Policy;
 
 /// The future of [`RequestService`](crate::RequestService).
 ///
@@ -33,6 +37,12 @@ where
     /// It panicked in there.
     in_poll: bool,
     has_begun: bool,
+    /// `None`: it has no time, or not yet.
+    watch: Option<Box<Watch>>,
+    /// It is not to begin.
+    refused: Option<Box<Malformed>>,
+    /// Makes the body of what is answered in the place of a handler; `None`: that is empty.
+    says: Option<fn(String) -> B>,
 }
 
 impl<F, B, E> ResponseFuture<F, B, E>
@@ -42,18 +52,79 @@ where
     E: Send + 'static,
 {
     pub(super) fn passed(work: F) -> Self {
-        let work = Some(work);
-        Self { work, running: None, runtime: None, in_poll: false, has_begun: false }
+        Self::of(Some(work), None, None)
+    }
+
+    pub(crate) fn refused(
+        running: Running,
+        malformed: Box<Malformed>,
+        says: Option<fn(String) -> B>,
+    ) -> Self {
+        let mut this = Self::of(None, Some(running), says);
+        this.refused = Some(malformed);
+        this
     }
 
     #[inline]
-    pub(crate) fn new(work: F, running: Running) -> Self {
+    fn of(work: Option<F>, running: Option<Running>, says: Option<fn(String) -> B>) -> Self {
+        Self {
+            work,
+            running,
+            runtime: None,
+            in_poll: false,
+            has_begun: false,
+            watch: None,
+            refused: None,
+            says,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn new(work: F, running: Running, says: Option<fn(String) -> B>) -> Self {
         let runtime = match running.request.connection().runtime() {
             Some(_) => None,
             None => Handle::try_current().ok(),
         };
-        let work = Some(work);
-        Self { work, running: Some(running), runtime, in_poll: false, has_begun: false }
+        let mut this = Self::of(Some(work), Some(running), says);
+        this.runtime = runtime;
+        this
+    }
+
+    /// Its time is over, and its grace, if it had one.
+    #[inline]
+    fn is_over(&mut self, cx: &mut Context<'_>) -> bool {
+        match &self.running {
+            Some(running) if running.request.is.limited.is_set() => self.was_over(cx),
+            _ => false,
+        }
+    }
+
+    #[cold]
+    fn was_over(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(running) = &self.running else { return false };
+        let watch = self.watch.get_or_insert_with(|| Box::new(Watch::of(&running.request)));
+        watch.is_over(&running.request, cx)
+    }
+
+    /// What is answered in its place. It is dropped, or goes on if that is its policy.
+    #[cold]
+    fn give_up(&mut self) -> Option<Response<TokenBody<B>>> {
+        let (work, mut running) = (self.work.take()?, self.running.take()?);
+        let request = Arc::clone(&running.request);
+        let answer = over::answer(&request, self.says);
+        if self.has_begun && request.policy() == Policy::Detach {
+            let runtime = self.runtime.take().or_else(|| request.connection().runtime().cloned());
+            request.connection().server().rescues.left(work, running, runtime);
+            return Some(answer);
+        }
+        if self.watch.as_ref().is_some_and(|watch| watch.had_grace()) {
+            outcome::abandoned("grace_over");
+        }
+        let in_span = request.span.enter();
+        drop(work);
+        drop(in_span);
+        running.breaks_off();
+        Some(answer)
     }
 }
 
@@ -67,18 +138,35 @@ where
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
+        if let Some(malformed) = this.refused.take() {
+            let running = this.running.take();
+            return Poll::Ready(Ok(over::refusal(running, &malformed, this.says)));
+        }
+        // Perhaps before it has begun.
+        if !this.has_begun && this.is_over(cx) {
+            if let Some(answer) = this.give_up() {
+                return Poll::Ready(Ok(answer));
+            }
+        }
         let Some(work) = &mut this.work else { unreachable!("it is not polled again") };
         (this.in_poll, this.has_begun) = (true, true);
         let in_span = this.running.as_ref().map(|running| running.request.span.enter());
         let polled = Pin::new(work).poll(cx);
         drop(in_span);
         this.in_poll = false;
-        let answered = ready!(polled);
+        let Poll::Ready(answered) = polled else {
+            if this.is_over(cx) {
+                if let Some(answer) = this.give_up() {
+                    return Poll::Ready(Ok(answer));
+                }
+            }
+            return Poll::Pending;
+        };
         // Its destructors are a part of the handler, and its token is still there.
         this.work = None;
         let running = this.running.take();
         Poll::Ready(match answered {
-            Ok(response) => Ok(with_body(response, running)),
+            Ok(response) => Ok(with_body(response, running, this.watch.take())),
             Err(error) => {
                 if let Some(mut running) = running {
                     running.breaks_off();
@@ -89,7 +177,11 @@ where
     }
 }
 
-fn with_body<B: Body>(response: Response<B>, running: Option<Running>) -> Response<TokenBody<B>> {
+fn with_body<B: Body>(
+    response: Response<B>,
+    running: Option<Running>,
+    watch: Option<Box<Watch>>,
+) -> Response<TokenBody<B>> {
     let Some(running) = running else { return response.map(TokenBody::passed) };
     let request = &running.request;
     request.is.answered.set();
@@ -100,15 +192,21 @@ fn with_body<B: Body>(response: Response<B>, running: Option<Running>) -> Respon
     if upgrades {
         return match running.until_the_stream_ends() {
             None => response.map(TokenBody::passed),
-            Some(running) => response.map(|body| TokenBody::new(body, running, outcome, Some(0))),
+            Some(running) => {
+                response.map(|body| TokenBody::new(body, running, outcome, Some(0), None))
+            }
         };
     }
     // Of these nobody reads a body, whatever there is.
     let is_bare = *method == Method::HEAD
         || status == StatusCode::NO_CONTENT
         || status == StatusCode::NOT_MODIFIED;
+    let watch = match watch {
+        None if request.is.limited.is_set() => Some(Box::new(Watch::of(request))),
+        watch => watch,
+    };
     let length = if is_bare { Some(0) } else { length(&response) };
-    response.map(|body| TokenBody::new(body, running, outcome, length))
+    response.map(|body| TokenBody::new(body, running, outcome, length, watch))
 }
 
 /// What is promised: by the body if it knows, else by the head.
@@ -135,7 +233,7 @@ where
             return;
         }
         if self.has_begun {
-            let connection = std::sync::Arc::clone(request.connection());
+            let connection = Arc::clone(request.connection());
             let runtime = self.runtime.take().or_else(|| connection.runtime().cloned());
             connection.server().rescues.left(work, running, runtime);
             return;

@@ -2,6 +2,7 @@
 
 mod body;
 mod future;
+mod over;
 mod rescue;
 
 use std::pin::Pin;
@@ -9,16 +10,18 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use desist_tokio::Stop;
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response};
 use http_body::Body;
 use tower_layer::Layer;
 use tower_service::Service;
 
 pub use self::body::TokenBody;
 pub use self::future::ResponseFuture;
+pub(crate) use self::over::BoxError;
 pub(crate) use self::rescue::Rescued;
 use self::rescue::Rescues;
 use crate::connection::{Connection, Running};
+use crate::deadlines::{Deadlines, Malformed, Route, is_grpc};
 use crate::outcome;
 use crate::policy::Policy;
 use crate::request::RequestToken;
@@ -67,6 +70,7 @@ pub struct RequestLayer {
 pub(crate) struct Server {
     pub(crate) stop: Stop,
     pub(crate) policy: Policy,
+    pub(crate) deadlines: Deadlines,
     pub(crate) rescues: Rescues,
 }
 
@@ -92,6 +96,7 @@ impl RequestLayer {
         let server = Server {
             stop: stop.into(),
             policy: Policy::default(),
+            deadlines: Deadlines::new(),
             rescues: Rescues::at_most(Self::MAX_RESCUED),
         };
         Self { server: Arc::new(server) }
@@ -114,6 +119,21 @@ impl RequestLayer {
     #[must_use]
     pub fn policy(self, policy: Policy) -> Self {
         self.with(|server| server.policy = policy)
+    }
+
+    /// How long requests may take.
+    ///
+    /// ```
+    /// use desist_http::{Deadlines, RequestLayer};
+    /// use desist_tokio::Stop;
+    /// use std::time::Duration;
+    ///
+    /// let deadlines = Deadlines::new().otherwise(Duration::from_secs(30));
+    /// let _layer = RequestLayer::new(Stop::never()).deadlines(deadlines);
+    /// ```
+    #[must_use]
+    pub fn deadlines(self, deadlines: Deadlines) -> Self {
+        self.with(|server| server.deadlines = deadlines)
     }
 
     /// So many handlers may go on at once without their clients; those beyond are
@@ -171,6 +191,7 @@ where
     S::Future: Send + 'static,
     S::Error: Send + 'static,
     B: Body + Send + 'static,
+    B::Error: Into<BoxError>,
 {
     type Response = Response<TokenBody<B>>;
     type Error = S::Error;
@@ -185,11 +206,14 @@ where
             // Another layer has seen to it.
             return ResponseFuture::passed(Box::pin(self.inner.call(request)));
         }
-        let running = begin(&self.connection, &mut request, true);
+        let running = match begin(&self.connection, &mut request, true) {
+            Ok(running) => running,
+            Err((running, malformed)) => return ResponseFuture::refused(running, malformed, None),
+        };
         let in_span = running.request.span.enter();
         let work = Box::pin(self.inner.call(request));
         drop(in_span);
-        ResponseFuture::new(work, running)
+        ResponseFuture::new(work, running, None)
     }
 }
 
@@ -199,10 +223,35 @@ pub(crate) fn begin<B>(
     connection: &Arc<Connection>,
     request: &mut Request<B>,
     has_body: bool,
-) -> Running {
+) -> Result<Running, (Running, Box<Malformed>)> {
     let running = connection.begin(request, has_body);
+    if !connection.server().deadlines.is_nothing() {
+        if let Err(malformed) = limit(&running, request.headers()) {
+            return Err((running, Box::new(malformed)));
+        }
+    }
     request.extensions_mut().insert(RequestToken::new(Arc::clone(&running.request)));
-    running
+    Ok(running)
+}
+
+/// It gets its time, before anybody has its token.
+fn limit(running: &Running, headers: &HeaderMap) -> Result<(), Malformed> {
+    let deadlines = &running.request.connection().server().deadlines;
+    if is_grpc(headers) {
+        running.request.is.grpc.set();
+    }
+    let said = match deadlines.said(headers) {
+        Ok(said) => said,
+        Err(malformed) if deadlines.refuses() => return Err(malformed),
+        Err(malformed) => {
+            outcome::ignored(&malformed);
+            None
+        }
+    };
+    if let Some(limit) = deadlines.limit(said, Route::default()) {
+        running.request.limit(limit);
+    }
+    Ok(())
 }
 
 impl<S> std::fmt::Debug for RequestService<S> {

@@ -15,6 +15,7 @@ use http::{Method, Version};
 
 use super::grace::{GoesOn, Until};
 use crate::connection::Connection;
+use crate::deadlines::{Limit, Whose};
 use crate::layer::Rescued;
 use crate::outcome::{self, Outcome, Span};
 use crate::policy::Policy;
@@ -44,11 +45,21 @@ struct Rare {
     policy: Option<Policy>,
     /// Without its client.
     goes_on: Option<GoesOn>,
+    limit: Option<Armed>,
+}
+
+/// How long it may take, and who said so.
+struct Armed {
+    source: Source,
+    #[cfg_attr(not(feature = "metrics"), allow(dead_code))]
+    whose: Whose,
 }
 
 struct Signal {
     source: Source,
     token: Token,
+    /// It is below the source that its time cancels.
+    is_limited: bool,
 }
 
 /// A path that is longer is not kept for the next one.
@@ -79,6 +90,10 @@ pub(crate) struct Flags {
     pub(crate) rescued: Flag,
     /// It became a stream of many.
     pub(crate) ends_with_its_tokens: Flag,
+    /// It has a time.
+    pub(crate) limited: Flag,
+    /// It is one of gRPC, as far as that was asked.
+    pub(crate) grpc: Flag,
     /// The handler has answered; what is left is the body of that.
     pub(crate) answered: Flag,
 }
@@ -153,8 +168,10 @@ impl Request {
 
     fn signal(&self) -> &Signal {
         self.signal.get_or_init(|| {
-            let source = self.connection.server().stop.token().child();
-            Signal { token: source.token(), source }
+            let server = self.connection.server().stop.token();
+            let limit = self.rare().limit.as_ref().map(|limit| limit.source.token());
+            let source = limit.as_ref().unwrap_or(server).child();
+            Signal { token: source.token(), source, is_limited: limit.is_some() }
         })
     }
 
@@ -220,6 +237,32 @@ impl Request {
         self.is.rescued.set();
         outcome::rescued();
         Some(until)
+    }
+
+    /// It has so long, from its beginning.
+    pub(crate) fn limit(&self, limit: Limit) {
+        let server = self.connection.server().stop.token();
+        let armed = Armed { source: server.child(), whose: limit.whose };
+        // A route has another time than the server.
+        let source = self.rare().limit.get_or_insert(armed).source.clone();
+        let signal = self.signal();
+        // Somebody has had its token before: then its own source is what is cancelled.
+        let source = if signal.is_limited { source } else { signal.source.clone() };
+        self.rare().limit = Some(Armed { source: source.clone(), whose: limit.whose });
+        self.is.limited.set();
+        source.cancel_after(limit.time.saturating_sub(self.began.elapsed()));
+    }
+
+    /// Whose time was over.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn whose(&self, deadline: &Cancelled) -> &'static str {
+        let rare = self.rare();
+        let limit = rare.limit.as_ref();
+        match limit.filter(|limit| limit.source.token().cancellation().as_ref() == Some(deadline)) {
+            Some(Armed { whose: Whose::Client, .. }) => "client",
+            Some(Armed { whose: Whose::Server, .. }) => "server",
+            None => "handler",
+        }
     }
 
     /// It goes on no longer, if it did.

@@ -151,6 +151,7 @@ where
     let aborting = Source::new();
     let server = RequestLayer::new(&stop)
         .policy(settings.policy)
+        .deadlines(settings.deadlines.clone())
         .max_rescued(settings.max_rescued)
         .aborted_by(&aborting)
         .server();

@@ -62,7 +62,12 @@ where
     #[inline]
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         let has_body = !request.body().is_end_stream();
-        let running = begin(&self.connection, &mut request, has_body);
+        let running = match begin(&self.connection, &mut request, has_body) {
+            Ok(running) => running,
+            Err((running, malformed)) => {
+                return ResponseFuture::refused(running, malformed, Some(Body::from));
+            }
+        };
         let request = request.map(|incoming| {
             // One that is empty needs no box.
             if !has_body {
@@ -76,7 +81,7 @@ where
             App::Other(app) => Answer::Other(Box::pin(ReadyCall::to(app.clone(), request))),
         };
         drop(in_span);
-        ResponseFuture::new(answer, running)
+        ResponseFuture::new(answer, running, Some(Body::from))
     }
 }
 
@@ -95,6 +100,7 @@ where
 {
     type Output = Result<Response<Body>, Infallible>;
 
+    #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match &mut *self {
             Self::Routed(answer) => Pin::new(answer).poll(cx),

@@ -13,6 +13,7 @@ use desist_tokio::Stop;
 use tokio::net::TcpStream;
 
 use super::closing::{TcpOf, is_tcp_itself};
+use crate::deadlines::Deadlines;
 use crate::layer::RequestLayer;
 use crate::policy::Policy;
 
@@ -31,6 +32,7 @@ pub(super) struct Settings {
     pub(super) drain: Duration,
     pub(super) grace: Duration,
     pub(super) policy: Policy,
+    pub(super) deadlines: Deadlines,
     pub(super) max_rescued: usize,
     pub(super) head_timeout: Duration,
     pub(super) half_close: bool,
@@ -52,6 +54,7 @@ impl Default for Settings {
             drain: Duration::from_secs(10),
             grace: Duration::from_secs(5),
             policy: Policy::default(),
+            deadlines: Deadlines::new(),
             max_rescued: RequestLayer::MAX_RESCUED,
             head_timeout: Duration::from_secs(30),
             half_close: false,
@@ -160,6 +163,24 @@ impl<L, M, S> Serve<L, M, S> {
     /// ```
     pub fn policy(self, policy: Policy) -> Self {
         self.with(|settings| settings.policy = policy)
+    }
+
+    /// How long requests may take. Default: any time.
+    ///
+    /// ```
+    /// # use axum::Router;
+    /// # use desist_http::Deadlines;
+    /// # use std::time::Duration;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// # let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    /// let deadlines = Deadlines::new().otherwise(Duration::from_secs(30)).from_grpc();
+    /// let server = desist_http::serve(listener, Router::<()>::new()).deadlines(deadlines);
+    /// # drop(server);
+    /// # }
+    /// ```
+    pub fn deadlines(self, deadlines: Deadlines) -> Self {
+        self.with(|settings| settings.deadlines = deadlines)
     }
 
     /// At most so many handlers go on at once without their clients. Default: 1024.

@@ -89,6 +89,19 @@ impl Client {
         String::from_utf8_lossy(&self.read).into_owned()
     }
 
+    /// Reads to the end of the connection, or until it has read enough.
+    pub(crate) async fn reads_to_the_end_of(&mut self, enough: impl Fn(&str) -> bool) -> String {
+        let reads = async {
+            loop {
+                let text = String::from_utf8_lossy(&self.read).into_owned();
+                if enough(&text) || self.stream.read_buf(&mut self.read).await.unwrap_or(0) == 0 {
+                    return text;
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, reads).await.expect("it ends")
+    }
+
     /// Goes without a word of goodbye.
     pub(crate) fn reset(self) {
         socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).unwrap();

@@ -1,0 +1,125 @@
+//! Requests whose time is over.
+
+use std::error::Error;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use desist::{Cancelled, Reason, Source, Token, WhenCancelled};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
+
+use super::body::TokenBody;
+use crate::connection::Running;
+use crate::deadlines::Malformed;
+use crate::outcome::Outcome;
+use crate::policy::Policy;
+use crate::request::Request;
+use crate::stopped::Stopped;
+
+/// What a body's error is, whatever the body.
+pub(crate) type BoxError = Box<dyn Error + Send + Sync>;
+
+/// Waits for the end of a request's time, and then for the grace of whoever heeds it.
+pub(super) struct Watch {
+    until: Pin<Box<WhenCancelled<'static>>>,
+    /// Its time is over: it has its grace.
+    over: Option<Cancelled>,
+}
+
+impl Watch {
+    pub(super) fn of(request: &Request) -> Self {
+        Self { until: Box::pin(request.token().clone().cancelled_owned()), over: None }
+    }
+
+    /// Whether it has no more time at all; `false` also where it was stopped for another
+    /// reason, which is seen to elsewhere.
+    #[cold]
+    pub(super) fn is_over(&mut self, request: &Request, cx: &mut Context<'_>) -> bool {
+        self.poll(request, cx).is_ready()
+    }
+
+    fn poll(&mut self, request: &Request, cx: &mut Context<'_>) -> Poll<()> {
+        if self.over.is_none() {
+            let why = ready!(self.until.as_mut().poll(cx));
+            let grace = match request.policy() {
+                _ if why.reason() != Reason::Deadline => Token::never(),
+                Policy::Cooperate { grace } if request.is.taken.is_set() => {
+                    Source::with_timeout(grace).token()
+                }
+                _ => return Poll::Ready(()),
+            };
+            self.until = Box::pin(grace.cancelled_owned());
+            self.over = Some(why);
+        }
+        self.until.as_mut().poll(cx).map(drop)
+    }
+
+    /// Whether it had a grace of its own by now.
+    pub(super) fn had_grace(&self) -> bool {
+        self.over.is_some()
+    }
+}
+
+/// What a request is answered that has no handler any more.
+pub(super) fn answer<B>(
+    request: &Request,
+    says: Option<fn(String) -> B>,
+) -> Response<TokenBody<B>> {
+    let Some(why) = request.cancellation() else { return Response::new(TokenBody::empty()) };
+    if request.is.grpc.is_set() {
+        return grpc(grpc_status(why.reason()));
+    }
+    let body = |text| says.map_or_else(TokenBody::empty, |says| TokenBody::passed(says(text)));
+    Stopped::from(why).into_response_with(body)
+}
+
+/// One that is over before it begins, of which a response has nothing but a head.
+fn grpc<B>(status: HeaderMap) -> Response<TokenBody<B>> {
+    let mut response = Response::new(TokenBody::empty());
+    *response.headers_mut() = status;
+    let kind = HeaderValue::from_static("application/grpc");
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    response
+}
+
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
+
+/// What gRPC says at the end.
+pub(super) fn grpc_status(reason: Reason) -> HeaderMap {
+    let (status, message) = match reason {
+        Reason::Deadline => ("4", "the deadline is over"),
+        Reason::Shutdown | Reason::Overload | Reason::LeaseLost => ("14", reason.as_str()),
+        _ => ("1", reason.as_str()),
+    };
+    let mut headers = HeaderMap::with_capacity(2);
+    headers.insert(GRPC_STATUS, HeaderValue::from_static(status));
+    headers.insert(GRPC_MESSAGE, HeaderValue::from_static(message));
+    headers
+}
+
+/// What a request is answered whose client said something that is no time.
+pub(super) fn refusal<B>(
+    running: Option<Running>,
+    malformed: &Malformed,
+    says: Option<fn(String) -> B>,
+) -> Response<TokenBody<B>> {
+    let is_grpc = running.as_ref().is_some_and(|running| running.request.is.grpc.is_set());
+    if let Some(mut running) = running {
+        running.ends(&Outcome::Completed);
+    }
+    if is_grpc {
+        let mut status = HeaderMap::with_capacity(3);
+        // Internal, as others have it.
+        status.insert(GRPC_STATUS, HeaderValue::from_static("13"));
+        if let Ok(message) = HeaderValue::from_str(&malformed.to_string()) {
+            status.insert(GRPC_MESSAGE, message);
+        }
+        return grpc(status);
+    }
+    let text = format!("{malformed}\n");
+    let body = says.map_or_else(TokenBody::empty, |says| TokenBody::passed(says(text)));
+    let mut response = Response::new(body);
+    *response.status_mut() = StatusCode::BAD_REQUEST;
+    response
+}

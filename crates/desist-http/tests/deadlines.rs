@@ -1,0 +1,243 @@
+//! How long requests may take, over real sockets.
+#![cfg(feature = "axum")]
+
+mod common;
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::State;
+use axum::routing::{any, get};
+use common::{Probe, Said, Server, TcpServe, WHILE, next_of};
+use desist::Reason;
+use desist_http::{DeadlineLayer, Deadlines, Policy, PolicyLayer, RequestToken};
+use tokio::sync::Notify;
+
+/// Longer than any test takes.
+const LONG: Duration = Duration::from_secs(600);
+
+fn asks() -> Deadlines {
+    Deadlines::new().from_header(Deadlines::HEADER)
+}
+
+async fn start(set_up: impl FnOnce(TcpServe) -> TcpServe) -> Server {
+    let (app, said) = common::app();
+    let app = app.route("/left", get(left));
+    Server::of(app, said, set_up).await
+}
+
+/// How long it has, in seconds.
+async fn left(token: RequestToken) -> String {
+    token.remaining().map_or("for ever".into(), |left| format!("{}.", left.as_secs()))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_handler_that_heeds_its_token_is_told_and_answers() {
+    let mut server = start(|serve| serve.deadlines(Deadlines::new().otherwise(WHILE))).await;
+    let begin = Instant::now();
+    let mut client = server.begins("/heeds").await;
+    server.hears(Said::Told(Reason::Deadline)).await;
+    assert!(begin.elapsed() >= WHILE);
+    server.hears(Said::Finished).await;
+    client.reads("504 Gateway Timeout").await;
+    client.reads("cancelled: deadline").await;
+    // And its connection lives.
+    client.get("/quick").await;
+    client.reads("quick").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_took_no_token_is_dropped_and_one_that_is_deaf_has_its_grace() {
+    let policy = Policy::Cooperate { grace: WHILE };
+    let deadlines = Deadlines::new().otherwise(WHILE);
+    let mut server = start(|serve| serve.deadlines(deadlines).policy(policy)).await;
+    for (path, least) in [("/waits", WHILE), ("/deaf", WHILE * 2)] {
+        let begin = Instant::now();
+        let mut client = server.begins(path).await;
+        client.reads("504 Gateway Timeout").await;
+        assert!(begin.elapsed() >= least, "{path} after {:?}", begin.elapsed());
+        server.hears(Said::Dropped).await;
+    }
+}
+
+/// It goes on, and its client is answered.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_is_detached_goes_on_without_an_answer_of_its_own() {
+    let (probe, said) = Probe::new();
+    let ends = Arc::new(Notify::new());
+    let may_end = Arc::clone(&ends);
+    let works = get(async move |token: RequestToken| {
+        let handler = probe.begin();
+        may_end.notified().await;
+        probe.say(Said::Told(token.cancellation().unwrap().reason()));
+        handler.finish();
+    });
+    let works = works.route_layer(PolicyLayer::new(Policy::Detach));
+    let app = Router::new().route("/works", works);
+    let deadlines = Deadlines::new().otherwise(WHILE);
+    let mut server = Server::of(app, said, |serve| serve.deadlines(deadlines)).await;
+    let mut client = server.begins("/works").await;
+    client.reads("504 Gateway Timeout").await;
+    server.hears_nothing().await;
+    ends.notify_one();
+    server.hears(Said::Told(Reason::Deadline)).await;
+    server.hears(Said::Finished).await;
+    server.stop.drain();
+    assert!(server.ends().await.unwrap().is_clean());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_client_says_is_seen_up_to_the_cap_and_otherwise_the_routes_or_the_servers() {
+    let (app, said) = common::app();
+    let long = DeadlineLayer::new(LONG * 2).at_most(LONG * 4);
+    let app = app.route("/left", get(left)).route("/long", get(left).route_layer(long));
+    let deadlines = asks().from_grpc().otherwise(LONG).at_most(LONG * 3);
+    let server = Server::of(app, said, |serve| serve.deadlines(deadlines)).await;
+    for (path, header, seconds) in [
+        ("/left", "", 599),
+        ("/left", "x-request-timeout-ms: 5000", 4),
+        ("/left", "grpc-timeout: 2M", 119),
+        ("/left", "x-request-timeout-ms: 99999999999999999999999", 1799),
+        ("/left", "x-request-timeout-ms: 9000\r\nx-request-timeout-ms: 7000", 6),
+        // None of these is a time, and so nothing is said.
+        ("/left", "x-request-timeout-ms: -5", 599),
+        ("/left", "x-request-timeout-ms: ", 599),
+        ("/left", "x-request-timeout-ms: 5s", 599),
+        ("/left", "grpc-timeout: 5", 599),
+        ("/long", "", 1199),
+        ("/long", "x-request-timeout-ms: 5000", 4),
+        ("/long", "grpc-timeout: 99999999H", 2399),
+    ] {
+        let mut client = server.connect().await;
+        let header = if header.is_empty() { String::new() } else { format!("{header}\r\n") };
+        client.send(format!("GET {path} HTTP/1.1\r\nhost: test\r\n{header}\r\n")).await;
+        client.reads(&format!("\r\n\r\n{seconds}.")).await;
+    }
+    // Nobody is asked who is not to be.
+    let server = start(|serve| serve).await;
+    let mut client = server.connect().await;
+    client.send("GET /left HTTP/1.1\r\nhost: test\r\nx-request-timeout-ms: 1\r\n\r\n").await;
+    client.reads("for ever").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_time_is_refused_where_that_is_set() {
+    let mut server = start(|serve| serve.deadlines(asks().refuse_malformed())).await;
+    let mut client = server.connect().await;
+    client.send("GET /waits HTTP/1.1\r\nhost: test\r\nx-request-timeout-ms: soon\r\n\r\n").await;
+    client.reads("400 Bad Request").await;
+    client.reads("x-request-timeout-ms is no time: \"soon\"; send milliseconds, as digits").await;
+    server.hears_nothing().await;
+    client.get("/quick").await;
+    client.reads("quick").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_handler_without_any_time_does_not_begin() {
+    let mut server = start(|serve| serve.deadlines(asks())).await;
+    let mut client = server.connect().await;
+    client.send("GET /heeds HTTP/1.1\r\nhost: test\r\nx-request-timeout-ms: 0\r\n\r\n").await;
+    client.reads("504 Gateway Timeout").await;
+    server.hears_nothing().await;
+}
+
+/// It is told like one that answers, and cut off where it is deaf.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_is_on_its_way_has_the_same_time() {
+    let (probe, said) = Probe::new();
+    let app = Router::new()
+        .route("/pours", any(pours))
+        .route("/heeds", any(pours_while_it_may))
+        .with_state(probe);
+    let deadlines = Deadlines::new().otherwise(WHILE);
+    let mut server = Server::of(app, said, |serve| serve.deadlines(deadlines)).await;
+    for (path, whole) in [("/pours", false), ("/heeds", true)] {
+        let begin = Instant::now();
+        let mut client = server.begins(path).await;
+        let read = client.reads_to_the_end_of(|read| read.ends_with("0\r\n\r\n")).await;
+        assert!(begin.elapsed() >= WHILE);
+        assert_eq!(read.ends_with("0\r\n\r\n"), whole, "{path}");
+        server.hears(Said::Dropped).await;
+    }
+}
+
+fn ticks(
+    probe: &Probe,
+) -> impl tokio_stream::Stream<Item = Result<&'static str, Infallible>> + use<> {
+    use tokio_stream::StreamExt;
+    let handler = probe.begin();
+    let ticks = tokio::time::interval(Duration::from_millis(20));
+    tokio_stream::wrappers::IntervalStream::new(ticks).map(move |_| {
+        let _held = &handler;
+        Ok("tick ")
+    })
+}
+
+async fn pours(State(probe): State<Probe>) -> Body {
+    Body::from_stream(ticks(&probe))
+}
+
+async fn pours_while_it_may(State(probe): State<Probe>, token: RequestToken) -> Body {
+    use desist_tokio::StreamExt;
+    Body::from_stream(ticks(&probe).until_cancelled(&token))
+}
+
+/// As tonic and others have it: the status is at the end, wherever that is.
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_of_grpc_are_told_in_their_own_way() {
+    let (probe, said) = Probe::new();
+    let app = Router::new()
+        .route("/unary", any(std::future::pending::<()>))
+        .route("/stream", any(pours))
+        .with_state(probe);
+    let deadlines = Deadlines::new().from_grpc().refuse_malformed();
+    let server = Server::of(app, said, |serve| serve.deadlines(deadlines)).await;
+    let mut connection = common::Http2::to(server.addr).await;
+    for (path, timeout, status) in
+        [("/unary", "200m", "4"), ("/stream", "200m", "4"), ("/unary", "soon", "13")]
+    {
+        let request = http::Request::builder()
+            .method("POST")
+            .uri(format!("http://test{path}"))
+            .header("content-type", "application/grpc+proto")
+            .header("grpc-timeout", timeout)
+            .body(())
+            .unwrap();
+        let (answer, _) = connection.requests.send_request(request, true).unwrap();
+        let answer = answer.await.unwrap();
+        assert_eq!(answer.status(), 200);
+        let said = if path == "/stream" {
+            let mut body = answer.into_body();
+            while let Some(bytes) = next_of(&mut body).await {
+                bytes.unwrap();
+            }
+            body.trailers().await.unwrap().expect("it ends with a status")
+        } else {
+            answer.headers().clone()
+        };
+        assert_eq!(said["grpc-status"], status, "{path} {timeout}");
+        assert!(!said["grpc-message"].is_empty());
+    }
+}
+
+/// The layer alone, as under another server: the answer has no words.
+#[tokio::test(start_paused = true)]
+async fn a_layer_under_any_server_gives_the_same_answers() {
+    use tower::{Layer, ServiceExt};
+    let app = tower::service_fn(async |_: http::Request<()>| {
+        std::future::pending::<()>().await;
+        Ok::<_, Infallible>(http::Response::new(Body::empty()))
+    });
+    let layer = desist_http::RequestLayer::new(desist_tokio::Stop::never());
+    let layer = layer.deadlines(asks().refuse_malformed());
+    for (time, status) in [("20", 504), ("0", 504), ("x", 400)] {
+        let request = http::Request::builder().header("x-request-timeout-ms", time).body(());
+        let answer = layer.layer(app).oneshot(request.unwrap()).await.unwrap();
+        assert_eq!(answer.status(), status);
+        let body = http_body_util::BodyExt::collect(answer.into_body()).await.unwrap();
+        assert!(body.to_bytes().is_empty());
+    }
+}
