@@ -48,6 +48,8 @@ struct Listed {
     upgraded: Mutex<Option<Running>>,
     is_upgraded: AtomicBool,
     is_gone: AtomicBool,
+    /// How many of its handlers have a place where places are counted.
+    admitted: AtomicUsize,
 }
 
 impl Listed {
@@ -176,6 +178,11 @@ impl Connection {
 
     pub(crate) fn server(&self) -> &Server {
         &self.server
+    }
+
+    /// `None`: it is not known which requests are of one connection.
+    pub(crate) fn admitted(&self) -> Option<&AtomicUsize> {
+        self.listed.as_ref().map(|listed| &listed.admitted)
     }
 
     /// Where its handlers go on, if that is known.
@@ -454,6 +461,7 @@ impl Registry {
             upgraded: Mutex::new(None),
             is_upgraded: AtomicBool::new(false),
             is_gone: AtomicBool::new(false),
+            admitted: AtomicUsize::new(0),
         };
         let connection = Arc::new(Connection { server, listed: Some(listed) });
         entry.insert(Arc::downgrade(&connection));

@@ -3,6 +3,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![doc(test(attr(deny(warnings), allow(unused_imports, dead_code))))]
 
+mod admission;
 // Without the server nobody tells connections, and some of it is not asked for.
 #[cfg_attr(not(feature = "axum"), allow(dead_code))]
 mod connection;
@@ -18,6 +19,7 @@ mod request;
 mod serve;
 mod stopped;
 
+pub use self::admission::{AdmissionFuture, AdmissionLayer, AdmissionService};
 pub use self::deadlines::{DeadlineLayer, DeadlineService, Deadlines};
 pub use self::layer::{RequestLayer, RequestService, ResponseFuture, TokenBody};
 pub use self::policy::{Policy, PolicyLayer, PolicyService};

@@ -35,9 +35,14 @@ pub enum Policy {
     Detach,
 }
 
+impl Policy {
+    /// That of those that name none.
+    pub(crate) const GRACE: Duration = Duration::from_secs(5);
+}
+
 impl Default for Policy {
     fn default() -> Self {
-        Self::Cooperate { grace: Duration::from_secs(5) }
+        Self::Cooperate { grace: Self::GRACE }
     }
 }
 

@@ -185,6 +185,26 @@ async fn pours_while_it_may(State(probe): State<Probe>, token: RequestToken) -> 
     Body::from_stream(ticks(&probe).until_cancelled(&token))
 }
 
+/// What a handler says that took no token, at the very moment, is said whole.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_comes_late_is_given_whole() {
+    for policy in [Policy::default(), Policy::Drop] {
+        let (_nobody, said) = tokio::sync::mpsc::unbounded_channel();
+        let late = any(|| async {
+            std::thread::sleep(WHILE);
+            "as much as there was"
+        });
+        let app = Router::new().route("/late", late);
+        let deadlines = Deadlines::new().otherwise(WHILE / 2);
+        let set_up = |serve: TcpServe| serve.deadlines(deadlines).policy(policy);
+        let server = Server::of(app, said, set_up).await;
+        let mut client = server.connect().await;
+        client.get("/late").await;
+        client.reads("200 OK").await;
+        client.reads("as much as there was").await;
+    }
+}
+
 /// As tonic and others have it: the status is at the end, wherever that is.
 #[tokio::test(flavor = "multi_thread")]
 async fn calls_of_grpc_are_told_in_their_own_way() {

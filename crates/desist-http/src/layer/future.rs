@@ -201,10 +201,8 @@ fn with_body<B: Body>(
     let is_bare = *method == Method::HEAD
         || status == StatusCode::NO_CONTENT
         || status == StatusCode::NOT_MODIFIED;
-    let watch = match watch {
-        None if request.is.limited.is_set() => Some(Box::new(Watch::of(request))),
-        watch => watch,
-    };
+    let is_limited = request.is.limited.is_set();
+    let watch = is_limited.then(|| Watch::of_answer(request, watch));
     let length = if is_bare { Some(0) } else { length(&response) };
     response.map(|body| TokenBody::new(body, running, outcome, length, watch))
 }

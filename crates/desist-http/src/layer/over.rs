@@ -24,11 +24,26 @@ pub(super) struct Watch {
     until: Pin<Box<WhenCancelled<'static>>>,
     /// Its time is over: it has its grace.
     over: Option<Cancelled>,
+    /// What is left is an answer that came when its time was over: that has a grace,
+    /// whoever gave it.
+    is_late: bool,
 }
 
 impl Watch {
     pub(super) fn of(request: &Request) -> Self {
-        Self { until: Box::pin(request.token().clone().cancelled_owned()), over: None }
+        Self {
+            until: Box::pin(request.token().clone().cancelled_owned()),
+            over: None,
+            is_late: false,
+        }
+    }
+
+    /// Of the answer, which goes on from where its handler was.
+    #[cold]
+    pub(super) fn of_answer(request: &Request, watch: Option<Box<Self>>) -> Box<Self> {
+        let mut watch = watch.unwrap_or_else(|| Box::new(Self::of(request)));
+        watch.is_late = request.cancellation().is_some();
+        watch
     }
 
     /// Whether it has no more time at all; `false` also where it was stopped for another
@@ -43,9 +58,10 @@ impl Watch {
             let why = ready!(self.until.as_mut().poll(cx));
             let grace = match request.policy() {
                 _ if why.reason() != Reason::Deadline => Token::never(),
-                Policy::Cooperate { grace } if request.is.taken.is_set() => {
+                Policy::Cooperate { grace } if self.is_late || request.is.taken.is_set() => {
                     Source::with_timeout(grace).token()
                 }
+                _ if self.is_late => Source::with_timeout(Policy::GRACE).token(),
                 _ => return Poll::Ready(()),
             };
             self.until = Box::pin(grace.cancelled_owned());

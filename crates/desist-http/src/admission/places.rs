@@ -1,0 +1,111 @@
+//! Places, and the queue for them.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::connection::Connection;
+
+#[derive(Debug)]
+pub(super) struct Places {
+    free: Arc<Semaphore>,
+    waiting: AtomicUsize,
+    longest: usize,
+}
+
+/// One of them, until this is dropped.
+pub(super) struct Place {
+    _free: OwnedSemaphorePermit,
+    _of_connection: Option<OfConnection>,
+}
+
+/// One of those that a connection may have, until this is dropped.
+pub(super) struct OfConnection(Arc<Connection>);
+
+/// One in the queue.
+pub(super) struct Waiting {
+    comes: Pin<Box<dyn Future<Output = Option<OwnedSemaphorePermit>> + Send>>,
+    of_connection: Option<OfConnection>,
+    places: Arc<Places>,
+}
+
+/// What somebody finds that comes.
+pub(super) enum Found {
+    Place(Place),
+    Queue(Waiting),
+    Nothing,
+}
+
+impl Places {
+    pub(super) fn new(most: usize, longest: usize) -> Self {
+        let free = Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)));
+        Self { free, waiting: AtomicUsize::new(0), longest }
+    }
+
+    pub(super) fn free(&self) -> usize {
+        self.free.available_permits()
+    }
+
+    pub(super) fn waiting(&self) -> usize {
+        // Ordering: it only counts.
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn find(self: &Arc<Self>, of_connection: Option<OfConnection>) -> Found {
+        if let Ok(free) = Arc::clone(&self.free).try_acquire_owned() {
+            return Found::Place(Place { _free: free, _of_connection: of_connection });
+        }
+        // Ordering: as in `waiting`.
+        if self.waiting.fetch_add(1, Ordering::Relaxed) >= self.longest {
+            // Ordering: as in `waiting`.
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
+            return Found::Nothing;
+        }
+        let comes = Arc::clone(&self.free).acquire_owned();
+        let comes = Box::pin(async { comes.await.ok() });
+        Found::Queue(Waiting { comes, of_connection, places: Arc::clone(self) })
+    }
+}
+
+impl Waiting {
+    pub(super) fn poll_place(&mut self, cx: &mut Context<'_>) -> Poll<Option<Place>> {
+        self.comes
+            .as_mut()
+            .poll(cx)
+            .map(|free| Some(Place { _free: free?, _of_connection: self.of_connection.take() }))
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        // Ordering: as in `Places::waiting`.
+        self.places.waiting.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl OfConnection {
+    /// Of a connection that is known.
+    pub(super) fn one_of(connection: &Arc<Connection>) -> Option<Self> {
+        // Ordering: it only counts.
+        connection.admitted()?.fetch_add(1, Ordering::Relaxed);
+        Some(Self(Arc::clone(connection)))
+    }
+
+    /// How many it has, this one among them.
+    pub(super) fn count(&self) -> usize {
+        // Ordering: as above.
+        self.0.admitted().map_or(0, |admitted| admitted.load(Ordering::Relaxed))
+    }
+}
+
+impl Drop for OfConnection {
+    fn drop(&mut self) {
+        if let Some(admitted) = self.0.admitted() {
+            // Ordering: as above.
+            admitted.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
