@@ -17,12 +17,13 @@
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use slab::Slab;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
+use crate::alone::alone;
 use crate::heard::Heard;
 use crate::layer::Server;
 use crate::outcome::{self, Outcome, Span};
@@ -91,11 +92,16 @@ struct Requests {
     others: Slab<Entry>,
     /// The last one that is over, to be made the next one.
     over: Option<Arc<Request>>,
+    /// When the last of many was over.
+    answered: Option<Instant>,
     /// There is no stream to begin more of them.
     closed: bool,
     /// The registry has it.
     open: bool,
 }
+
+/// An answer that nobody has for so long is not on its way any more.
+const LATELY: Duration = Duration::from_secs(60);
 
 /// The place of the first; no slab has as many.
 const FIRST: usize = usize::MAX - 1;
@@ -199,14 +205,18 @@ impl Connection {
             return Running { request: new(span), is_over: false };
         };
         let mut requests = lock(&listed.requests);
+        let mut kept = None;
         let request = match requests.over.take() {
             Some(mut over) => match Arc::get_mut(&mut over) {
                 Some(request) => {
                     request.renew(head, span, began);
                     over
                 }
-                // Somebody has looked at it, and still does.
-                None => new(span),
+                // Somebody has looked at it, and perhaps still does.
+                None => {
+                    kept = Some(over);
+                    new(span)
+                }
             },
             None => new(span),
         };
@@ -216,6 +226,8 @@ impl Connection {
         listed.running.store(requests.len(), Ordering::Relaxed);
         listed.begun.store(listed.begun() + 1, Ordering::Relaxed);
         drop(requests);
+        // Not under the lock: it may be the last one that has it.
+        drop(kept);
         if has_body {
             listed.heard.body_begins();
         }
@@ -228,13 +240,19 @@ impl Connection {
     /// The request at that place is over.
     pub(crate) fn end(&self, place: usize) {
         let Some(listed) = &self.listed else { return };
-        let entry = listed.less(|requests| requests.remove(place));
+        // On HTTP/1.1 it shows by itself whether an answer is taken.
+        let answered = listed.heard.is_of_frames().then(Instant::now);
+        let entry = listed.less(|requests| {
+            requests.answered = answered.or(requests.answered);
+            requests.remove(place)
+        });
         drop(entry);
     }
 
     /// Who is at the other end, if that is known.
     pub(crate) fn peer(&self) -> Option<String> {
-        self.listed.as_ref().map(|listed| format!("{:?}", lock(&listed.peer)))
+        let listed = self.listed.as_ref()?;
+        alone(|| format!("{:?}", lock(&listed.peer)))
     }
 
     /// Whoever polls the connection begins to: what somebody waits for shows from now.
@@ -264,9 +282,23 @@ impl Connection {
         }
     }
 
-    /// Its requests are frames; not known before the first.
+    /// Its requests are frames.
     pub(crate) fn speaks_http2(&self) -> bool {
         self.listed.as_ref().is_some_and(|listed| listed.heard.is_of_frames())
+    }
+
+    /// Its first bytes; what they say of it is known from then on.
+    #[cold]
+    pub(crate) fn begins_with(&self, bytes: &[u8]) {
+        if let Some(listed) = &self.listed {
+            listed.heard.begins_with(bytes);
+        }
+    }
+
+    /// An answer was given, on HTTP/2, and may be on its way.
+    pub(crate) fn has_answered_lately(&self) -> bool {
+        let Some(listed) = &self.listed else { return false };
+        lock(&listed.requests).answered.is_some_and(|last| last.elapsed() < LATELY)
     }
 
     /// Something was read since it was polled.
@@ -355,15 +387,15 @@ impl Connection {
             let outcome = Outcome::of_stream(&running.request);
             running.ends(&outcome);
         }
-        // Streams that became something else are not told by hyper.
-        for request in self.running() {
-            request.disconnected();
-        }
         let over = listed.less(|requests| {
             requests.closed = true;
             requests.over.take()
         });
         drop(over);
+        // Streams that became something else are not told by hyper.
+        for request in self.running() {
+            request.disconnected();
+        }
     }
 }
 
@@ -452,6 +484,7 @@ impl Registry {
                 first: None,
                 others: Slab::new(),
                 over: None,
+                answered: None,
                 closed: false,
                 open: true,
             }),

@@ -12,6 +12,8 @@ pub(crate) struct Heard {
     bodies: AtomicUsize,
     /// Something was read since it was polled.
     is_fresh: AtomicBool,
+    /// It has begun as HTTP/2 does.
+    is_preface: AtomicBool,
     /// It has not taken all that was to be written.
     is_blocked: AtomicBool,
 }
@@ -29,6 +31,7 @@ impl Heard {
             is_awaited: AtomicBool::new(false),
             bodies: AtomicUsize::new(0),
             is_fresh: AtomicBool::new(false),
+            is_preface: AtomicBool::new(false),
             is_blocked: AtomicBool::new(false),
         }
     }
@@ -69,7 +72,14 @@ impl Heard {
     }
 
     pub(crate) fn is_of_frames(&self) -> bool {
-        self.last() == FRAMES
+        // Ordering: as in `last`.
+        self.last() == FRAMES || self.is_preface.load(Ordering::Relaxed)
+    }
+
+    /// `PRI * HTTP/2.0`, of which no other method has the first letters.
+    pub(crate) fn begins_with(&self, bytes: &[u8]) {
+        // Ordering: as in `last`.
+        self.is_preface.store(bytes.starts_with(b"PRI"), Ordering::Relaxed);
     }
 
     pub(crate) fn body_begins(&self) {

@@ -4,6 +4,7 @@
 #![doc(test(attr(deny(warnings), allow(unused_imports, dead_code))))]
 
 mod admission;
+mod alone;
 // Without the server nobody tells connections, and some of it is not asked for.
 #[cfg_attr(not(feature = "axum"), allow(dead_code))]
 mod connection;

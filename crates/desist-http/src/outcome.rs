@@ -130,7 +130,7 @@ mod counted {
         );
         describe_counter!(
             "desist_http_abandoned_total",
-            "handlers that were dropped although they heed their tokens"
+            "handlers that were to go on, and were dropped"
         );
     }
 

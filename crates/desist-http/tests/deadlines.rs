@@ -15,6 +15,8 @@ use common::{Probe, Said, Server, TcpServe, WHILE, next_of};
 use desist::Reason;
 use desist_http::{DeadlineLayer, Deadlines, Policy, PolicyLayer, RequestToken};
 use tokio::sync::Notify;
+use tokio_stream::Stream;
+use tokio_stream::wrappers::IntervalStream;
 
 /// Longer than any test takes.
 const LONG: Duration = Duration::from_secs(600);
@@ -164,16 +166,15 @@ async fn a_body_that_is_on_its_way_has_the_same_time() {
     }
 }
 
-fn ticks(
-    probe: &Probe,
-) -> impl tokio_stream::Stream<Item = Result<&'static str, Infallible>> + use<> {
-    use tokio_stream::StreamExt;
+type Ticks = std::pin::Pin<Box<dyn Stream<Item = Result<&'static str, Infallible>> + Send>>;
+
+fn ticks(probe: &Probe) -> Ticks {
     let handler = probe.begin();
-    let ticks = tokio::time::interval(Duration::from_millis(20));
-    tokio_stream::wrappers::IntervalStream::new(ticks).map(move |_| {
+    let ticks = IntervalStream::new(tokio::time::interval(Duration::from_millis(20)));
+    Box::pin(tokio_stream::StreamExt::map(ticks, move |_| {
         let _held = &handler;
         Ok("tick ")
-    })
+    }))
 }
 
 async fn pours(State(probe): State<Probe>) -> Body {

@@ -124,18 +124,64 @@ async fn a_request_on_its_way_is_answered() {
     }
 }
 
-/// Its cable was cut, perhaps.
+/// Its cable was cut, perhaps; and no answer is on its way to it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_answers_no_goodbye_is_left() {
     let (app, said) = common::app();
     let mut server = start(true, app, said).await;
     let mut client = server.connect().await;
     client.send(frames::hello()).await;
-    client.send(frames::get(1, "/quick")).await;
-    client.reads("quick").await;
+    // So that it is there.
+    let mut other = server.connect().await;
+    other.get("/quick").await;
+    other.reads("quick").await;
     let begin = Instant::now();
     server.stop.drain();
     server.does_not_end().await;
     is_clean(server).await;
     assert!(begin.elapsed() < PATIENCE);
+}
+
+/// The goodbye lies behind an answer that it has not come to yet.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_pauses_in_an_answer_is_waited_for() {
+    const LAST: &[u8] = b"and that was all";
+    for ours in [true, false] {
+        let (_nobody, said) = mpsc::unbounded_channel();
+        let large = || async { [&[b'x'; 300_000], LAST].concat() };
+        let app = Router::new().route("/large", any(large));
+        let server = start(ours, app, said).await;
+        let mut client = server.connect().await;
+        client.send(frames::hello()).await;
+        client.send(frames::get(1, "/large")).await;
+        client.reads("xxxx").await;
+        server.stop.drain();
+        tokio::time::sleep(LONG).await;
+        for stream in [0, 1] {
+            client.send(frames::frame(8, 0, stream, &[0, 0xff, 0xff, 0xff])).await;
+        }
+        client.reads("and that was all").await;
+        drop(client);
+        is_clean(server).await;
+    }
+}
+
+/// Also the first of its connection.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_first_request_on_its_way_is_answered() {
+    for ours in [true, false] {
+        let (app, said) = common::app();
+        let server = start(ours, app, said).await;
+        let mut client = server.connect().await;
+        client.send(frames::hello()).await;
+        let mut other = server.connect().await;
+        other.get("/quick").await;
+        other.reads("quick").await;
+        server.stop.drain();
+        tokio::time::sleep(Duration::from_millis(1_700)).await;
+        client.send(frames::get(1, "/quick")).await;
+        client.reads("quick").await;
+        drop(client);
+        is_clean(server).await;
+    }
 }

@@ -3,7 +3,6 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Buf;
-use desist::Reason;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
@@ -88,7 +87,7 @@ impl End {
             return self.running.ends(&Outcome::Failed);
         }
         // Whatever the policy: nothing of it goes on.
-        self.running.request.source().cancel_with(Reason::Disconnected);
+        self.running.request.is_dropped();
         self.broken();
     }
 }

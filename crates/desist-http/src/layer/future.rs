@@ -4,7 +4,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use desist::Reason;
 use http::{Method, Response, StatusCode};
 use http_body::Body;
 use tokio::runtime::Handle;
@@ -237,7 +236,7 @@ where
             return;
         }
         // Whatever the policy: there is nothing yet to go on with.
-        request.source().cancel_with(Reason::Disconnected);
+        request.is_dropped();
         drop(work);
         running.breaks_off();
     }

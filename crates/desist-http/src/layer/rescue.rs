@@ -107,7 +107,7 @@ impl Drop for Rescued {
 /// Its token is cancelled before it is dropped.
 fn end<F>(work: F, mut running: Running) {
     let request = &running.request;
-    request.source().cancel_with(Reason::Disconnected);
+    request.is_dropped();
     let in_span = request.span.enter();
     drop(work);
     drop(in_span);
@@ -154,6 +154,8 @@ where
             Ok(response) if request.cancellation().is_none() => Outcome::of(request, response),
             _ => Outcome::of_stop(request),
         });
+        // Nobody reads what it answers, and somebody may work for that.
+        request.is_dropped();
         Poll::Ready(())
     }
 }

@@ -14,6 +14,7 @@ use desist::{Cancelled, Reason, Source, Token};
 use http::{Method, Version};
 
 use super::grace::{GoesOn, Until};
+use crate::alone::alone;
 use crate::connection::Connection;
 use crate::deadlines::{Limit, Whose};
 use crate::layer::Rescued;
@@ -281,8 +282,15 @@ impl Request {
     #[track_caller]
     pub(crate) fn disconnected(&self) {
         if self.policy() != Policy::Detach {
-            self.source().cancel_with(Reason::Disconnected);
+            self.is_dropped();
         }
+    }
+
+    /// The client is gone, and nothing of it goes on, whatever the policy: whoever works
+    /// for it elsewhere is told.
+    #[track_caller]
+    pub(crate) fn is_dropped(&self) {
+        alone(|| self.source().cancel_with(Reason::Disconnected));
     }
 }
 

@@ -99,8 +99,9 @@ const LOOK: Duration = Duration::from_millis(500);
 /// On HTTP/1.1 it is idle at so many looks in a row.
 const LOOKS: u32 = 2;
 
-/// On HTTP/2 the goodbye is a question, which any client answers by itself, however busy
-/// it is, after a round trip; from then on its connection ends with its last stream.
+/// On HTTP/2 the goodbye is a question, which a client answers by itself when it comes to
+/// it, after a round trip; from then on its connection ends with its last stream. It may
+/// lie behind an answer that takes longer: whoever has had one lately has the whole drain.
 const ROUND_TRIP_LOOKS: u32 = 6;
 
 #[derive(Default)]
@@ -108,7 +109,7 @@ struct Linger {
     next: Option<Pin<Box<Sleep>>>,
     /// It was idle at so many looks, and after so many requests.
     idle: (u32, Option<u64>),
-    /// It has answered the goodbye.
+    /// It has said something since the goodbye, and so is there.
     has_answered: bool,
 }
 
@@ -133,7 +134,7 @@ impl Linger {
             let looks = if idle.is_some() && idle == before { looks + 1 } else { 1 };
             self.idle = (looks, idle);
             let enough = if is_http2 { ROUND_TRIP_LOOKS } else { LOOKS };
-            if idle.is_some() && looks >= enough {
+            if idle.is_some() && looks >= enough && !connection.has_answered_lately() {
                 return true;
             }
         }

@@ -31,6 +31,8 @@ use crate::connection::Connection;
 pub(super) struct Stream<I> {
     inner: I,
     ahead: VecDeque<u8>,
+    /// Something was read of it.
+    has_begun: bool,
     /// The stream has ended, or failed.
     ended: Option<Option<io::Error>>,
     /// What the kernel knows, while there is no room to read ahead.
@@ -57,6 +59,7 @@ impl<I> Stream<I> {
         Self {
             inner,
             ahead: VecDeque::new(),
+            has_begun: false,
             ended: None,
             closing: None,
             connection,
@@ -179,6 +182,10 @@ impl<I: AsyncRead + Unpin + 'static> AsyncRead for Stream<I> {
         }
         let read = ready!(polled);
         if buffer.filled().len() > before {
+            if !this.has_begun {
+                this.has_begun = true;
+                this.connection.begins_with(&buffer.filled()[before..]);
+            }
             this.connection.hear();
             return Poll::Ready(read);
         }

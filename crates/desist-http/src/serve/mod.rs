@@ -15,7 +15,6 @@ use std::any::Any;
 use std::convert::Infallible;
 use std::fmt;
 use std::future::{Future, IntoFuture, poll_fn};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -38,6 +37,7 @@ use self::io::Stream;
 pub use self::report::{Running, ServeReport};
 pub use self::settings::Serve;
 use self::settings::Settings;
+use crate::alone::alone;
 use crate::connection::Registry;
 use crate::layer::RequestLayer;
 
@@ -191,7 +191,7 @@ where
         let making = alone(|| make_service.call(Incoming::new(&io, &addr)));
         let Ok(app) = made(making).or_cancelled(draining).await else { break };
         let Some(app) = app else { continue };
-        tune(&io, &settings);
+        alone(|| tune(&io, &settings));
         let connection = registry.connect(Arc::clone(&server), addr);
         let stream = Stream::new(io, Arc::clone(&connection), Arc::clone(&serving), room);
         tokio::spawn(Arc::clone(&serving).connection(stream, connection, app));
@@ -259,12 +259,6 @@ async fn polled_alone<T>(mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>) -> O
         None => Poll::Ready(None),
     })
     .await
-}
-
-/// What panics in there, a callback of one request or the making of one app, is its own
-/// affair, which the panic hook has told of: the other requests go on.
-fn alone<T>(work: impl FnOnce() -> T) -> Option<T> {
-    catch_unwind(AssertUnwindSafe(work)).ok()
 }
 
 fn builder(settings: &Settings) -> auto::Builder<TokioExecutor> {

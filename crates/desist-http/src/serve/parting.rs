@@ -35,7 +35,10 @@ impl Parting {
                 return true;
             }
         }
+        // What it has answered since has no reader.
+        let has_answered = || connection.running().iter().all(|one| one.is.answered.is_set());
         self.limit.as_mut().is_some_and(|limit| limit.as_mut().poll(cx).is_ready())
+            || !connection.running().is_empty() && has_answered()
     }
 
     /// Whether nobody goes on.

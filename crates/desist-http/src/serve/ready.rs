@@ -3,7 +3,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, ready};
 
 use http::Request;
 use pin_project_lite::pin_project;
@@ -25,12 +25,8 @@ impl<S, B> ReadyCall<S, B>
 where
     S: Service<Request<B>>,
 {
-    pub(super) fn to(mut service: S, request: Request<B>) -> Self {
-        // Most are ready always.
-        let ready = service.poll_ready(&mut Context::from_waker(Waker::noop()));
-        if matches!(ready, Poll::Ready(Ok(()))) {
-            return Self::Called { future: service.call(request) };
-        }
+    /// It is called when this is polled: on HTTP/2, where it panics it costs its stream.
+    pub(super) fn to(service: S, request: Request<B>) -> Self {
         Self::Waits { service, request: Some(request) }
     }
 }
