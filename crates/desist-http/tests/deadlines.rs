@@ -244,14 +244,15 @@ async fn calls_of_grpc_are_told_in_their_own_way() {
     }
 }
 
+async fn never(_: http::Request<()>) -> Result<http::Response<Body>, Infallible> {
+    std::future::pending().await
+}
+
 /// The layer alone, as under another server: the answer has no words.
 #[tokio::test(start_paused = true)]
 async fn a_layer_under_any_server_gives_the_same_answers() {
     use tower::{Layer, ServiceExt};
-    let app = tower::service_fn(async |_: http::Request<()>| {
-        std::future::pending::<()>().await;
-        Ok::<_, Infallible>(http::Response::new(Body::empty()))
-    });
+    let app = tower::service_fn(never);
     let layer = desist_http::RequestLayer::new(desist_tokio::Stop::never());
     let layer = layer.deadlines(asks().refuse_malformed());
     for (time, status) in [("20", 504), ("0", 504), ("x", 400)] {

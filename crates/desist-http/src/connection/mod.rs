@@ -14,15 +14,20 @@
 //! HTTP/1.1 that is the connection's stream, which is ours. On HTTP/2 it is one of many,
 //! which is hyper's; there the request runs for as long as somebody holds its token.
 
+mod list;
+mod registry;
+
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use slab::Slab;
 use tokio::runtime::Handle;
-use tokio::sync::Notify;
 
+use self::list::{Entry, Requests};
+#[cfg(feature = "axum")]
+pub(crate) use self::registry::Left;
+pub(crate) use self::registry::Registry;
 use crate::alone::alone;
 use crate::heard::Heard;
 use crate::layer::Server;
@@ -53,7 +58,27 @@ struct Listed {
     admitted: AtomicUsize,
 }
 
+/// An answer that nobody has for so long is not on its way any more.
+const LATELY: Duration = Duration::from_secs(60);
+
 impl Listed {
+    fn new(place: usize, registry: Arc<Registry>, peer: Box<dyn fmt::Debug + Send>) -> Self {
+        Self {
+            place,
+            registry,
+            peer: Mutex::new(peer),
+            runtime: Handle::current(),
+            requests: Mutex::default(),
+            begun: AtomicU64::new(0),
+            running: AtomicUsize::new(0),
+            heard: Heard::nothing(),
+            upgraded: Mutex::new(None),
+            is_upgraded: AtomicBool::new(false),
+            is_gone: AtomicBool::new(false),
+            admitted: AtomicUsize::new(0),
+        }
+    }
+
     #[inline]
     fn begun(&self) -> u64 {
         // Ordering: as in `Connection::begin`.
@@ -83,92 +108,6 @@ impl Listed {
     /// Nothing runs, no body of a request is on its way, and no answer.
     fn is_idle(&self) -> bool {
         !self.is_busy() && !self.heard.is_in_a_body() && !self.heard.is_blocked()
-    }
-}
-
-struct Requests {
-    /// On HTTP/1.1 all that there are, at hand.
-    first: Option<Entry>,
-    others: Slab<Entry>,
-    /// The last one that is over, to be made the next one.
-    over: Option<Arc<Request>>,
-    /// When the last of many was over.
-    answered: Option<Instant>,
-    /// There is no stream to begin more of them.
-    closed: bool,
-    /// The registry has it.
-    open: bool,
-}
-
-/// An answer that nobody has for so long is not on its way any more.
-const LATELY: Duration = Duration::from_secs(60);
-
-/// The place of the first; no slab has as many.
-const FIRST: usize = usize::MAX - 1;
-
-impl Requests {
-    #[inline]
-    fn insert(&mut self, request: &Arc<Request>) {
-        let entry = Entry::Running(Arc::clone(request));
-        request.set_place(if self.first.is_none() {
-            self.first = Some(entry);
-            FIRST
-        } else {
-            self.others.insert(entry)
-        });
-    }
-
-    fn len(&self) -> usize {
-        usize::from(self.first.is_some()) + self.others.len()
-    }
-
-    fn get_mut(&mut self, place: usize) -> Option<&mut Entry> {
-        match place {
-            FIRST => self.first.as_mut(),
-            other => self.others.get_mut(other),
-        }
-    }
-
-    fn entries(&self) -> impl Iterator<Item = &Entry> {
-        self.first.iter().chain(self.others.iter().map(|(_, entry)| entry))
-    }
-
-    /// It is taken from the list, and kept for the next one if it is as good as new. A
-    /// connection whose stream is gone keeps none, for that would keep the connection.
-    #[inline]
-    fn remove(&mut self, place: usize) -> Option<Entry> {
-        let removed = match place {
-            FIRST => self.first.take(),
-            other => self.others.try_remove(other),
-        };
-        match removed? {
-            Entry::Running(request) if !self.closed && request.is_as_new() => {
-                self.over.replace(request).map(Entry::Running)
-            }
-            entry => Some(entry),
-        }
-    }
-
-    /// Whether it is open no longer, said once.
-    fn ends(&mut self) -> bool {
-        let ends = self.open && self.closed && self.len() == 0;
-        self.open &= !ends;
-        ends
-    }
-}
-
-enum Entry {
-    Running(Arc<Request>),
-    /// It became a stream, and ends with the last of its tokens.
-    Upgraded(Weak<Request>),
-}
-
-impl Entry {
-    fn request(&self) -> Option<Arc<Request>> {
-        match self {
-            Self::Running(request) => Some(Arc::clone(request)),
-            Self::Upgraded(request) => request.upgrade(),
-        }
     }
 }
 
@@ -449,87 +388,5 @@ impl Drop for Running {
         }
         self.request.is_over();
         self.request.connection().end(self.request.place());
-    }
-}
-
-/// All connections of a server.
-#[derive(Default)]
-pub(crate) struct Registry {
-    connections: Mutex<Slab<Weak<Connection>>>,
-    changed: Notify,
-}
-
-/// What is left on a connection.
-pub(crate) struct Left {
-    pub(crate) peer: String,
-    pub(crate) requests: Vec<Arc<Request>>,
-}
-
-impl Registry {
-    pub(crate) fn connect(
-        self: &Arc<Self>,
-        server: Arc<Server>,
-        peer: impl fmt::Debug + Send + 'static,
-    ) -> Arc<Connection> {
-        let peer: Box<dyn fmt::Debug + Send> = Box::new(peer);
-        let runtime = Handle::current();
-        let mut connections = lock(&self.connections);
-        let entry = connections.vacant_entry();
-        let listed = Listed {
-            place: entry.key(),
-            registry: Arc::clone(self),
-            peer: Mutex::new(peer),
-            runtime,
-            requests: Mutex::new(Requests {
-                first: None,
-                others: Slab::new(),
-                over: None,
-                answered: None,
-                closed: false,
-                open: true,
-            }),
-            begun: AtomicU64::new(0),
-            running: AtomicUsize::new(0),
-            heard: Heard::nothing(),
-            upgraded: Mutex::new(None),
-            is_upgraded: AtomicBool::new(false),
-            is_gone: AtomicBool::new(false),
-            admitted: AtomicUsize::new(0),
-        };
-        let connection = Arc::new(Connection { server, listed: Some(listed) });
-        entry.insert(Arc::downgrade(&connection));
-        connection
-    }
-
-    fn remove(&self, place: usize) {
-        let mut connections = lock(&self.connections);
-        let removed = connections.try_remove(place);
-        let is_empty = connections.is_empty();
-        drop(connections);
-        drop(removed);
-        if is_empty {
-            self.changed.notify_waiters();
-        }
-    }
-
-    pub(crate) async fn until_empty(&self) {
-        loop {
-            let mut changed = std::pin::pin!(self.changed.notified());
-            // It listens before it looks.
-            changed.as_mut().enable();
-            if lock(&self.connections).is_empty() {
-                return;
-            }
-            changed.await;
-        }
-    }
-
-    pub(crate) fn left(&self) -> Vec<Left> {
-        let open: Vec<_> =
-            lock(&self.connections).iter().filter_map(|(_, open)| open.upgrade()).collect();
-        let left = open.iter().filter_map(|connection| {
-            Some(Left { peer: connection.peer()?, requests: connection.running() })
-        });
-        left.collect()
     }
 }
