@@ -10,9 +10,9 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::task::{Context, Poll};
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::routing::any;
-use common::{Client, Probe, Said, Server, WHILE};
+use common::{Client, Http2, Probe, Said, Server, WHILE, frames};
 use desist_http::RequestToken;
 use desist_tokio::StopSource;
 use tokio::net::TcpListener;
@@ -139,4 +139,80 @@ async fn a_make_service_that_panics_costs_one_connection() {
             serves.await.unwrap();
         }
     }
+}
+
+/// The connection is over, and no stop waits for it; its handler has its grace.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_callback_that_panics_when_its_connection_ends_holds_no_stop_up() {
+    let (probe, said) = Probe::new();
+    let app = Router::new().route("/calls", any(calls_back)).with_state(probe);
+    let minutes = WHILE * 400;
+    let set_up = |serve: common::TcpServe| serve.drain_for(minutes).grace(minutes);
+    let mut server = Server::of(app, said, set_up).await;
+    let mut client = server.connect().await;
+    client.send(frames::hello()).await;
+    client.send(frames::get(1, "/calls")).await;
+    server.hears(Said::Begun).await;
+    // Data of no stream breaks the protocol: the server ends it.
+    client.send(frames::frame(frames::DATA, 0, 0, b"x")).await;
+    server.hears(Said::Finished).await;
+    client.reads_to_the_end().await;
+    server.stop.drain();
+    assert!(server.ends().await.expect("a report").is_clean());
+}
+
+/// Panics where it is called, and not where it is polled.
+async fn rewrites(ours: bool) {
+    use tower::ServiceExt as _;
+    let (begun, ends) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (begins, goes_on) = (Arc::clone(&begun), Arc::clone(&ends));
+    let waits = any(async move || {
+        begins.notify_one();
+        goes_on.notified().await;
+    });
+    let app = Router::new().route("/waits", waits).map_request(|request: Request| {
+        assert!(request.uri().path() != "/panics", "in the rewriting");
+        request
+    });
+    let make = axum::ServiceExt::<Request>::into_make_service(app);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    if ours {
+        tokio::spawn(desist_http::serve(listener, make).into_future());
+    } else {
+        tokio::spawn(axum::serve(listener, make).into_future());
+    }
+    let mut connection = Http2::to(addr).await;
+    let (waits, _) = connection.request("GET", "/waits", true);
+    begun.notified().await;
+    let (panics, _) = connection.request("GET", "/panics", true);
+    assert!(panics.await.is_err());
+    ends.notify_one();
+    assert_eq!(waits.await.unwrap().status(), 200);
+}
+
+/// Here and on axum.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_that_panics_costs_its_stream() {
+    for ours in [true, false] {
+        rewrites(ours).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_panics_when_asked_for_the_connection_does_not_end_the_server() {
+    static ASKED: AtomicUsize = AtomicUsize::new(0);
+    let set_up = |serve: common::TcpServe| {
+        serve.tcp_of(|stream| {
+            assert!(ASKED.fetch_add(1, SeqCst) > 0, "where is it?");
+            Some(stream)
+        })
+    };
+    let server = Server::start_with(set_up).await;
+    for _ in 0..2 {
+        let mut client = server.connect().await;
+        client.get("/quick").await;
+        client.reads("quick").await;
+    }
+    assert!(ASKED.load(SeqCst) >= 2);
 }

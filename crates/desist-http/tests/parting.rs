@@ -8,9 +8,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::routing::{get, post};
-use common::{Client, Probe, Said, Server, WHILE};
+use common::{Client, Handler, Probe, Said, Server, WHILE};
 use desist::Reason;
 use desist_http::{Policy, PolicyLayer, RequestToken};
 use tokio::sync::Notify;
@@ -134,5 +135,59 @@ async fn one_that_waited_behind_is_told_and_has_its_own_grace() {
         assert!(begin.elapsed() >= WHILE / 2);
         server.stop.drain();
         assert!(server.ends().await.unwrap().is_clean());
+    }
+}
+
+/// An answer that says nothing, and who would speak in it.
+struct Silent(Handler, RequestToken);
+
+impl tokio_stream::Stream for Silent {
+    type Item = Result<String, std::convert::Infallible>;
+
+    fn poll_next(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Self::Item>> {
+        std::task::Poll::Pending
+    }
+}
+
+impl Drop for Silent {
+    fn drop(&mut self) {
+        let told = self.1.reason().expect("its token was cancelled first");
+        self.0.says(Said::Told(told));
+    }
+}
+
+async fn answers_late(
+    State((probe, ends)): State<(Probe, Arc<Notify>)>,
+    token: RequestToken,
+    request: Request,
+) -> Body {
+    let handler = probe.begin();
+    ends.notified().await;
+    drop(request);
+    Body::from_stream(Silent(handler, token))
+}
+
+/// Whatever the policy: behind a body that nobody reads, or where hyper finds out.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_comes_after_its_reader_has_gone_is_dropped() {
+    for policy in [Policy::Detach, Policy::Cooperate { grace: Duration::from_secs(60) }] {
+        for unread in [300_000, 0] {
+            let (probe, said) = Probe::new();
+            let ends = Arc::new(Notify::new());
+            let app = Router::new().route("/", post(answers_late));
+            let app = app.with_state((probe, Arc::clone(&ends)));
+            let mut server = Server::of(app, said, |serve| serve.policy(policy)).await;
+            let mut client = server.connect().await;
+            client.post("/", unread, unread).await;
+            server.hears(Said::Begun).await;
+            drop(client);
+            server.hears_nothing().await;
+            ends.notify_one();
+            server.hears(Said::Told(Reason::Disconnected)).await;
+            server.hears(Said::Dropped).await;
+        }
     }
 }

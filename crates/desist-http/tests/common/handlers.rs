@@ -59,6 +59,10 @@ impl Probe {
 }
 
 impl Handler {
+    pub(crate) fn says(&self, said: Said) {
+        self.probe.say(said);
+    }
+
     pub(crate) fn finish(mut self) {
         self.finished = true;
     }
