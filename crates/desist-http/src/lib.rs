@@ -5,6 +5,8 @@
 
 mod admission;
 mod alone;
+#[cfg(feature = "reqwest")]
+mod client;
 // Without the server nobody tells connections, and some of it is not asked for.
 #[cfg_attr(not(feature = "axum"), allow(dead_code))]
 mod connection;
@@ -21,6 +23,8 @@ mod serve;
 mod stopped;
 
 pub use self::admission::{AdmissionFuture, AdmissionLayer, AdmissionService};
+#[cfg(feature = "reqwest")]
+pub use self::client::{SendError, SendWith, Sending};
 pub use self::deadlines::{DeadlineLayer, DeadlineService, Deadlines};
 pub use self::layer::{RequestLayer, RequestService, ResponseFuture, TokenBody};
 pub use self::policy::{Policy, PolicyLayer, PolicyService};

@@ -9,6 +9,7 @@
 //! same holds for a body that is still on its way.
 
 mod route;
+mod wire;
 
 use std::fmt;
 use std::time::Duration;
@@ -16,9 +17,8 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 pub use self::route::{DeadlineLayer, DeadlineService};
-
-/// The header in which gRPC says how long its client waits.
-static GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
+#[cfg_attr(not(any(feature = "reqwest", feature = "tonic")), allow(unused_imports))]
+pub(crate) use self::wire::{Form, GRPC_TIMEOUT};
 
 /// How long requests may take: what clients say, and the times of those that say nothing.
 ///
@@ -157,13 +157,12 @@ impl Deadlines {
 
     /// The least of what a client says, if it says anything.
     pub(crate) fn said(&self, headers: &HeaderMap) -> Result<Option<Duration>, Malformed> {
-        let grpc = self.is_grpc.then_some((&GRPC_TIMEOUT, of_grpc as fn(&str) -> _));
-        let own = self.header.as_ref().map(|name| (name, of_milliseconds as fn(&str) -> _));
+        let grpc = self.is_grpc.then_some((&GRPC_TIMEOUT, Form::Grpc));
+        let own = self.header.as_ref().map(|name| (name, Form::Milliseconds));
         let mut least: Option<Duration> = None;
-        for (name, time_of) in grpc.into_iter().chain(own) {
+        for (name, form) in grpc.into_iter().chain(own) {
             for value in headers.get_all(name) {
-                let time = value.to_str().ok().and_then(time_of);
-                let time = time.ok_or_else(|| Malformed::of(name, value))?;
+                let time = form.read(value).ok_or_else(|| Malformed::of(name, value))?;
                 least = Some(least.map_or(time, |least| least.min(time)));
             }
         }
@@ -175,33 +174,6 @@ impl Deadlines {
 pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
     let is_grpc = |kind: &HeaderValue| kind.as_bytes().starts_with(b"application/grpc");
     headers.get(header::CONTENT_TYPE).is_some_and(is_grpc)
-}
-
-/// Digits alone: no sign, and no space.
-fn digits(text: &str) -> Option<u64> {
-    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    // So many of them are more than any time.
-    is_number.then(|| text.parse().unwrap_or(u64::MAX))
-}
-
-fn of_milliseconds(text: &str) -> Option<Duration> {
-    digits(text).map(Duration::from_millis)
-}
-
-/// At most eight digits and a unit, as gRPC has it.
-fn of_grpc(text: &str) -> Option<Duration> {
-    let (last, _) = text.char_indices().next_back()?;
-    let (number, unit) = text.split_at(last);
-    let number = digits(number).filter(|_| number.len() <= 8)?;
-    Some(match unit {
-        "H" => Duration::from_secs(number * 3600),
-        "M" => Duration::from_secs(number * 60),
-        "S" => Duration::from_secs(number),
-        "m" => Duration::from_millis(number),
-        "u" => Duration::from_micros(number),
-        "n" => Duration::from_nanos(number),
-        _ => return None,
-    })
 }
 
 /// It is no time.
@@ -248,39 +220,6 @@ mod tests {
 
     fn server(time: Duration) -> Limit {
         Limit { time, whose: Whose::Server }
-    }
-
-    #[test]
-    fn a_time_of_grpc_has_at_most_eight_digits_and_a_unit() {
-        for (text, time) in [
-            ("1H", SECOND * 3600),
-            ("2M", SECOND * 120),
-            ("3S", SECOND * 3),
-            ("4m", Duration::from_millis(4)),
-            ("5u", Duration::from_micros(5)),
-            ("6n", Duration::from_nanos(6)),
-            ("0S", Duration::ZERO),
-            ("007S", SECOND * 7),
-            ("99999999H", SECOND * 99_999_999 * 3600),
-        ] {
-            assert_eq!(of_grpc(text), Some(time), "{text}");
-        }
-        for text in
-            ["", "S", "1", "1s", "1 S", " 1S", "-1S", "+1S", "1.5S", "123456789S", "1SS", "1é"]
-        {
-            assert_eq!(of_grpc(text), None, "{text}");
-        }
-    }
-
-    #[test]
-    fn milliseconds_are_digits_however_many() {
-        assert_eq!(of_milliseconds("1500"), Some(SECOND * 3 / 2));
-        assert_eq!(of_milliseconds("0"), Some(Duration::ZERO));
-        let most = Some(Duration::from_millis(u64::MAX));
-        assert_eq!(of_milliseconds("99999999999999999999999999"), most);
-        for text in ["", "-1", "+1", "1.5", "1e3", "1s", " 1", "0x10", "١"] {
-            assert_eq!(of_milliseconds(text), None, "{text}");
-        }
     }
 
     #[test]

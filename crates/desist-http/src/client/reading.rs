@@ -1,0 +1,140 @@
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use desist::{Cancelled, WhenCancelled};
+use http_body::{Body, Frame, SizeHint};
+
+use crate::layer::BoxError;
+
+/// An answer's body, until its token is cancelled.
+pub(super) struct Reading {
+    now: Now,
+}
+
+enum Now {
+    Reads {
+        body: reqwest::Body,
+        until: Pin<Box<WhenCancelled<'static>>>,
+    },
+    Ended,
+    /// Whoever asks again is told again: it must not look like an end.
+    Stopped(Cancelled),
+}
+
+impl Reading {
+    pub(super) fn new(body: reqwest::Body, until: Pin<Box<WhenCancelled<'static>>>) -> Self {
+        Self { now: Now::Reads { body, until } }
+    }
+}
+
+impl Body for Reading {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let (body, until) = match &mut self.now {
+            Now::Reads { body, until } => (body, until),
+            Now::Ended => return Poll::Ready(None),
+            Now::Stopped(why) => return Poll::Ready(Some(Err(why.clone().into()))),
+        };
+        let mut stopped = until.as_mut().poll(cx);
+        let mut polled = Poll::Pending;
+        if stopped.is_pending() {
+            polled = Pin::new(body).poll_frame(cx);
+            if let Poll::Ready(Some(Err(_))) = polled {
+                // Whatever it failed of, if that was after the stop.
+                stopped = until.as_mut().poll(cx);
+            }
+        }
+        if let Poll::Ready(why) = stopped {
+            self.now = Now::Stopped(why.clone());
+            return Poll::Ready(Some(Err(why.into())));
+        }
+        let polled = ready!(polled);
+        if polled.is_none() {
+            self.now = Now::Ended;
+        }
+        Poll::Ready(polled.map(|frame| frame.map_err(Into::into)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.now {
+            Now::Reads { body, .. } => body.is_end_stream(),
+            Now::Ended => true,
+            Now::Stopped(_) => false,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.now {
+            Now::Reads { body, .. } => body.size_hint(),
+            Now::Ended => SizeHint::with_exact(0),
+            Now::Stopped(_) => SizeHint::default(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::io;
+
+    use desist::{Reason, Source};
+
+    use super::*;
+
+    /// A body that fails, and stops somebody before that.
+    struct Fails(Source);
+
+    impl Body for Fails {
+        type Data = Bytes;
+        type Error = io::Error;
+
+        fn poll_frame(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+            self.0.cancel_with(Reason::Superseded);
+            Poll::Ready(Some(Err(io::ErrorKind::ConnectionReset.into())))
+        }
+    }
+
+    fn reading(body: reqwest::Body, source: &Source) -> Reading {
+        Reading::new(body, Box::pin(source.token().cancelled_owned()))
+    }
+
+    async fn next(body: &mut Reading) -> Option<Result<Frame<Bytes>, BoxError>> {
+        poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx)).await
+    }
+
+    #[tokio::test]
+    async fn what_fails_after_the_stop_is_its_consequence() {
+        let source = Source::new();
+        let mut body = reading(reqwest::Body::wrap(Fails(source.clone())), &source);
+        for _ in 0..2 {
+            let error = next(&mut body).await.unwrap().unwrap_err();
+            assert_eq!(error.downcast::<Cancelled>().unwrap().reason(), Reason::Superseded);
+            assert!(!body.is_end_stream());
+        }
+        let mut body =
+            reading(reqwest::Body::wrap(Fails(Source::new())), &source.token().shielded().child());
+        let error = next(&mut body).await.unwrap().unwrap_err();
+        assert!(desist::find_cancelled(&*error).is_none());
+    }
+
+    #[tokio::test]
+    async fn after_its_end_no_stop_is_told() {
+        let source = Source::new();
+        let mut body = reading("all of it".into(), &source);
+        assert_eq!(body.size_hint().exact(), Some(9));
+        assert!(next(&mut body).await.unwrap().is_ok());
+        assert!(next(&mut body).await.is_none());
+        source.cancel();
+        assert!(body.is_end_stream() && next(&mut body).await.is_none());
+        assert_eq!(body.size_hint().exact(), Some(0));
+    }
+}
