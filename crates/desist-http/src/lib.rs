@@ -11,6 +11,8 @@ mod client;
 #[cfg_attr(not(feature = "axum"), allow(dead_code))]
 mod connection;
 mod deadlines;
+#[cfg(feature = "tonic")]
+mod grpc;
 #[cfg_attr(not(feature = "axum"), allow(dead_code))]
 mod heard;
 mod layer;
@@ -26,6 +28,8 @@ pub use self::admission::{AdmissionFuture, AdmissionLayer, AdmissionService};
 #[cfg(feature = "reqwest")]
 pub use self::client::{SendError, SendWith, Sending};
 pub use self::deadlines::{DeadlineLayer, DeadlineService, Deadlines};
+#[cfg(feature = "tonic")]
+pub use self::grpc::{Calling, Receiving, TokenChannel, TokenInterceptor};
 pub use self::layer::{RequestLayer, RequestService, ResponseFuture, TokenBody};
 pub use self::policy::{Policy, PolicyLayer, PolicyService};
 pub use self::request::{MissingToken, RequestToken};

@@ -136,13 +136,16 @@ async fn reads(
 /// The handlers, at paths of their names.
 pub(crate) fn app() -> (Router, mpsc::UnboundedReceiver<Said>) {
     let (probe, said) = Probe::new();
-    let app = Router::new()
+    (app_of(probe), said)
+}
+
+pub(crate) fn app_of(probe: Probe) -> Router {
+    Router::new()
         .route("/heeds", any(heeds))
         .route("/holds", any(holds))
         .route("/waits", any(waits))
         .route("/deaf", any(deaf))
         .route("/reads", any(reads))
         .route("/quick", get(|| async { "quick" }))
-        .with_state(probe);
-    (app, said)
+        .with_state(probe)
 }

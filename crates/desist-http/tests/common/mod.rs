@@ -5,6 +5,8 @@ mod client;
 pub(crate) mod frames;
 mod handlers;
 mod http2;
+#[cfg(unix)]
+mod proxy;
 #[cfg(feature = "metrics")]
 mod sums;
 
@@ -19,8 +21,10 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 pub(crate) use self::client::Client;
-pub(crate) use self::handlers::{Handler, Probe, Said, app};
+pub(crate) use self::handlers::{Handler, Probe, Said, app, app_of};
 pub(crate) use self::http2::{Http2, PREFACE, next_of};
+#[cfg(unix)]
+pub(crate) use self::proxy::{Proxy, find};
 #[cfg(feature = "metrics")]
 pub(crate) use self::sums::Sums;
 
@@ -82,6 +86,25 @@ impl Server {
         });
         let serves = tokio::spawn(async move {
             serves.await.unwrap();
+            None
+        });
+        Self { addr, stop, said, serves }
+    }
+
+    /// Whatever serves on that listener until it is stopped.
+    pub(crate) async fn of_other<F>(
+        said: mpsc::UnboundedReceiver<Said>,
+        serves: impl FnOnce(TcpListener, &StopSource) -> F,
+    ) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        let stop = StopSource::new();
+        let serves = serves(listener, &stop);
+        let serves = tokio::spawn(async move {
+            serves.await;
             None
         });
         Self { addr, stop, said, serves }

@@ -1,0 +1,115 @@
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use desist::{Token, WhenCancelled};
+use http::{Request, Response};
+use http_body::Body;
+use tower_service::Service;
+
+use super::{Calling, Receiving};
+use crate::deadlines::{Form, GRPC_TIMEOUT};
+use crate::layer::BoxError;
+
+/// A channel whose calls heed a token: tonic's `Channel`, or whatever a generated client
+/// takes in its place.
+///
+/// A call says how long there is, in `grpc-timeout`: what is left to the token when it
+/// begins, or what its request says, if that is less. When that is over it ends with
+/// `DEADLINE_EXCEEDED`, and when the token is cancelled, with its status; either way its
+/// stream is reset, so that the server behind hears of it. What it answers has the same
+/// time to come, message by message. [`find_cancelled`](desist::find_cancelled) finds the
+/// stop in the status.
+///
+/// It is cheap to make, one for each token.
+///
+/// ```
+/// use desist::{Reason, Source, find_cancelled};
+/// use desist_http::TokenChannel;
+/// use tonic::transport::Endpoint;
+/// # use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let channel = Endpoint::from_static("http://127.0.0.1:1").connect_lazy();
+/// let source = Source::new();
+/// source.cancel_with(Reason::Superseded);
+///
+/// let mut client = HealthClient::new(TokenChannel::new(channel, &source.token()));
+/// let status = client.check(HealthCheckRequest::default()).await.unwrap_err();
+/// assert_eq!(status.code(), tonic::Code::Cancelled);
+/// assert_eq!(find_cancelled(&status).unwrap().reason(), Reason::Superseded);
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct TokenChannel<S> {
+    inner: S,
+    token: Token,
+    /// While it waits until it is ready.
+    until: Option<Pin<Box<WhenCancelled<'static>>>>,
+}
+
+impl<S> TokenChannel<S> {
+    /// For the calls of which that is the token.
+    ///
+    /// ```
+    /// # let channel = ();
+    /// let _channel = desist_http::TokenChannel::new(channel, &desist::Token::never());
+    /// ```
+    #[must_use]
+    pub fn new(inner: S, token: &Token) -> Self {
+        Self { inner, token: token.clone(), until: None }
+    }
+}
+
+impl<S: Clone> Clone for TokenChannel<S> {
+    fn clone(&self) -> Self {
+        Self { inner: self.inner.clone(), token: self.token.clone(), until: None }
+    }
+}
+
+impl<S, A, B> Service<Request<A>> for TokenChannel<S>
+where
+    S: Service<Request<A>, Response = Response<B>>,
+    S::Error: Into<BoxError>,
+    B: Body,
+    B::Error: Into<BoxError>,
+{
+    type Response = Response<Receiving<B>>;
+    type Error = BoxError;
+    type Future = Calling<S::Future>;
+
+    /// Ready also when the token is cancelled, to say that.
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        if self.token.is_cancelled() {
+            self.until = None;
+            return Poll::Ready(Ok(()));
+        }
+        if let Poll::Ready(ready) = self.inner.poll_ready(cx) {
+            self.until = None;
+            return Poll::Ready(ready.map_err(Into::into));
+        }
+        let token = &self.token;
+        let until = self.until.get_or_insert_with(|| Box::pin(token.clone().cancelled_owned()));
+        until.as_mut().poll(cx).map(|_| Ok(()))
+    }
+
+    fn call(&mut self, mut request: Request<A>) -> Self::Future {
+        if let Some(why) = self.token.cancellation() {
+            return Calling::refused(&why);
+        }
+        let headers = request.headers_mut();
+        let own = headers.get(&GRPC_TIMEOUT).and_then(|own| Form::Grpc.read(own));
+        let left = self.token.remaining();
+        if let Some(left) = left {
+            Form::Grpc.say(headers, &GRPC_TIMEOUT, left);
+        }
+        // Whoever says less of itself is held to that here, where it also ends a stream.
+        let token = match own {
+            Some(own) if left.is_none_or(|left| own < left) => {
+                self.token.child_with_timeout(own).token()
+            }
+            _ => self.token.clone(),
+        };
+        Calling::new(self.inner.call(request), token)
+    }
+}
