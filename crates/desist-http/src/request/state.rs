@@ -99,6 +99,10 @@ pub(crate) struct Flags {
     pub(crate) answered: Flag,
 }
 
+/// A client that goes so short a time before its own is over goes because of that: it has
+/// counted from before its request was here.
+const AHEAD: Duration = Duration::from_millis(10);
+
 impl Request {
     pub(crate) fn new<B>(
         connection: Arc<Connection>,
@@ -290,7 +294,25 @@ impl Request {
     /// for it elsewhere is told.
     #[track_caller]
     pub(crate) fn is_dropped(&self) {
+        if self.is.limited.is_set() {
+            if let Some(limit) = self.limit_that_is_over() {
+                alone(|| limit.cancel_with(Reason::Deadline));
+            }
+        }
         alone(|| self.source().cancel_with(Reason::Disconnected));
+    }
+
+    /// Its time, if that is why it is dropped.
+    #[cold]
+    fn limit_that_is_over(&self) -> Option<Source> {
+        let left = self.token().remaining()?;
+        let rare = self.rare();
+        let limit = rare.limit.as_ref()?;
+        let is_over = match limit.whose {
+            Whose::Client => left <= AHEAD,
+            Whose::Server => left.is_zero(),
+        };
+        is_over.then(|| limit.source.clone())
     }
 }
 
@@ -299,6 +321,42 @@ impl Drop for Request {
         if self.is.ends_with_its_tokens.is_set() {
             outcome::ended(self, &Outcome::of_stream(self));
             self.connection.end(self.place());
+        }
+    }
+}
+
+#[cfg(all(test, feature = "axum"))]
+mod tests {
+    use desist::testing::ManualClock;
+    use desist_tokio::StopSource;
+
+    use super::*;
+    use crate::layer::RequestLayer;
+
+    /// One that has so long, on a clock that stands still.
+    fn with_time(whose: Whose, time: Duration) -> Request {
+        let stop = StopSource::with_clock(ManualClock::new().clock()).stop();
+        let connection = Connection::unknown(RequestLayer::new(stop).server());
+        let request = http::Request::new(());
+        let span = Span::of(&request, &connection);
+        let request = Request::new(connection, &request, span, Instant::now());
+        request.limit(Limit { time, whose });
+        request
+    }
+
+    #[test]
+    fn a_client_that_goes_when_its_time_is_as_good_as_over_goes_because_of_that() {
+        // It may take a while from its beginning to here.
+        let (soon, late) = (AHEAD, AHEAD * 10_000);
+        for (whose, time, reason) in [
+            (Whose::Client, soon, Reason::Deadline),
+            (Whose::Client, late, Reason::Disconnected),
+            (Whose::Server, late, Reason::Disconnected),
+        ] {
+            let request = with_time(whose, time);
+            assert_eq!(request.cancellation(), None);
+            request.is_dropped();
+            assert_eq!(request.cancellation().unwrap().reason(), reason, "{whose:?} {time:?}");
         }
     }
 }
