@@ -13,11 +13,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::extract::State;
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
 use axum::{Router, routing::get};
 use desist::Reason;
-use desist_http::{Deadlines, RequestToken, SendError, SendWith, ServeReport, Stopped, serve};
+use desist_http::{Deadlines, RequestToken, SendError, SendWith, ServeReport, serve};
 use desist_tokio::{StopSource, signals, sleep};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -38,7 +36,7 @@ struct Service {
     next: Option<SocketAddr>,
 }
 
-async fn stock(State(service): State<Service>, token: RequestToken) -> Result<String, Failed> {
+async fn stock(State(service): State<Service>, token: RequestToken) -> Result<String, SendError> {
     service.log.says(Said::Begun);
     let left = token.remaining().map_or(0, |left| left.as_millis() as u64);
     service.log.says(Said::Progress(left));
@@ -61,24 +59,6 @@ impl Service {
         };
         let answer = self.client.get(format!("http://{next}/stock")).send_with(token).await?;
         Ok(answer.error_for_status()?.text().await?)
-    }
-}
-
-/// What a handler answers that asked somebody else.
-struct Failed(SendError);
-
-impl From<SendError> for Failed {
-    fn from(error: SendError) -> Self {
-        Self(error)
-    }
-}
-
-impl IntoResponse for Failed {
-    fn into_response(self) -> Response {
-        match self.0.cancelled() {
-            Some(cancelled) => Stopped::from(cancelled.clone()).into_response(),
-            None => (StatusCode::BAD_GATEWAY, format!("{}\n", self.0)).into_response(),
-        }
     }
 }
 

@@ -17,12 +17,16 @@ mod grpc;
 mod heard;
 mod layer;
 mod outcome;
+#[cfg(any(feature = "reqwest", feature = "tonic"))]
+mod outgoing;
 mod policy;
 #[cfg_attr(not(feature = "axum"), allow(dead_code))]
 mod request;
 #[cfg(feature = "axum")]
 mod serve;
 mod stopped;
+#[cfg(any(feature = "reqwest", feature = "tonic"))]
+mod until;
 
 pub use self::admission::{AdmissionFuture, AdmissionLayer, AdmissionService};
 #[cfg(feature = "reqwest")]

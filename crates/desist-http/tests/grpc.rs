@@ -8,17 +8,18 @@ mod counting;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use axum::routing::any;
 use bytes::{BufMut, Bytes, BytesMut};
-use common::{Http2, PATIENCE, Said, Server, WHILE, next_of};
+use common::{Http2, Late, PATIENCE, Probe, Said, Server, WHILE, next_of};
 use counting::{CountingClient, Number, Span, milliseconds};
 use desist::{Reason, Source, Token, find_cancelled};
-use desist_http::{Deadlines, Policy, RequestLayer, TokenChannel, TokenInterceptor};
+use desist_http::{Deadlines, Policy, RequestLayer, RequestToken, TokenChannel, TokenInterceptor};
 use desist_tokio::StopSource;
 use http::HeaderMap;
 use prost::Message;
 use tokio::net::TcpListener;
 use tokio_stream::StreamExt;
-use tokio_stream::wrappers::{IntervalStream, TcpListenerStream};
+use tokio_stream::wrappers::{IntervalStream, ReceiverStream, TcpListenerStream};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status, Streaming};
 
@@ -34,7 +35,7 @@ fn asks() -> Deadlines {
 
 async fn start() -> Server {
     let (app, said) = counting::app();
-    Server::of(app, said, |serve| serve.deadlines(asks()).policy(SOON)).await
+    Server::of(app, said, |serve| serve.deadlines(asks()).policy(SOON).grace(WHILE)).await
 }
 
 /// The same on tonic's own server, with the layer.
@@ -74,7 +75,8 @@ async fn raw(addr: SocketAddr, method: &str, headers: &[(&str, &str)]) -> (Strin
     let (answer, mut body) =
         client.requests.send_request(request.body(()).unwrap(), false).unwrap();
     let span = milliseconds(if method == "Count" { Duration::from_millis(10) } else { LONG });
-    body.send_data(framed(&span), true).unwrap();
+    // It may have been refused by then.
+    let _ = body.send_data(framed(&span), true);
     let answer = in_time(answer).await.unwrap();
     if let Some(status) = status_in(answer.headers()) {
         return (status, 0);
@@ -204,6 +206,106 @@ async fn a_stop_in_what_a_client_sends_reaches_the_server() {
     server.hears(Said::Finished).await;
 }
 
+/// The answer has begun, and the request has not ended.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_exchange_is_reset_by_a_stop_and_by_its_end() {
+    let (probe, said) = Probe::new();
+    let gives_back = any(async move |token: RequestToken, request: axum::extract::Request| {
+        probe.say(Said::Begun);
+        probe.watches(&token);
+        let body = request.into_body();
+        axum::response::Response::builder()
+            .header("content-type", "application/grpc")
+            .body(body)
+            .unwrap()
+    });
+    let app = axum::Router::new().route("/test/GivesBack", gives_back);
+    let mut server = Server::of(app, said, |serve| serve).await;
+    for goes in ["by a stop", "by its time", "dropped"] {
+        let source = Source::new();
+        if goes == "by its time" {
+            source.cancel_after(WHILE);
+        }
+        let channel = TokenChannel::new(channel(server.addr).await, &source.token());
+        let mut client = tonic::client::Grpc::new(channel);
+        in_time(client.ready()).await.unwrap();
+        let (sends, sent) = tokio::sync::mpsc::channel(4);
+        sends.send(Number { value: 7 }).await.unwrap();
+        let request = Request::new(ReceiverStream::new(sent));
+        let path = http::uri::PathAndQuery::from_static("/test/GivesBack");
+        let codec = tonic_prost::ProstCodec::<Number, Number>::default();
+        let answer = in_time(client.streaming(request, path, codec)).await.unwrap();
+        let mut numbers = answer.into_inner();
+        assert_eq!(in_time(numbers.message()).await.unwrap(), Some(Number { value: 7 }));
+        server.hears(Said::Begun).await;
+        match goes {
+            "dropped" => drop(numbers),
+            _ => {
+                if goes == "by a stop" {
+                    source.cancel();
+                }
+                assert!(find_cancelled(&end_of(&mut numbers).await).is_some(), "{goes}");
+            }
+        }
+        server.hears(Said::Told(Reason::Disconnected)).await;
+        in_time(sends.closed()).await;
+    }
+}
+
+/// Whoever waits for a permit holds none of it once it is stopped.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_was_stopped_holds_nobody_up() {
+    let mut server = start().await;
+    let channel = tower::limit::ConcurrencyLimit::new(channel(server.addr).await, 1);
+    let (first, second) = (Source::new(), Source::new());
+    let mut holds = CountingClient::new(TokenChannel::new(channel.clone(), &first.token()));
+    let mut waits = CountingClient::new(TokenChannel::new(channel.clone(), &second.token()));
+    let holding = tokio::spawn(async move { holds.wait(milliseconds(LONG)).await.map(drop) });
+    server.hears(Said::Begun).await;
+    let hour = milliseconds(LONG);
+    let stops = async {
+        server.hears_nothing().await;
+        second.cancel();
+    };
+    let (stopped, ()) = tokio::join!(waits.wait(hour), stops);
+    assert!(find_cancelled(&stopped.unwrap_err()).is_some());
+    first.cancel();
+    assert!(in_time(holding).await.unwrap().is_err());
+    // It is still there, and has nothing.
+    let mut third = CountingClient::new(TokenChannel::new(channel, &Token::never()));
+    in_time(third.wait(milliseconds(Duration::ZERO))).await.unwrap();
+    assert!(in_time(waits.wait(hour)).await.is_err());
+}
+
+/// What tonic's timer, or the server, says when the time is over is the token's to say.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_comes_of_a_time_that_is_over_is_said_by_the_token() {
+    for streams in [false, true] {
+        let mut server = start().await;
+        let late = Late::new();
+        let channel = TokenChannel::new(channel(server.addr).await, &late.source.token());
+        let mut client = CountingClient::new(channel);
+        let call = if streams {
+            let numbers = client.count(milliseconds(Duration::from_millis(5)));
+            let mut numbers = in_time(numbers).await.unwrap().into_inner();
+            assert!(in_time(numbers.message()).await.unwrap().is_some());
+            tokio::spawn(async move { end_of(&mut numbers).await })
+        } else {
+            tokio::spawn(async move { client.wait(milliseconds(LONG)).await.unwrap_err() })
+        };
+        server.hears(Said::Begun).await;
+        late.is_over();
+        server.stop.cancel();
+        server.hears(Said::Told(Reason::Shutdown)).await;
+        assert!(server.ends().await.is_some());
+        assert!(!call.is_finished());
+        late.is_told();
+        let status = in_time(call).await.unwrap();
+        assert_eq!(status.code(), Code::DeadlineExceeded, "{status:?}");
+        assert_eq!(find_cancelled(&status).unwrap().reason(), Reason::Deadline);
+    }
+}
+
 /// The status that a stream ends with.
 async fn end_of(stream: &mut Streaming<Number>) -> Status {
     loop {
@@ -219,9 +321,9 @@ async fn end_of(stream: &mut Streaming<Number>) -> Status {
 async fn time_that_is_over_is_said_as_such() {
     for mut server in [start().await, start_tonic().await] {
         let channel = channel(server.addr).await;
-        for own in [false, true] {
-            // What is left to the token, or what the request says of itself.
-            let source = if own { Source::new() } else { Source::with_timeout(WHILE * 2) };
+        // What is left to the token, or what the request says of itself.
+        for (own, time) in [(false, Some(WHILE * 2)), (true, None), (true, Some(LONG))] {
+            let source = time.map_or_else(Source::new, Source::with_timeout);
             let request = |time| {
                 let mut request = Request::new(milliseconds(time));
                 if own {
@@ -326,8 +428,12 @@ async fn the_remaining_time_is_sent_on() {
         assert!((20_000..=30_000).contains(&less), "{less}");
         assert!((50_000..=60_000).contains(&more), "{more}");
     }
-    let mut client = CountingClient::new(TokenChannel::new(channel, &Token::never()));
+    let mut client = CountingClient::new(TokenChannel::new(channel.clone(), &Token::never()));
     assert_eq!(client.wait(wait()).await.unwrap().into_inner().milliseconds, None);
+    // And nothing begins that was stopped.
+    let stopped = TokenInterceptor::new(&Token::cancelled_with(Reason::Shutdown));
+    let mut client = CountingClient::with_interceptor(channel, stopped);
+    assert_eq!(client.wait(wait()).await.unwrap_err().code(), Code::Unavailable);
 }
 
 /// What holds it up, there or before.

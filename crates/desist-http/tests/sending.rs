@@ -13,17 +13,18 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::http::HeaderMap;
+use axum::response::IntoResponse;
 use axum::routing::{any, get};
 use bytes::Bytes;
-use common::{PATIENCE, Probe, Said, Server, WHILE};
+use common::{Late, PATIENCE, Probe, Said, Server, WHILE};
 use desist::{Reason, Source, Token, find_cancelled};
 use desist_http::{Deadlines, RequestToken, SendError, SendWith};
 use desist_tokio::io::AtomicFile;
 use http::HeaderName;
 use reqwest::Client;
 use reqwest::dns::{Name, Resolve, Resolving};
-use tokio::sync::Notify;
-use tokio_stream::wrappers::IntervalStream;
+use tokio::sync::{Notify, mpsc};
+use tokio_stream::wrappers::{IntervalStream, ReceiverStream};
 use tokio_stream::{Stream, StreamExt};
 
 /// Longer than any test takes.
@@ -46,7 +47,13 @@ async fn start_breaking(when: Arc<Notify>) -> Server {
         .route("/json", get(async || axum::Json([1, 2, 3])))
         .route("/socket", any(echoes))
         .route("/moved", get(async || axum::response::Redirect::temporary("/left")))
-        .merge(Router::new().route("/breaks", get(breaks)).with_state(when));
+        .merge(
+            Router::new()
+                .route("/breaks", get(breaks))
+                .route("/late", get(is_late))
+                .route("/goes", get(goes))
+                .with_state(when),
+        );
     let deadlines = Deadlines::new().from_header(Deadlines::HEADER);
     Server::of(app, said, |serve| serve.deadlines(deadlines)).await
 }
@@ -82,6 +89,17 @@ async fn breaks(State(breaks): State<Arc<Notify>>) -> Body {
         }
     });
     Body::from_stream(parts)
+}
+
+async fn is_late(State(when): State<Arc<Notify>>) -> http::StatusCode {
+    when.notified().await;
+    http::StatusCode::GATEWAY_TIMEOUT
+}
+
+/// Its connection, or stream, ends without an answer.
+async fn goes(State(when): State<Arc<Notify>>) -> http::StatusCode {
+    when.notified().await;
+    panic!("as a server that has crashed")
 }
 
 /// A body without an end.
@@ -168,6 +186,135 @@ async fn an_answer_is_read_until_the_stop() {
     }
 }
 
+/// What it is sent, as it comes.
+async fn gives_back(
+    State(probe): State<Probe>,
+    token: RequestToken,
+    request: axum::extract::Request,
+) -> Body {
+    let streams = probe.begin();
+    probe.watches(&token);
+    Body::from_stream(request.into_body().into_data_stream().map(move |bytes| {
+        let _ = &streams;
+        bytes
+    }))
+}
+
+/// The answer has begun, and the request has not ended: whoever stops it, or lets the answer
+/// go, breaks off both.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_exchange_is_broken_off_on_both_its_sides() {
+    let (probe, said) = Probe::new();
+    let app = Router::new().route("/", any(gives_back)).with_state(probe);
+    let mut server = Server::of(app, said, |serve| serve).await;
+    for client in clients() {
+        for by_stop in [true, false] {
+            let (sends, sent) = mpsc::channel::<Result<Bytes, Infallible>>(4);
+            sends.send(Ok(Bytes::from_static(b"hello"))).await.unwrap();
+            let source = Source::new();
+            let body = reqwest::Body::wrap_stream(ReceiverStream::new(sent));
+            let sending = client.post(url(&server, "/")).body(body).send_with(&source.token());
+            let mut answer = in_time(sending).await.unwrap();
+            server.hears(Said::Begun).await;
+            assert_eq!(in_time(answer.chunk()).await.unwrap().unwrap(), "hello");
+            if by_stop {
+                source.cancel();
+                assert!(find_cancelled(&in_time(answer.chunk()).await.unwrap_err()).is_some());
+            } else {
+                drop(answer);
+            }
+            server.hears_all([Said::Told(Reason::Disconnected), Said::Dropped]).await;
+            // Nobody takes any more of it.
+            in_time(sends.closed()).await;
+        }
+    }
+}
+
+/// What has been answered in whole does not break off what is still sent.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_has_ended_lets_its_request_end() {
+    let (probe, mut said) = Probe::new();
+    let app = any(async move |request: axum::extract::Request| {
+        // A task goes on with the body.
+        tokio::spawn(async move {
+            let handler = probe.begin();
+            if axum::body::to_bytes(request.into_body(), usize::MAX).await.is_ok() {
+                handler.finish();
+            }
+        });
+        "answered"
+    });
+    let (_, nobody) = mpsc::unbounded_channel();
+    let server = Server::of(Router::new().route("/", app), nobody, |serve| serve).await;
+    let [_, by_http2] = clients();
+    let (sends, sent) = mpsc::channel::<Result<Bytes, Infallible>>(4);
+    let body = reqwest::Body::wrap_stream(ReceiverStream::new(sent));
+    let source = Source::new();
+    let sending = by_http2.post(url(&server, "/")).body(body).send_with(&source.token());
+    assert_eq!(in_time(in_time(sending).await.unwrap().text()).await.unwrap(), "answered");
+    assert_eq!(in_time(said.recv()).await, Some(Said::Begun));
+    for _ in 0..100 {
+        in_time(sends.send(Ok(Bytes::from_static(b"more")))).await.unwrap();
+    }
+    drop(sends);
+    assert_eq!(in_time(said.recv()).await, Some(Said::Finished));
+}
+
+/// The server behind may be the first to see it, by a millisecond or two.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_comes_of_a_time_that_is_over_is_said_by_the_token() {
+    let breaks = Arc::new(Notify::new());
+    let server = start_breaking(Arc::clone(&breaks)).await;
+    for client in clients() {
+        // A server that says so.
+        let late = Late::new();
+        let mut sending = client.get(url(&server, "/late")).send_with(&late.source.token());
+        sent(&mut sending).await;
+        late.is_over();
+        breaks.notify_one();
+        is_deadline(&late, sending).await;
+        // One that goes.
+        let late = Late::new();
+        let mut sending = client.get(url(&server, "/goes")).send_with(&late.source.token());
+        sent(&mut sending).await;
+        late.is_over();
+        breaks.notify_one();
+        is_deadline(&late, sending).await;
+        // Nothing is sent that had no time.
+        let late = Late::new();
+        late.is_over();
+        is_deadline(&late, client.get("http://127.0.0.1:1/").send_with(&late.source.token())).await;
+        // A body that breaks off.
+        let late = Late::new();
+        let sending = client.get(url(&server, "/breaks")).send_with(&late.source.token());
+        let mut answer = in_time(sending).await.unwrap();
+        assert!(in_time(answer.chunk()).await.unwrap().is_some());
+        late.is_over();
+        breaks.notify_one();
+        let reading = tokio::spawn(answer.text());
+        tokio::time::sleep(WHILE / 10).await;
+        late.is_told();
+        let error = in_time(reading).await.unwrap().unwrap_err();
+        assert_eq!(find_cancelled(&error).unwrap().reason(), Reason::Deadline);
+    }
+}
+
+/// It is on its way when it is polled.
+async fn sent(sending: &mut desist_http::Sending) {
+    let polled = tokio::time::timeout(WHILE, sending).await;
+    assert!(polled.is_err(), "{polled:?}");
+}
+
+/// It waits for the token's word, though its answer has come.
+async fn is_deadline(late: &Late, sending: desist_http::Sending) {
+    let sending = tokio::spawn(sending);
+    tokio::time::sleep(WHILE / 10).await;
+    assert!(!sending.is_finished());
+    late.is_told();
+    let error = in_time(sending).await.unwrap().unwrap_err();
+    assert_eq!(error.cancelled().unwrap().reason(), Reason::Deadline);
+}
+
 async fn pours_and_says(State(probe): State<Probe>, token: RequestToken) -> Body {
     let streams = probe.begin();
     probe.watches(&token);
@@ -244,6 +391,16 @@ async fn time_that_is_over_is_told_from_a_stop_and_from_failure() {
         assert!(broken.cancelled().is_none() && !broken.is_timeout());
         assert!(broken.to_string().contains("was broken off"), "{broken}");
     }
+    let answer = |error: SendError| error.into_response().status().as_u16();
+    let nobody = async |token: &Token| {
+        let [client, _] = clients();
+        client.get("http://127.0.0.1:1/").send_with(token).await.unwrap_err()
+    };
+    assert_eq!(answer(nobody(&Token::never()).await), 502);
+    assert_eq!(answer(nobody(&Token::cancelled_with(Reason::Deadline)).await), 504);
+    assert_eq!(answer(nobody(&Token::cancelled_with(Reason::Shutdown)).await), 503);
+    let own = clients()[0].get(url(&server, "/holds")).timeout(WHILE / 10);
+    assert_eq!(answer(own.send_with(&Token::never()).await.unwrap_err()), 504);
     let nonsense = Client::new().get("no url").send_with(&Token::never()).await.unwrap_err();
     assert!(nonsense.to_string().starts_with("this is no request"), "{nonsense}");
 }
@@ -360,6 +517,7 @@ async fn an_answer_is_what_it_was() {
         let error = missing.error_for_status().unwrap_err();
         assert_eq!(error.status().unwrap(), 404);
         assert_eq!(error.url().unwrap().path(), "/missing");
+        assert!(SendError::from(error).to_string().ends_with("was 404 Not Found"));
     }
 }
 

@@ -58,6 +58,27 @@ impl SendError {
         }
     }
 
+    /// The same, to keep.
+    ///
+    /// # Errors
+    ///
+    /// It was a failure.
+    ///
+    /// ```
+    /// use desist::{Reason, Token};
+    /// use desist_http::{SendError, Stopped};
+    ///
+    /// let cancelled = Token::cancelled_with(Reason::Shutdown).check().unwrap_err();
+    /// let stopped = SendError::from(cancelled).into_cancelled().map(Stopped::from).unwrap();
+    /// assert_eq!(stopped.status(), 503);
+    /// ```
+    pub fn into_cancelled(self) -> Result<Cancelled, Self> {
+        match self.why {
+            Why::Cancelled(why) => Ok(why),
+            why => Err(Self { why }),
+        }
+    }
+
     /// What `reqwest` says, if it was no stop.
     ///
     /// ```
@@ -126,6 +147,8 @@ impl fmt::Display for SendError {
         };
         if error.is_builder() {
             f.write_str("this is no request that could be sent; see its source for what is wrong")
+        } else if let Some(status) = error.status() {
+            write!(f, "the answer of {whom} was {status}")
         } else if error.is_timeout() {
             write!(f, "no answer of {whom} in the time that this client gives it")
         } else if error.is_connect() {
@@ -143,6 +166,25 @@ impl Error for SendError {
         match &self.why {
             Why::Cancelled(why) => Some(why),
             Why::Failed(error) => Some(error),
+        }
+    }
+}
+
+/// For a handler that asked somebody else: a stop is answered as [`Stopped`](crate::Stopped)
+/// is, time that was over with 504, and any other failure with 502.
+#[cfg(feature = "axum")]
+impl axum::response::IntoResponse for SendError {
+    fn into_response(self) -> axum::response::Response {
+        match self.into_cancelled() {
+            Ok(why) => crate::Stopped::from(why).into_response(),
+            Err(failed) => {
+                let status = if failed.is_timeout() {
+                    http::StatusCode::GATEWAY_TIMEOUT
+                } else {
+                    http::StatusCode::BAD_GATEWAY
+                };
+                (status, format!("{failed}\n")).into_response()
+            }
         }
     }
 }

@@ -2,10 +2,12 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use desist::{Cancelled, WhenCancelled};
+use desist::Cancelled;
 use http_body::{Body, Frame, SizeHint};
 
 use crate::layer::BoxError;
+use crate::outgoing::Wanted;
+use crate::until::Until;
 
 /// An answer's body, until its token is cancelled.
 pub(super) struct Reading {
@@ -14,8 +16,10 @@ pub(super) struct Reading {
 
 enum Now {
     Reads {
-        body: reqwest::Body,
-        until: Pin<Box<WhenCancelled<'static>>>,
+        /// `None`: it has failed, and the token is about to be cancelled.
+        body: Option<reqwest::Body>,
+        until: Until,
+        wanted: Wanted,
     },
     Ended,
     /// Whoever asks again is told again: it must not look like an end.
@@ -23,8 +27,8 @@ enum Now {
 }
 
 impl Reading {
-    pub(super) fn new(body: reqwest::Body, until: Pin<Box<WhenCancelled<'static>>>) -> Self {
-        Self { now: Now::Reads { body, until } }
+    pub(super) fn new(body: reqwest::Body, until: Until, wanted: Wanted) -> Self {
+        Self { now: Now::Reads { body: Some(body), until, wanted } }
     }
 }
 
@@ -36,34 +40,35 @@ impl Body for Reading {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let (body, until) = match &mut self.now {
-            Now::Reads { body, until } => (body, until),
+        let (body, until, wanted) = match &mut self.now {
+            Now::Reads { body, until, wanted } => (body, until, wanted),
             Now::Ended => return Poll::Ready(None),
             Now::Stopped(why) => return Poll::Ready(Some(Err(why.clone().into()))),
         };
-        let mut stopped = until.as_mut().poll(cx);
-        let mut polled = Poll::Pending;
-        if stopped.is_pending() {
-            polled = Pin::new(body).poll_frame(cx);
-            if let Poll::Ready(Some(Err(_))) = polled {
-                // Whatever it failed of, if that was after the stop.
-                stopped = until.as_mut().poll(cx);
+        let mut stopped = until.poll(cx);
+        if let (Poll::Pending, Some(reads)) = (&stopped, body.as_mut()) {
+            match ready!(Pin::new(reads).poll_frame(cx)) {
+                // Whatever it failed of, if that was after the stop, or when the time was over.
+                Some(Err(_)) if until.is_late() => {
+                    *body = None;
+                    stopped = until.poll(cx);
+                }
+                Some(frame) => return Poll::Ready(Some(frame.map_err(Into::into))),
+                None => {
+                    wanted.has_come();
+                    self.now = Now::Ended;
+                    return Poll::Ready(None);
+                }
             }
         }
-        if let Poll::Ready(why) = stopped {
-            self.now = Now::Stopped(why.clone());
-            return Poll::Ready(Some(Err(why.into())));
-        }
-        let polled = ready!(polled);
-        if polled.is_none() {
-            self.now = Now::Ended;
-        }
-        Poll::Ready(polled.map(|frame| frame.map_err(Into::into)))
+        let why = ready!(stopped);
+        self.now = Now::Stopped(why.clone());
+        Poll::Ready(Some(Err(why.into())))
     }
 
     fn is_end_stream(&self) -> bool {
         match &self.now {
-            Now::Reads { body, .. } => body.is_end_stream(),
+            Now::Reads { body, .. } => body.as_ref().is_some_and(Body::is_end_stream),
             Now::Ended => true,
             Now::Stopped(_) => false,
         }
@@ -71,9 +76,9 @@ impl Body for Reading {
 
     fn size_hint(&self) -> SizeHint {
         match &self.now {
-            Now::Reads { body, .. } => body.size_hint(),
+            Now::Reads { body: Some(body), .. } => body.size_hint(),
             Now::Ended => SizeHint::with_exact(0),
-            Now::Stopped(_) => SizeHint::default(),
+            _ => SizeHint::default(),
         }
     }
 }
@@ -104,7 +109,7 @@ mod tests {
     }
 
     fn reading(body: reqwest::Body, source: &Source) -> Reading {
-        Reading::new(body, Box::pin(source.token().cancelled_owned()))
+        Reading::new(body, Until::new(source.token()), Wanted::without_body())
     }
 
     async fn next(body: &mut Reading) -> Option<Result<Frame<Bytes>, BoxError>> {
@@ -131,6 +136,7 @@ mod tests {
         let source = Source::new();
         let mut body = reading("all of it".into(), &source);
         assert_eq!(body.size_hint().exact(), Some(9));
+        assert!(!body.is_end_stream());
         assert!(next(&mut body).await.unwrap().is_ok());
         assert!(next(&mut body).await.is_none());
         source.cancel();

@@ -4,13 +4,15 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use desist::{Token, WhenCancelled};
-use http::HeaderName;
+use desist::Token;
+use http::{HeaderName, StatusCode};
 use reqwest::{RequestBuilder, Response, ResponseBuilderExt};
 
 use super::error::SendError;
 use super::reading::Reading;
 use crate::deadlines::{Deadlines, Form};
+use crate::outgoing::Wanted;
+use crate::until::Until;
 
 mod sealed {
     pub trait Sealed {}
@@ -74,9 +76,9 @@ pub trait SendWith: sealed::Sealed + Sized {
 
 impl SendWith for RequestBuilder {
     fn send_with(self, token: &Token) -> Sending {
-        let until = Box::pin(token.clone().cancelled_owned());
+        let until = Some(Until::new(token.clone()));
         let says = Some(Deadlines::HEADER);
-        Sending { token: token.clone(), until: Some(until), now: Now::Begins(Box::new(self)), says }
+        Sending { until, now: Now::Begins(Box::new(self)), says }
     }
 }
 
@@ -85,17 +87,18 @@ type Answering = Pin<Box<dyn Future<Output = reqwest::Result<Response>> + Send>>
 /// The future of [`SendWith::send_with`]: the answer, or why there is none.
 #[must_use = "futures do nothing unless polled or awaited"]
 pub struct Sending {
-    token: Token,
     /// `None`: it has ended, and an answer may have it.
-    until: Option<Pin<Box<WhenCancelled<'static>>>>,
+    until: Option<Until>,
     now: Now,
     says: Option<HeaderName>,
 }
 
 enum Now {
     Begins(Box<RequestBuilder>),
-    Sent(Answering),
-    Ended,
+    /// Dropped in this order.
+    Sent(Answering, Wanted),
+    /// Its time is over, and the token about to be cancelled.
+    Late,
 }
 
 impl Sending {
@@ -129,30 +132,54 @@ impl Sending {
         self
     }
 
-    fn begin(&self, request: RequestBuilder) -> Result<Answering, SendError> {
+    fn begin(&self, request: RequestBuilder, token: &Token) -> Result<Now, SendError> {
         let (client, request) = request.build_split();
         let mut request = request?;
-        let left = least(self.token.remaining(), request.timeout().copied());
+        let left = least(token.remaining(), request.timeout().copied());
         if let (Some(name), Some(left)) = (&self.says, left) {
             Form::Milliseconds.say(request.headers_mut(), name, left);
         }
-        Ok(Box::pin(async move { client.execute(request).await }))
+        let mut wanted = Wanted::without_body();
+        // One that is there in whole may be sent again, by a redirect or a retry.
+        if let Some(body) = request.body_mut().take_if(|body| body.as_bytes().is_none()) {
+            let (wants, body) = Wanted::with_body(body, token);
+            *request.body_mut() = Some(reqwest::Body::wrap(body));
+            wanted = wants;
+        }
+        Ok(Now::Sent(Box::pin(async move { client.execute(request).await }), wanted))
     }
 
-    fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Result<Response, SendError>> {
-        loop {
-            self.now = match std::mem::replace(&mut self.now, Now::Ended) {
-                Now::Begins(request) => Now::Sent(self.begin(*request)?),
-                Now::Sent(mut answering) => {
-                    let polled = answering.as_mut().poll(cx);
-                    if polled.is_pending() {
-                        self.now = Now::Sent(answering);
-                    }
-                    return polled.map_err(Into::into);
-                }
-                Now::Ended => panic!("polled after its end"),
+    /// Its answer, if it is not a consequence of that its time is over: then it is late.
+    fn poll_answer(
+        &mut self,
+        until: &Until,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<(Response, Wanted), SendError>>> {
+        if let Now::Begins(_) = self.now {
+            let Now::Begins(request) = std::mem::replace(&mut self.now, Now::Late) else {
+                unreachable!("it was just looked at")
             };
+            if until.is_late() {
+                return Poll::Ready(None);
+            }
+            match self.begin(*request, until.token()) {
+                Ok(sent) => self.now = sent,
+                Err(error) => return Poll::Ready(Some(Err(error))),
+            }
         }
+        let Now::Sent(answering, _) = &mut self.now else { return Poll::Ready(None) };
+        let answered = ready!(answering.as_mut().poll(cx));
+        let Now::Sent(_, wanted) = std::mem::replace(&mut self.now, Now::Late) else {
+            unreachable!("it was just looked at")
+        };
+        let is_consequence = match &answered {
+            Ok(response) => response.status() == StatusCode::GATEWAY_TIMEOUT,
+            Err(_) => true,
+        };
+        if is_consequence && until.is_late() {
+            return Poll::Ready(None);
+        }
+        Poll::Ready(Some(answered.map(|response| (response, wanted)).map_err(Into::into)))
     }
 }
 
@@ -165,43 +192,48 @@ impl Future for Sending {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        let until = this.until.as_mut().expect("polled after its end");
-        let mut stopped = until.as_mut().poll(cx);
-        let mut answered = Poll::Pending;
+        let mut until = this.until.take().expect("polled after its end");
+        let mut stopped = until.poll(cx);
         if stopped.is_pending() {
-            answered = this.poll_answer(cx);
-            if let Poll::Ready(Err(_)) = answered {
-                // Whatever it failed of, if that was after the stop.
-                stopped = this.token.cancellation().map_or(Poll::Pending, Poll::Ready);
+            match this.poll_answer(&until, cx) {
+                Poll::Ready(Some(answered)) => {
+                    return Poll::Ready(
+                        answered.map(|(answer, wanted)| with_token(answer, until, wanted)),
+                    );
+                }
+                Poll::Ready(None) => stopped = until.poll(cx),
+                Poll::Pending => {}
             }
         }
-        if let Poll::Ready(why) = stopped {
-            this.now = Now::Ended;
-            this.until = None;
-            return Poll::Ready(Err(why.into()));
+        match stopped {
+            Poll::Ready(why) => {
+                this.now = Now::Late;
+                Poll::Ready(Err(why.into()))
+            }
+            Poll::Pending => {
+                this.until = Some(until);
+                Poll::Pending
+            }
         }
-        let answered = ready!(answered);
-        let until = this.until.take().expect("it has not ended");
-        Poll::Ready(answered.map(|response| with_token(response, until)))
     }
 }
 
 /// The same answer, with a body that heeds the token.
-fn with_token(response: Response, until: Pin<Box<WhenCancelled<'static>>>) -> Response {
+fn with_token(response: Response, until: Until, wanted: Wanted) -> Response {
     // Which would get lost on the way.
     let url = http::response::Builder::new().url(response.url().clone()).body(());
     let (mut head, body) = http::Response::<reqwest::Body>::from(response).into_parts();
     if let Ok(url) = url {
         head.extensions.extend(url.into_parts().0.extensions);
     }
-    let body = reqwest::Body::wrap(Reading::new(body, until));
+    let body = reqwest::Body::wrap(Reading::new(body, until, wanted));
     Response::from(http::Response::from_parts(head, body))
 }
 
 impl fmt::Debug for Sending {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Sending")
-            .field("token", &self.token)
+            .field("has_ended", &self.until.is_none())
             .field("says_in", &self.says)
             .finish_non_exhaustive()
     }

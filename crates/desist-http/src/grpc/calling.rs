@@ -3,16 +3,17 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use desist::{Cancelled, Token};
+use desist::Cancelled;
 use http::Response;
 use http_body::Body;
 use pin_project_lite::pin_project;
 use tonic::Status;
 
 use super::Receiving;
-use super::status::status_of;
-use super::until::{Until, failed};
+use super::status::{failed, status_of};
 use crate::layer::BoxError;
+use crate::outgoing::Wanted;
+use crate::until::Until;
 
 pin_project! {
     /// The future of a [`TokenChannel`](crate::TokenChannel): the head of the answer.
@@ -21,7 +22,7 @@ pin_project! {
         #[pin]
         now: Now<F>,
         // `None`: it was refused, or has ended.
-        until: Option<Until>,
+        until: Option<(Until, Wanted)>,
     }
 }
 
@@ -36,8 +37,8 @@ pin_project! {
 }
 
 impl<F> Calling<F> {
-    pub(super) fn new(call: F, token: Token) -> Self {
-        Self { now: Now::Called { call }, until: Some(Until::new(token)) }
+    pub(super) fn new(call: F, until: Until, wanted: Wanted) -> Self {
+        Self { now: Now::Called { call }, until: Some((until, wanted)) }
     }
 
     pub(super) fn refused(why: &Cancelled) -> Self {
@@ -59,15 +60,15 @@ where
         if let NowPinned::Refused { status } = this.now.as_mut().project() {
             return Poll::Ready(Err(status.take().expect("polled after its end").into()));
         }
-        let until = this.until.as_mut().expect("polled after its end");
+        let (until, _) = this.until.as_mut().expect("polled after its end");
         let mut stopped = until.poll(cx);
         if stopped.is_pending() {
             if let NowPinned::Called { call } = this.now.as_mut().project() {
                 let answered = ready!(call.poll(cx));
                 if !until.is_late() {
-                    let until = this.until.take();
+                    let (until, wanted) = this.until.take().expect("it was just looked at");
                     return Poll::Ready(match answered {
-                        Ok(response) => Ok(response.map(|body| Receiving::new(body, until))),
+                        Ok(answer) => Ok(answer.map(|body| Receiving::new(body, until, wanted))),
                         Err(error) => Err(failed(error.into())),
                     });
                 }
@@ -76,9 +77,9 @@ where
         }
         // The call is dropped, and with it its stream.
         this.now.set(Now::Late);
-        let status = ready!(stopped);
+        let why = ready!(stopped);
         *this.until = None;
-        Poll::Ready(Err(status.into()))
+        Poll::Ready(Err(status_of(&why).into()))
     }
 }
 

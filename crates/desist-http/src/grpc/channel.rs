@@ -9,6 +9,8 @@ use tower_service::Service;
 use super::{Calling, Receiving};
 use crate::deadlines::{Form, GRPC_TIMEOUT};
 use crate::layer::BoxError;
+use crate::outgoing::Wanted;
+use crate::until::Until;
 
 /// A channel whose calls heed a token: tonic's `Channel`, or whatever a generated client
 /// takes in its place.
@@ -42,7 +44,8 @@ use crate::layer::BoxError;
 /// ```
 #[derive(Debug)]
 pub struct TokenChannel<S> {
-    inner: S,
+    /// `None`: the token is cancelled, and nothing is held of what others wait for.
+    inner: Option<S>,
     token: Token,
     /// While it waits until it is ready.
     until: Option<Pin<Box<WhenCancelled<'static>>>>,
@@ -57,7 +60,14 @@ impl<S> TokenChannel<S> {
     /// ```
     #[must_use]
     pub fn new(inner: S, token: &Token) -> Self {
-        Self { inner, token: token.clone(), until: None }
+        Self { inner: Some(inner), token: token.clone(), until: None }
+    }
+
+    fn stopped(&mut self) -> Poll<Result<(), BoxError>> {
+        // It may have a place in a queue, or a permit.
+        self.inner = None;
+        self.until = None;
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -67,9 +77,9 @@ impl<S: Clone> Clone for TokenChannel<S> {
     }
 }
 
-impl<S, A, B> Service<Request<A>> for TokenChannel<S>
+impl<S, B> Service<Request<tonic::body::Body>> for TokenChannel<S>
 where
-    S: Service<Request<A>, Response = Response<B>>,
+    S: Service<Request<tonic::body::Body>, Response = Response<B>>,
     S::Error: Into<BoxError>,
     B: Body,
     B::Error: Into<BoxError>,
@@ -80,23 +90,24 @@ where
 
     /// Ready also when the token is cancelled, to say that.
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        if self.token.is_cancelled() {
-            self.until = None;
-            return Poll::Ready(Ok(()));
-        }
-        if let Poll::Ready(ready) = self.inner.poll_ready(cx) {
+        let Some(inner) = self.inner.as_mut().filter(|_| !self.token.is_cancelled()) else {
+            return self.stopped();
+        };
+        if let Poll::Ready(ready) = inner.poll_ready(cx) {
             self.until = None;
             return Poll::Ready(ready.map_err(Into::into));
         }
         let token = &self.token;
         let until = self.until.get_or_insert_with(|| Box::pin(token.clone().cancelled_owned()));
-        until.as_mut().poll(cx).map(|_| Ok(()))
+        if until.as_mut().poll(cx).is_ready() { self.stopped() } else { Poll::Pending }
     }
 
-    fn call(&mut self, mut request: Request<A>) -> Self::Future {
+    fn call(&mut self, mut request: Request<tonic::body::Body>) -> Self::Future {
         if let Some(why) = self.token.cancellation() {
+            self.inner = None;
             return Calling::refused(&why);
         }
+        let inner = self.inner.as_mut().expect("it is there until the token is cancelled");
         let headers = request.headers_mut();
         let own = headers.get(&GRPC_TIMEOUT).and_then(|own| Form::Grpc.read(own));
         let left = self.token.remaining();
@@ -110,6 +121,9 @@ where
             }
             _ => self.token.clone(),
         };
-        Calling::new(self.inner.call(request), token)
+        let (head, body) = request.into_parts();
+        let (wanted, body) = Wanted::with_body(body, &token);
+        let request = Request::from_parts(head, tonic::body::Body::new(body));
+        Calling::new(inner.call(request), Until::new(token), wanted)
     }
 }

@@ -18,7 +18,6 @@ mod channel;
 mod interceptor;
 mod receiving;
 mod status;
-mod until;
 
 pub use self::calling::Calling;
 pub use self::channel::TokenChannel;

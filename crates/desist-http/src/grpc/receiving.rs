@@ -5,8 +5,10 @@ use std::task::{Context, Poll, ready};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use super::until::{Until, failed};
+use super::status::{failed, status_of};
 use crate::layer::BoxError;
+use crate::outgoing::Wanted;
+use crate::until::Until;
 
 pin_project! {
     /// What a call through a [`TokenChannel`](crate::TokenChannel) answers, until its token
@@ -16,13 +18,13 @@ pin_project! {
         #[pin]
         inner: Option<B>,
         // `None`: it has ended.
-        until: Option<Until>,
+        until: Option<(Until, Wanted)>,
     }
 }
 
 impl<B> Receiving<B> {
-    pub(super) fn new(inner: B, until: Option<Until>) -> Self {
-        Self { inner: Some(inner), until }
+    pub(super) fn new(inner: B, until: Until, wanted: Wanted) -> Self {
+        Self { inner: Some(inner), until: Some((until, wanted)) }
     }
 }
 
@@ -45,7 +47,7 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<B::Data>, BoxError>>> {
         let mut this = self.project();
-        let Some(until) = this.until else { return Poll::Ready(None) };
+        let Some((until, wanted)) = this.until else { return Poll::Ready(None) };
         let mut stopped = until.poll(cx);
         if stopped.is_pending() {
             if let Some(inner) = this.inner.as_mut().as_pin_mut() {
@@ -53,6 +55,7 @@ where
                 // Messages that have come are given out; an end is the token's, if that was first.
                 if matches!(&frame, Some(Ok(frame)) if frame.is_data()) || !until.is_late() {
                     if frame.is_none() {
+                        wanted.has_come();
                         this.inner.set(None);
                         *this.until = None;
                     }
@@ -63,8 +66,8 @@ where
         }
         // Its stream is dropped with it.
         this.inner.set(None);
-        let status = ready!(stopped);
-        Poll::Ready(Some(Err(status.into())))
+        let why = ready!(stopped);
+        Poll::Ready(Some(Err(status_of(&why).into())))
     }
 
     fn is_end_stream(&self) -> bool {

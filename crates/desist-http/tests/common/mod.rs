@@ -5,6 +5,7 @@ mod client;
 pub(crate) mod frames;
 mod handlers;
 mod http2;
+mod late;
 #[cfg(unix)]
 mod proxy;
 #[cfg(feature = "metrics")]
@@ -23,6 +24,7 @@ use tokio::task::JoinHandle;
 pub(crate) use self::client::Client;
 pub(crate) use self::handlers::{Handler, Probe, Said, app, app_of};
 pub(crate) use self::http2::{Http2, PREFACE, next_of};
+pub(crate) use self::late::Late;
 #[cfg(unix)]
 pub(crate) use self::proxy::{Proxy, find};
 #[cfg(feature = "metrics")]
