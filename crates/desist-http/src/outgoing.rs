@@ -31,6 +31,7 @@ pub(crate) struct Wanted {
 }
 
 impl Wanted {
+    #[cfg(feature = "reqwest")]
     pub(crate) fn without_body() -> Self {
         Self { guard: None }
     }

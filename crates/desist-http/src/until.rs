@@ -18,6 +18,7 @@ impl Until {
         Self { token, when }
     }
 
+    #[cfg(feature = "reqwest")]
     pub(crate) fn token(&self) -> &Token {
         &self.token
     }
