@@ -22,6 +22,7 @@ mod outgoing;
 mod policy;
 #[cfg_attr(not(feature = "axum"), allow(dead_code))]
 mod request;
+mod rpc;
 #[cfg(feature = "axum")]
 mod serve;
 mod stopped;

@@ -18,7 +18,8 @@ use self::places::Places;
 pub use self::service::{AdmissionFuture, AdmissionService};
 
 /// At most so many handlers run at once; who comes when there is no place is answered 503
-/// with `Retry-After` and the reason [`Overload`](desist::Reason::Overload).
+/// with `Retry-After` and the reason [`Overload`](desist::Reason::Overload), a call of gRPC
+/// `UNAVAILABLE`.
 ///
 /// It belongs around an app or a route, inside of the layer that gives tokens: all that it
 /// is around has its places in common.

@@ -1,3 +1,5 @@
+#[cfg(feature = "axum")]
+use std::any::Any;
 use std::fmt;
 use std::future::Future;
 use std::mem;
@@ -12,6 +14,7 @@ use tower_service::Service;
 
 use super::places::{Found, OfConnection, Place, Places, Waiting};
 use crate::request::RequestToken;
+use crate::rpc::{self, is_grpc};
 use crate::stopped::Stopped;
 
 /// What [`AdmissionLayer`](crate::AdmissionLayer) makes.
@@ -41,7 +44,7 @@ impl<S> AdmissionService<S> {
 impl<S, A, B> Service<Request<A>> for AdmissionService<S>
 where
     S: Service<Request<A>, Response = Response<B>> + Clone,
-    B: From<String>,
+    B: Default + 'static,
 {
     type Response = Response<B>;
     type Error = S::Error;
@@ -62,7 +65,7 @@ where
                 let stopped = token.map(|token| Box::pin((*token).clone().cancelled_owned()));
                 State::Waits { waiting, stopped, next: Some((service, request)) }
             }
-            Found::Nothing => State::Over { why: overload() },
+            Found::Nothing => State::over(overload(), &request),
         };
         AdmissionFuture { state }
     }
@@ -70,6 +73,31 @@ where
 
 fn overload() -> Option<Cancelled> {
     Token::cancelled_with(Reason::Overload).cancellation()
+}
+
+/// What is answered in the place of a handler.
+fn answer<B: Default + 'static>(why: Cancelled, is_grpc: bool) -> Response<B> {
+    let stopped = Stopped::from(why);
+    if !is_grpc {
+        return stopped.into_response_with(says);
+    }
+    let mut answer = rpc::answer(rpc::status_of(stopped.cancelled().reason()), B::default());
+    answer.extensions_mut().insert(stopped);
+    answer
+}
+
+/// In a body of axum's; others, tonic's among them, cannot be made of words.
+fn says<B: Default + 'static>(text: String) -> B {
+    #[cfg(feature = "axum")]
+    {
+        let mut body = Some(axum::body::Body::from(text));
+        if let Some(body) = (&mut body as &mut dyn Any).downcast_mut::<Option<B>>() {
+            return body.take().unwrap_or_default();
+        }
+    }
+    #[cfg(not(feature = "axum"))]
+    drop(text);
+    B::default()
 }
 
 impl<S: fmt::Debug> fmt::Debug for AdmissionService<S> {
@@ -109,14 +137,24 @@ pin_project! {
         },
         Over {
             why: Option<Cancelled>,
+            is_grpc: bool,
         },
+    }
+}
+
+impl<S, A> State<S, A>
+where
+    S: Service<Request<A>>,
+{
+    fn over(why: Option<Cancelled>, request: &Request<A>) -> Self {
+        Self::Over { why, is_grpc: is_grpc(request.headers()) }
     }
 }
 
 impl<S, A, B> Future for AdmissionFuture<S, A>
 where
     S: Service<Request<A>, Response = Response<B>>,
-    B: From<String>,
+    B: Default + 'static,
 {
     type Output = Result<Response<B>, S::Error>;
 
@@ -125,28 +163,29 @@ where
         loop {
             let next = match state.as_mut().project() {
                 Projected::Runs { runs, .. } => return runs.poll(cx),
-                Projected::Over { why } => {
+                Projected::Over { why, is_grpc } => {
                     let Some(why) = why.take() else { unreachable!("it is not polled again") };
-                    return Poll::Ready(Ok(Stopped::from(why).into_response_with(B::from)));
+                    return Poll::Ready(Ok(answer(why, *is_grpc)));
                 }
                 Projected::Waits { waiting, stopped, next } => {
                     let why = match stopped {
                         Some(stopped) => stopped.as_mut().poll(cx),
                         None => Poll::Pending,
                     };
-                    match (why, next.take()) {
-                        (Poll::Ready(why), _) => State::Over { why: Some(why) },
-                        (Poll::Pending, None) => State::Over { why: overload() },
-                        (Poll::Pending, Some((mut service, request))) => {
-                            match waiting.poll_place(cx) {
-                                Poll::Ready(Some(place)) => {
-                                    State::Runs { runs: service.call(request), place }
-                                }
-                                Poll::Ready(None) => State::Over { why: overload() },
-                                Poll::Pending => {
-                                    *next = Some((service, request));
-                                    return Poll::Pending;
-                                }
+                    let Some((mut service, request)) = next.take() else {
+                        unreachable!("it goes on, or is over")
+                    };
+                    if let Poll::Ready(why) = why {
+                        State::over(Some(why), &request)
+                    } else {
+                        match waiting.poll_place(cx) {
+                            Poll::Ready(Some(place)) => {
+                                State::Runs { runs: service.call(request), place }
+                            }
+                            Poll::Ready(None) => State::over(overload(), &request),
+                            Poll::Pending => {
+                                *next = Some((service, request));
+                                return Poll::Pending;
                             }
                         }
                     }

@@ -14,7 +14,7 @@ mod wire;
 use std::fmt;
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 pub use self::route::{DeadlineLayer, DeadlineService};
 #[cfg_attr(not(any(feature = "reqwest", feature = "tonic")), allow(unused_imports))]
@@ -168,12 +168,6 @@ impl Deadlines {
         }
         Ok(least)
     }
-}
-
-/// Whether it is a call of gRPC, which is told in its own way.
-pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
-    let is_grpc = |kind: &HeaderValue| kind.as_bytes().starts_with(b"application/grpc");
-    headers.get(header::CONTENT_TYPE).is_some_and(is_grpc)
 }
 
 /// It is no time.

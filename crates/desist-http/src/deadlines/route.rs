@@ -5,8 +5,9 @@ use http::Request;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::{Route, is_grpc};
+use super::Route;
 use crate::request::RequestToken;
+use crate::rpc::is_grpc;
 
 /// The time of a route, in the place of the server's.
 ///

@@ -6,9 +6,10 @@ use bytes::Buf;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use super::over::{BoxError, Watch, grpc_status};
+use super::over::{BoxError, Watch};
 use crate::connection::Running;
 use crate::outcome::{self, Outcome};
+use crate::rpc;
 use crate::stopped::Stopped;
 
 pin_project! {
@@ -73,7 +74,7 @@ impl End {
         let (is_grpc, why) = (request.is.grpc.is_set(), request.cancellation());
         self.running.breaks_off();
         match why {
-            Some(why) if is_grpc => Ok(Frame::trailers(grpc_status(why.reason()))),
+            Some(why) if is_grpc => Ok(Frame::trailers(rpc::status_of(why.reason()))),
             Some(why) => Err(Stopped::from(why).into()),
             None => Err("the request was stopped".into()),
         }

@@ -21,10 +21,11 @@ pub(crate) use self::over::BoxError;
 pub(crate) use self::rescue::Rescued;
 use self::rescue::Rescues;
 use crate::connection::{Connection, Running};
-use crate::deadlines::{Deadlines, Malformed, Route, is_grpc};
+use crate::deadlines::{Deadlines, Malformed, Route};
 use crate::outcome;
 use crate::policy::Policy;
 use crate::request::RequestToken;
+use crate::rpc::is_grpc;
 
 /// Gives each request a token below that of the server, for whatever tower service is
 /// inside: the handler takes it as [`RequestToken`].

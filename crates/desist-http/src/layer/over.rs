@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use desist::{Cancelled, Reason, Source, Token, WhenCancelled};
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
+use http::{Response, StatusCode};
 
 use super::body::TokenBody;
 use crate::connection::Running;
@@ -14,6 +14,7 @@ use crate::deadlines::Malformed;
 use crate::outcome::Outcome;
 use crate::policy::Policy;
 use crate::request::Request;
+use crate::rpc;
 use crate::stopped::Stopped;
 
 /// What a body's error is, whatever the body.
@@ -83,35 +84,10 @@ pub(super) fn answer<B>(
 ) -> Response<TokenBody<B>> {
     let Some(why) = request.cancellation() else { return Response::new(TokenBody::empty()) };
     if request.is.grpc.is_set() {
-        return grpc(grpc_status(why.reason()));
+        return rpc::answer(rpc::status_of(why.reason()), TokenBody::empty());
     }
     let body = |text| says.map_or_else(TokenBody::empty, |says| TokenBody::passed(says(text)));
     Stopped::from(why).into_response_with(body)
-}
-
-/// One that is over before it begins, of which a response has nothing but a head.
-fn grpc<B>(status: HeaderMap) -> Response<TokenBody<B>> {
-    let mut response = Response::new(TokenBody::empty());
-    *response.headers_mut() = status;
-    let kind = HeaderValue::from_static("application/grpc");
-    response.headers_mut().insert(header::CONTENT_TYPE, kind);
-    response
-}
-
-const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
-const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
-
-/// What gRPC says at the end.
-pub(super) fn grpc_status(reason: Reason) -> HeaderMap {
-    let (status, message) = match reason {
-        Reason::Deadline => ("4", "the deadline is over"),
-        Reason::Shutdown | Reason::Overload | Reason::LeaseLost => ("14", reason.as_str()),
-        _ => ("1", reason.as_str()),
-    };
-    let mut headers = HeaderMap::with_capacity(2);
-    headers.insert(GRPC_STATUS, HeaderValue::from_static(status));
-    headers.insert(GRPC_MESSAGE, HeaderValue::from_static(message));
-    headers
 }
 
 /// What a request is answered whose client said something that is no time.
@@ -125,13 +101,7 @@ pub(super) fn refusal<B>(
         running.ends(&Outcome::Completed);
     }
     if is_grpc {
-        let mut status = HeaderMap::with_capacity(3);
-        // Internal, as others have it.
-        status.insert(GRPC_STATUS, HeaderValue::from_static("13"));
-        if let Ok(message) = HeaderValue::from_str(&malformed.to_string()) {
-            status.insert(GRPC_MESSAGE, message);
-        }
-        return grpc(status);
+        return rpc::answer(rpc::malformed(&malformed.to_string()), TokenBody::empty());
     }
     let text = format!("{malformed}\n");
     let body = says.map_or_else(TokenBody::empty, |says| TokenBody::passed(says(text)));

@@ -1,5 +1,5 @@
 //! A service of gRPC that says what becomes of its calls, and clients of it.
-#![allow(dead_code)] // Not every binary uses all of it.
+#![allow(dead_code, unused_imports)] // Not every binary uses all of it.
 
 #[allow(unreachable_pub, unused_qualifications)]
 #[path = "counting.rs"]

@@ -1,0 +1,47 @@
+//! What gRPC is told: its status is in headers, at the end or in the place of an answer,
+//! and the HTTP status says nothing.
+
+use desist::Reason;
+use http::{HeaderMap, HeaderName, HeaderValue, Response, header};
+
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
+
+/// Whether it is a call of gRPC, or the answer to one.
+pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
+    kind.is_some_and(|kind| kind.starts_with(b"application/grpc"))
+}
+
+/// What gRPC says at the end of what was stopped.
+pub(crate) fn status_of(reason: Reason) -> HeaderMap {
+    let (code, message) = match reason {
+        Reason::Deadline => ("4", "the deadline is over"),
+        Reason::Shutdown | Reason::Overload | Reason::LeaseLost => ("14", reason.as_str()),
+        _ => ("1", reason.as_str()),
+    };
+    status(code, Some(HeaderValue::from_static(message)))
+}
+
+/// Internal, as others have it where a client says something that is no time.
+pub(crate) fn malformed(message: &str) -> HeaderMap {
+    status("13", HeaderValue::from_str(message).ok())
+}
+
+fn status(code: &'static str, message: Option<HeaderValue>) -> HeaderMap {
+    let mut headers = HeaderMap::with_capacity(3);
+    headers.insert(GRPC_STATUS, HeaderValue::from_static(code));
+    if let Some(message) = message {
+        headers.insert(GRPC_MESSAGE, message);
+    }
+    headers
+}
+
+/// The answer to a call that is over before it begins, which is nothing but a head.
+pub(crate) fn answer<B>(status: HeaderMap, empty: B) -> Response<B> {
+    let mut response = Response::new(empty);
+    *response.headers_mut() = status;
+    let kind = HeaderValue::from_static("application/grpc");
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    response
+}
