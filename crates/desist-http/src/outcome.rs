@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use desist::{Cancelled, Reason};
-use http::Response;
+use http::{HeaderMap, Response};
 
 pub(crate) use self::span::Span;
 use crate::deadlines::Malformed;
 use crate::request::Request;
+use crate::rpc::{self, Ended};
 use crate::stopped::Stopped;
 
 #[derive(Debug, Clone)]
@@ -25,18 +26,35 @@ impl Outcome {
     /// stopped, by a deadline of its own perhaps, is none either.
     pub(crate) fn of<B>(request: &Request, response: &Response<B>) -> Self {
         let status = response.status();
-        if !status.is_client_error() && !status.is_server_error() {
+        let has_failed = if status.is_client_error() || status.is_server_error() {
+            status.is_server_error()
+        } else if request.may_be_grpc() {
+            match rpc::ended(response.headers()) {
+                None | Some(Ended::Well) => return Self::Completed,
+                Some(ended) => ended == Ended::Failed,
+            }
+        } else {
             return Self::Completed;
-        }
+        };
         if let Some(cancelled) = request.cancellation() {
             return Self::Cancelled(cancelled);
         }
-        let stopped = response.extensions().get::<Stopped>().map(Stopped::cancelled);
-        match stopped.filter(|cancelled| cancelled.reason() != Reason::SiblingFailed) {
+        match stop_in(response).filter(|stop| stop.reason() != Reason::SiblingFailed) {
             Some(cancelled) => Self::Cancelled(cancelled.clone()),
-            None if status.is_server_error() => Self::Failed,
+            None if has_failed => Self::Failed,
             None => Self::Completed,
         }
+    }
+
+    /// Of what comes after a body, if that says it: of gRPC it is only then that there is
+    /// a status.
+    pub(crate) fn of_trailers(request: &Request, trailers: &HeaderMap) -> Option<Self> {
+        let ended = if request.may_be_grpc() { rpc::ended(trailers)? } else { return None };
+        Some(match (ended, request.cancellation()) {
+            (Ended::Well, _) | (Ended::Refused, None) => Self::Completed,
+            (Ended::Refused | Ended::Failed, Some(cancelled)) => Self::Cancelled(cancelled),
+            (Ended::Failed, None) => Self::Failed,
+        })
     }
 
     /// Of a request that has no answer, or half of one.
@@ -64,6 +82,15 @@ impl Outcome {
         let now = request.connection().server().stop.token().clock().now();
         Some((cancelled, now.saturating_duration_since(cancelled.at())))
     }
+}
+
+/// The stop that an answer says that it is of.
+fn stop_in<B>(response: &Response<B>) -> Option<&Cancelled> {
+    let said = response.extensions();
+    let stop = said.get::<Stopped>().map(Stopped::cancelled);
+    #[cfg(feature = "tonic")]
+    let stop = stop.or_else(|| desist::find_cancelled(said.get::<tonic::Status>()?));
+    stop
 }
 
 /// What is counted, in words, for the recorder that is there by now.

@@ -13,6 +13,28 @@ pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
     kind.is_some_and(|kind| kind.starts_with(b"application/grpc"))
 }
 
+/// How a call ended, in a head or in what comes after a body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// It was done.
+    Well,
+    /// It was refused, as a request that is answered 404 is.
+    Refused,
+    /// The server failed: of the statuses those that OpenTelemetry has as errors of
+    /// servers.
+    Failed,
+}
+
+/// `None`: nothing is said of it here.
+pub(crate) fn ended(headers: &HeaderMap) -> Option<Ended> {
+    Some(match headers.get(GRPC_STATUS)?.as_bytes() {
+        b"0" => Ended::Well,
+        // Unknown, deadline exceeded, unimplemented, internal, unavailable, data loss.
+        b"2" | b"4" | b"12" | b"13" | b"14" | b"15" => Ended::Failed,
+        _ => Ended::Refused,
+    })
+}
+
 /// What gRPC says at the end of what was stopped.
 pub(crate) fn status_of(reason: Reason) -> HeaderMap {
     let (code, message) = match reason {

@@ -152,8 +152,14 @@ where
                 if let Some(end) = this.end {
                     let given = frame.data_ref().map_or(0, |data| data.remaining() as u64);
                     end.left = end.left.map(|left| left.saturating_sub(given));
+                    let inner = this.inner.as_ref().as_pin_ref();
+                    // Whoever has sent these does not ask whether there is more.
                     end.at_end =
-                        this.inner.as_ref().as_pin_ref().is_none_or(|inner| inner.is_end_stream());
+                        frame.is_trailers() || inner.is_none_or(|inner| inner.is_end_stream());
+                    if let Some(trailers) = frame.trailers_ref() {
+                        let said = Outcome::of_trailers(&end.running.request, trailers);
+                        end.outcome = said.unwrap_or_else(|| end.outcome.clone());
+                    }
                 }
             }
             Some(Err(_)) => {

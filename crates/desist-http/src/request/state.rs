@@ -171,6 +171,12 @@ impl Request {
         self.is_one_of_many
     }
 
+    /// What it is answered may say how it ended in the way of gRPC.
+    #[inline]
+    pub(crate) fn may_be_grpc(&self) -> bool {
+        self.is_one_of_many || self.is.grpc.is_set()
+    }
+
     fn signal(&self) -> &Signal {
         self.signal.get_or_init(|| {
             let server = self.connection.server().stop.token();
