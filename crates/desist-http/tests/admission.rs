@@ -38,17 +38,20 @@ async fn who_finds_no_place_is_told_at_once_and_a_place_is_given_back() {
     let limit = AdmissionLayer::at_most(2);
     let (mut server, ends) = start(&limit).await;
     let mut first = server.begins("/").await;
-    let _second = server.begins("/").await;
+    let mut second = server.begins("/").await;
     assert_eq!((limit.running(), limit.waiting()), (2, 0));
     let mut third = server.connect().await;
     third.get("/").await;
     third.reads("503 Service Unavailable").await;
     third.reads("retry-after: 1").await;
     third.reads("cancelled: overload").await;
-    ends.add_permits(1);
-    server.hears(Said::Finished).await;
-    first.get("/").await;
-    server.hears(Said::Begun).await;
+    ends.add_permits(2);
+    server.hears_all([Said::Finished, Said::Finished]).await;
+    for client in [&mut first, &mut second] {
+        client.reads("held").await;
+        client.get("/").await;
+        server.hears(Said::Begun).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -91,7 +94,11 @@ async fn until(is_so: impl Fn() -> bool) {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(PATIENCE, comes).await.expect("it comes to that");
+    in_time(comes).await;
+}
+
+async fn in_time<T>(what: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, what).await.expect("it comes to that")
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -102,12 +109,45 @@ async fn a_connection_has_no_more_than_its_own_and_others_have_theirs() {
     let (_held, _) = connection.request("GET", "/", true);
     server.hears(Said::Begun).await;
     let (answer, _) = connection.request("GET", "/", true);
-    assert_eq!(answer.await.unwrap().status(), 503);
+    assert_eq!(in_time(answer).await.unwrap().status(), 503);
     let _other = server.begins("/").await;
     ends.add_permits(2);
     server.hears_all([Said::Finished, Said::Finished]).await;
     let (_held, _) = connection.request("GET", "/", true);
     server.hears(Said::Begun).await;
+}
+
+/// Around one another, and on two routes.
+#[tokio::test(flavor = "multi_thread")]
+async fn each_layer_counts_the_handlers_of_a_connection_for_itself() {
+    let (probe, said) = Probe::new();
+    let ends = Arc::new(Semaphore::new(0));
+    let one = || AdmissionLayer::at_most(10).per_connection(1);
+    let around = AdmissionLayer::at_most(10).per_connection(3);
+    let app = Router::new()
+        .route("/a", any(held).layer(one()))
+        .route("/b", any(held).layer(one()))
+        .route("/c", any(held))
+        .with_state((probe, Arc::clone(&ends)))
+        .layer(around.clone());
+    let mut server = Server::of(app, said, |serve| serve).await;
+    let mut connection = Http2::to(server.addr).await;
+    for path in ["/a", "/b", "/c"] {
+        let (answer, _) = connection.request("GET", path, true);
+        server.hears(Said::Begun).await;
+        ends.add_permits(1);
+        server.hears(Said::Finished).await;
+        assert_eq!(in_time(answer).await.unwrap().status(), 200);
+    }
+    // What it has had before does not count.
+    let mut held = Vec::new();
+    for path in ["/a", "/b", "/c"] {
+        held.push(connection.request("GET", path, true));
+        server.hears(Said::Begun).await;
+        let (answer, _) = connection.request("GET", path, true);
+        assert_eq!(in_time(answer).await.unwrap().status(), 503, "{path}");
+    }
+    assert_eq!(around.running(), 3);
 }
 
 /// Runs on whatever happens, and is counted.
@@ -156,7 +196,7 @@ async fn whoever_resets_in_a_loop_has_no_more_running_than_may() {
             for _ in 0..10 {
                 let (answer, mut body) = connection.request("POST", "/", false);
                 tokio::select! {
-                    answer = answer => {
+                    answer = in_time(answer) => {
                         assert_eq!(answer.unwrap().status(), 503);
                         refused += 1;
                     }

@@ -22,8 +22,11 @@ pub(super) struct Place {
     _of_connection: Option<OfConnection>,
 }
 
-/// One of those that a connection may have, until this is dropped.
-pub(super) struct OfConnection(Arc<Connection>);
+/// One of those that a connection may have of these, until this is dropped.
+pub(super) struct OfConnection {
+    connection: Arc<Connection>,
+    places: Arc<Places>,
+}
 
 /// One in the queue.
 pub(super) struct Waiting {
@@ -87,25 +90,29 @@ impl Drop for Waiting {
 }
 
 impl OfConnection {
-    /// Of a connection that is known.
-    pub(super) fn one_of(connection: &Arc<Connection>) -> Option<Self> {
-        // Ordering: it only counts.
-        connection.admitted()?.fetch_add(1, Ordering::Relaxed);
-        Some(Self(Arc::clone(connection)))
-    }
-
-    /// How many it has, this one among them.
-    pub(super) fn count(&self) -> usize {
-        // Ordering: as above.
-        self.0.admitted().map_or(0, |admitted| admitted.load(Ordering::Relaxed))
+    /// Of a connection that is known, which may have so many; `None`: it has them.
+    pub(super) fn one_of(
+        connection: &Arc<Connection>,
+        places: &Arc<Places>,
+        most: usize,
+    ) -> Option<Option<Self>> {
+        match connection.admit(address(places), most) {
+            None => Some(None),
+            Some(false) => None,
+            Some(true) => {
+                Some(Some(Self { connection: Arc::clone(connection), places: Arc::clone(places) }))
+            }
+        }
     }
 }
 
 impl Drop for OfConnection {
     fn drop(&mut self) {
-        if let Some(admitted) = self.0.admitted() {
-            // Ordering: as above.
-            admitted.fetch_sub(1, Ordering::Relaxed);
-        }
+        self.connection.leave(address(&self.places));
     }
+}
+
+/// What tells those of one layer from those of another, as long as somebody has them.
+fn address(places: &Arc<Places>) -> usize {
+    Arc::as_ptr(places).addr()
 }

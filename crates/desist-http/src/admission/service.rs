@@ -34,9 +34,9 @@ impl<S> AdmissionService<S> {
         let Some((most, token)) = self.per_connection.zip(token) else {
             return self.places.find(None);
         };
-        match OfConnection::one_of(token.request().connection()) {
-            Some(place) if place.count() > most => Found::Nothing,
-            place => self.places.find(place),
+        match OfConnection::one_of(token.request().connection(), &self.places, most) {
+            Some(of_connection) => self.places.find(of_connection),
+            None => Found::Nothing,
         }
     }
 }

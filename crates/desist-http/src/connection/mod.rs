@@ -54,8 +54,14 @@ struct Listed {
     upgraded: Mutex<Option<Running>>,
     is_upgraded: AtomicBool,
     is_gone: AtomicBool,
-    /// How many of its handlers have a place where places are counted.
-    admitted: AtomicUsize,
+    /// How many of its handlers have a place, where places are counted by connection.
+    admitted: Mutex<Vec<Admitted>>,
+}
+
+/// Where places are counted, and how many handlers have one there.
+struct Admitted {
+    place: usize,
+    handlers: usize,
 }
 
 /// An answer that nobody has for so long is not on its way any more.
@@ -75,7 +81,7 @@ impl Listed {
             upgraded: Mutex::new(None),
             is_upgraded: AtomicBool::new(false),
             is_gone: AtomicBool::new(false),
-            admitted: AtomicUsize::new(0),
+            admitted: Mutex::default(),
         }
     }
 
@@ -125,9 +131,28 @@ impl Connection {
         &self.server
     }
 
+    /// One more of its handlers has a place there, if there are fewer than so many.
     /// `None`: it is not known which requests are of one connection.
-    pub(crate) fn admitted(&self) -> Option<&AtomicUsize> {
-        self.listed.as_ref().map(|listed| &listed.admitted)
+    pub(crate) fn admit(&self, place: usize, most: usize) -> Option<bool> {
+        let mut admitted = lock(&self.listed.as_ref()?.admitted);
+        let Some(there) = admitted.iter_mut().find(|there| there.place == place) else {
+            admitted.push(Admitted { place, handlers: 1 });
+            return Some(true);
+        };
+        let is_free = there.handlers < most;
+        there.handlers += usize::from(is_free);
+        Some(is_free)
+    }
+
+    /// One of them has its place no longer.
+    pub(crate) fn leave(&self, place: usize) {
+        let Some(listed) = &self.listed else { return };
+        let mut admitted = lock(&listed.admitted);
+        let Some(at) = admitted.iter().position(|there| there.place == place) else { return };
+        admitted[at].handlers -= 1;
+        if admitted[at].handlers == 0 {
+            admitted.swap_remove(at);
+        }
     }
 
     /// Where its handlers go on, if that is known.
