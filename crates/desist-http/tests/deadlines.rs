@@ -166,6 +166,63 @@ async fn a_body_that_is_on_its_way_has_the_same_time() {
     }
 }
 
+async fn deaf_after_a_stop_of_its_own(token: RequestToken) {
+    token.source().cancel_with(Reason::Superseded);
+    std::future::pending().await
+}
+
+async fn pours_after_a_stop_of_its_own(State(probe): State<Probe>, token: RequestToken) -> Body {
+    token.source().cancel_with(Reason::Superseded);
+    Body::from_stream(ticks(&probe))
+}
+
+/// Which is no way to have more time.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_has_stopped_itself_has_the_same_time() {
+    let (probe, said) = Probe::new();
+    let app = Router::new()
+        .route("/deaf", any(deaf_after_a_stop_of_its_own))
+        .route("/pours", any(pours_after_a_stop_of_its_own))
+        .with_state(probe);
+    let policy = Policy::Cooperate { grace: WHILE };
+    let deadlines = Deadlines::new().otherwise(WHILE);
+    let mut server = Server::of(app, said, |serve| serve.deadlines(deadlines).policy(policy)).await;
+    let begin = Instant::now();
+    let mut client = server.connect().await;
+    client.get("/deaf").await;
+    client.reads("504 Gateway Timeout").await;
+    assert!(begin.elapsed() >= WHILE * 2);
+    let mut client = server.begins("/pours").await;
+    let read = client.reads_to_the_end_of(|read| read.ends_with("0\r\n\r\n")).await;
+    assert!(!read.ends_with("0\r\n\r\n"), "it looks whole");
+    server.hears(Said::Dropped).await;
+}
+
+async fn looks(
+    request: axum::extract::Request,
+    next: axum::middleware::Next,
+) -> axum::response::Response {
+    assert!(!RequestToken::peek(request.extensions()).unwrap().is_cancelled());
+    next.run(request).await
+}
+
+/// Somebody has looked at its token when it gets the time of its route.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_handler_cannot_lengthen_the_time_of_its_route() {
+    let lengthens = get(async |token: RequestToken| {
+        token.source().cancel_after(LONG);
+        desist_http::Stopped::from(token.cancelled().await)
+    });
+    let app = Router::new()
+        .route("/", lengthens.route_layer(DeadlineLayer::new(WHILE)))
+        .layer(axum::middleware::from_fn(looks));
+    let (_nobody, said) = tokio::sync::mpsc::unbounded_channel();
+    let server = Server::of(app, said, |serve| serve).await;
+    let mut client = server.connect().await;
+    client.get("/").await;
+    client.reads("504 Gateway Timeout").await;
+}
+
 type Ticks = std::pin::Pin<Box<dyn Stream<Item = Result<&'static str, Infallible>> + Send>>;
 
 fn ticks(probe: &Probe) -> Ticks {

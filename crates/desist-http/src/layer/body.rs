@@ -71,7 +71,8 @@ impl End {
             outcome::abandoned("grace_over");
         }
         let request = &self.running.request;
-        let (is_grpc, why) = (request.is.grpc.is_set(), request.cancellation());
+        let why = self.watch.as_ref().and_then(|watch| watch.why(request));
+        let is_grpc = request.is.grpc.is_set();
         self.running.breaks_off();
         match why {
             Some(why) if is_grpc => Ok(Frame::trailers(rpc::status_of(why.reason()))),

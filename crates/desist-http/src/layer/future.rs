@@ -110,7 +110,8 @@ where
     fn give_up(&mut self) -> Option<Response<TokenBody<B>>> {
         let (work, mut running) = (self.work.take()?, self.running.take()?);
         let request = Arc::clone(&running.request);
-        let answer = over::answer(&request, self.says);
+        let why = self.watch.as_ref().and_then(|watch| watch.why(&request));
+        let answer = over::answer(&request, why, self.says);
         if self.has_begun && request.policy() == Policy::Detach {
             let runtime = self.runtime.take().or_else(|| request.connection().runtime().cloned());
             request.connection().server().rescues.left(work, running, runtime);

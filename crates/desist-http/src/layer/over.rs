@@ -23,8 +23,12 @@ pub(crate) type BoxError = Box<dyn Error + Send + Sync>;
 /// Waits for the end of a request's time, and then for the grace of whoever heeds it.
 pub(super) struct Watch {
     until: Pin<Box<WhenCancelled<'static>>>,
-    /// Its time is over: it has its grace.
+    /// It was stopped for another reason, and what is left is its time.
+    is_stopped: bool,
+    /// Its time is over.
     over: Option<Cancelled>,
+    /// It has its grace, or had it.
+    has_grace: bool,
     /// What is left is an answer that came when its time was over: that has a grace,
     /// whoever gave it.
     is_late: bool,
@@ -34,7 +38,9 @@ impl Watch {
     pub(super) fn of(request: &Request) -> Self {
         Self {
             until: Box::pin(request.token().clone().cancelled_owned()),
+            is_stopped: false,
             over: None,
+            has_grace: false,
             is_late: false,
         }
     }
@@ -47,42 +53,53 @@ impl Watch {
         watch
     }
 
-    /// Whether it has no more time at all; `false` also where it was stopped for another
-    /// reason, which is seen to elsewhere.
+    /// Whether it has no more time at all. A stop for another reason is seen to elsewhere,
+    /// and takes none of its time away, and adds none.
     #[cold]
     pub(super) fn is_over(&mut self, request: &Request, cx: &mut Context<'_>) -> bool {
         self.poll(request, cx).is_ready()
     }
 
     fn poll(&mut self, request: &Request, cx: &mut Context<'_>) -> Poll<()> {
-        if self.over.is_none() {
+        while self.over.is_none() {
             let why = ready!(self.until.as_mut().poll(cx));
+            if why.reason() != Reason::Deadline {
+                // Of a server that stops that is no time, but the same stop.
+                let time = if self.is_stopped { None } else { request.time() };
+                self.until = Box::pin(time.unwrap_or_else(Token::never).cancelled_owned());
+                self.is_stopped = true;
+                continue;
+            }
+            self.over = Some(why);
             let grace = match request.policy() {
-                _ if why.reason() != Reason::Deadline => Token::never(),
-                Policy::Cooperate { grace } if self.is_late || request.is.taken.is_set() => {
-                    Source::with_timeout(grace).token()
-                }
-                _ if self.is_late => Source::with_timeout(Policy::GRACE).token(),
+                Policy::Cooperate { grace } if self.is_late || request.is.taken.is_set() => grace,
+                _ if self.is_late => Policy::GRACE,
                 _ => return Poll::Ready(()),
             };
-            self.until = Box::pin(grace.cancelled_owned());
-            self.over = Some(why);
+            self.until = Box::pin(Source::with_timeout(grace).token().cancelled_owned());
+            self.has_grace = true;
         }
-        self.until.as_mut().poll(cx).map(drop)
+        if self.has_grace { self.until.as_mut().poll(cx).map(drop) } else { Poll::Ready(()) }
     }
 
     /// Whether it had a grace of its own by now.
     pub(super) fn had_grace(&self) -> bool {
-        self.over.is_some()
+        self.has_grace
+    }
+
+    /// What it is told.
+    pub(super) fn why(&self, request: &Request) -> Option<Cancelled> {
+        self.over.clone().or_else(|| request.cancellation())
     }
 }
 
 /// What a request is answered that has no handler any more.
 pub(super) fn answer<B>(
     request: &Request,
+    why: Option<Cancelled>,
     says: Option<fn(String) -> B>,
 ) -> Response<TokenBody<B>> {
-    let Some(why) = request.cancellation() else { return Response::new(TokenBody::empty()) };
+    let Some(why) = why else { return Response::new(TokenBody::empty()) };
     if request.is.grpc.is_set() {
         return rpc::answer(rpc::status_of(why.reason()), TokenBody::empty());
     }

@@ -52,6 +52,8 @@ struct Rare {
 /// How long it may take, and who said so.
 struct Armed {
     source: Source,
+    /// What that had before, if somebody had it before; never lengthened.
+    before: Option<Instant>,
     #[cfg_attr(not(feature = "metrics"), allow(dead_code))]
     whose: Whose,
 }
@@ -61,6 +63,20 @@ struct Signal {
     token: Token,
     /// It is below the source that its time cancels.
     is_limited: bool,
+    /// It got its time when somebody had its token already: then its source is what that
+    /// cancels, and whoever takes it from then on has one below, to set times of its own.
+    below: OnceLock<Box<(Source, Token)>>,
+}
+
+impl Signal {
+    /// What its handler has.
+    #[inline]
+    fn lowest(&self) -> (&Source, &Token) {
+        match self.below.get() {
+            Some(below) => (&below.0, &below.1),
+            None => (&self.source, &self.token),
+        }
+    }
 }
 
 /// A path that is longer is not kept for the next one.
@@ -182,16 +198,17 @@ impl Request {
             let server = self.connection.server().stop.token();
             let limit = self.rare().limit.as_ref().map(|limit| limit.source.token());
             let source = limit.as_ref().unwrap_or(server).child();
-            Signal { token: source.token(), source, is_limited: limit.is_some() }
+            let (token, below) = (source.token(), OnceLock::new());
+            Signal { token, source, is_limited: limit.is_some(), below }
         })
     }
 
     pub(crate) fn source(&self) -> &Source {
-        &self.signal().source
+        self.signal().lowest().0
     }
 
     pub(crate) fn token(&self) -> &Token {
-        &self.signal().token
+        self.signal().lowest().1
     }
 
     pub(crate) fn draining(&self) -> &Token {
@@ -201,7 +218,7 @@ impl Request {
     /// Why it was stopped, if it was.
     pub(crate) fn cancellation(&self) -> Option<Cancelled> {
         match self.signal.get() {
-            Some(signal) => signal.token.cancellation(),
+            Some(signal) => signal.lowest().1.cancellation(),
             None => self.connection.server().stop.token().cancellation(),
         }
     }
@@ -250,18 +267,42 @@ impl Request {
         Some(until)
     }
 
-    /// It has so long, from its beginning.
+    /// It has so long, from its beginning; a route has another time than the server.
     pub(crate) fn limit(&self, limit: Limit) {
         let server = self.connection.server().stop.token();
-        let armed = Armed { source: server.child(), whose: limit.whose };
-        // A route has another time than the server.
-        let source = self.rare().limit.get_or_insert(armed).source.clone();
+        let mut rare = self.rare();
+        let armed = rare.limit.get_or_insert_with(|| Armed {
+            source: server.child(),
+            before: None,
+            whose: limit.whose,
+        });
+        armed.whose = limit.whose;
+        drop(rare);
         let signal = self.signal();
-        // Somebody has had its token before: then its own source is what is cancelled.
-        let source = if signal.is_limited { source } else { signal.source.clone() };
-        self.rare().limit = Some(Armed { source: source.clone(), whose: limit.whose });
+        if !signal.is_limited {
+            signal.below.get_or_init(|| {
+                let before = signal.token.deadline();
+                let source = signal.source.clone();
+                self.rare().limit = Some(Armed { source, before, whose: limit.whose });
+                let below = signal.source.child();
+                let token = below.token();
+                Box::new((below, token))
+            });
+        }
         self.is.limited.set();
-        source.cancel_after(limit.time.saturating_sub(self.began.elapsed()));
+        let rare = self.rare();
+        let Some(Armed { source, before, .. }) = &rare.limit else { return };
+        let (source, before) = (source.clone(), *before);
+        drop(rare);
+        let left = limit.time.saturating_sub(self.began.elapsed());
+        let before = before.map(|before| before.saturating_duration_since(server.clock().now()));
+        source.cancel_after(before.map_or(left, |before| before.min(left)));
+    }
+
+    /// What is cancelled when its time is over, and only then or before; `None`: it has
+    /// none.
+    pub(crate) fn time(&self) -> Option<Token> {
+        self.rare().limit.as_ref().map(|limit| limit.source.token())
     }
 
     /// Whose time was over.
@@ -305,15 +346,16 @@ impl Request {
                 alone(|| limit.cancel_with(Reason::Deadline));
             }
         }
-        alone(|| self.source().cancel_with(Reason::Disconnected));
+        alone(|| self.signal().source.cancel_with(Reason::Disconnected));
     }
 
     /// Its time, if that is why it is dropped.
     #[cold]
     fn limit_that_is_over(&self) -> Option<Source> {
-        let left = self.token().remaining()?;
         let rare = self.rare();
         let limit = rare.limit.as_ref()?;
+        // Not what is left to the token: its handler may have less time of its own.
+        let left = limit.source.token().remaining()?;
         let is_over = match limit.whose {
             Whose::Client => left <= AHEAD,
             Whose::Server => left.is_zero(),
@@ -339,30 +381,105 @@ mod tests {
     use super::*;
     use crate::layer::RequestLayer;
 
-    /// One that has so long, on a clock that stands still.
-    fn with_time(whose: Whose, time: Duration) -> Request {
-        let stop = StopSource::with_clock(ManualClock::new().clock()).stop();
-        let connection = Connection::unknown(RequestLayer::new(stop).server());
+    fn request(stop: &StopSource, began: Instant) -> Request {
+        let connection = Connection::unknown(RequestLayer::new(stop.stop()).server());
         let request = http::Request::new(());
         let span = Span::of(&request, &connection);
-        let request = Request::new(connection, &request, span, Instant::now());
-        request.limit(Limit { time, whose });
-        request
+        Request::new(connection, &request, span, began)
     }
+
+    /// One that has no time, on a clock that stands still.
+    fn on(clock: &ManualClock) -> Request {
+        request(&StopSource::with_clock(clock.clock()), Instant::now())
+    }
+
+    fn server(time: Duration) -> Limit {
+        Limit { time, whose: Whose::Server }
+    }
+
+    const SECOND: Duration = Duration::from_secs(1);
 
     #[test]
     fn a_client_that_goes_when_its_time_is_as_good_as_over_goes_because_of_that() {
         // It may take a while from its beginning to here.
-        let (soon, late) = (AHEAD, AHEAD * 10_000);
-        for (whose, time, reason) in [
-            (Whose::Client, soon, Reason::Deadline),
-            (Whose::Client, late, Reason::Disconnected),
-            (Whose::Server, late, Reason::Disconnected),
+        let (soon, late) = (SECOND / 200, SECOND * 5);
+        for (whose, time, own, reason) in [
+            (Whose::Client, soon, None, Reason::Deadline),
+            (Whose::Client, late, None, Reason::Disconnected),
+            (Whose::Server, late, None, Reason::Disconnected),
+            // Its handler's own time is not its client's.
+            (Whose::Client, late, Some(soon), Reason::Disconnected),
         ] {
-            let request = with_time(whose, time);
+            let request = on(&ManualClock::new());
+            request.limit(Limit { time, whose });
+            if let Some(own) = own {
+                request.source().cancel_after(own);
+            }
             assert_eq!(request.cancellation(), None);
             request.is_dropped();
             assert_eq!(request.cancellation().unwrap().reason(), reason, "{whose:?} {time:?}");
+        }
+    }
+
+    /// Its timer may not have come to it by then.
+    #[test]
+    fn one_that_is_dropped_when_the_servers_time_is_over_is_late() {
+        for _ in 0..50 {
+            let request = request(&StopSource::new(), Instant::now());
+            request.limit(server(SECOND / 1000));
+            while request.token().remaining() != Some(Duration::ZERO) {
+                std::hint::spin_loop();
+            }
+            request.is_dropped();
+            assert_eq!(request.cancellation().unwrap().reason(), Reason::Deadline);
+        }
+    }
+
+    #[test]
+    fn a_time_counts_from_the_beginning() {
+        let stop = StopSource::with_clock(ManualClock::new().clock());
+        let request = request(&stop, Instant::now() - SECOND * 100);
+        request.limit(server(SECOND * 150));
+        assert!(request.token().remaining().unwrap() <= SECOND * 50);
+    }
+
+    /// Whoever had looked at its token when it got its time, and whoever has set another.
+    #[test]
+    fn no_handler_lengthens_its_time() {
+        for looked in [false, true] {
+            for times in [&[10][..], &[30, 10], &[10, 30]] {
+                let clock = ManualClock::new();
+                let request = on(&clock);
+                let before = looked.then(|| request.token().clone());
+                for time in times {
+                    request.limit(server(SECOND * *time));
+                }
+                request.source().cancel_after(SECOND * 1000);
+                let last = SECOND * *times.last().unwrap();
+                clock.advance(last - SECOND);
+                assert_eq!(request.cancellation(), None, "{looked} {times:?}");
+                assert!(request.token().remaining().unwrap() <= SECOND);
+                clock.advance(SECOND);
+                let why = request.cancellation().unwrap();
+                assert_eq!(why.reason(), Reason::Deadline);
+                assert_eq!(request.time().unwrap().cancellation(), Some(why.clone()));
+                assert!(before.is_none_or(|before| before.cancellation() == Some(why)));
+            }
+        }
+    }
+
+    #[test]
+    fn whoever_had_its_token_before_has_its_own_time_and_hears_that_it_is_dropped() {
+        let clock = ManualClock::new();
+        let request = on(&clock);
+        let before = request.token().clone();
+        request.source().cancel_after(SECOND * 5);
+        request.limit(server(SECOND * 10));
+        request.limit(server(SECOND * 30));
+        assert_eq!(request.token().remaining(), Some(SECOND * 5));
+        request.is_dropped();
+        for token in [&before, request.token()] {
+            assert_eq!(token.reason(), Some(Reason::Disconnected));
         }
     }
 }
