@@ -95,7 +95,11 @@ async fn one_that_is_detached_goes_on_without_an_answer_of_its_own() {
 async fn what_the_client_says_is_seen_up_to_the_cap_and_otherwise_the_routes_or_the_servers() {
     let (app, said) = common::app();
     let long = DeadlineLayer::new(LONG * 2).at_most(LONG * 4);
-    let app = app.route("/left", get(left)).route("/long", get(left).route_layer(long));
+    let app = app
+        .route("/left", get(left))
+        .route("/long", get(left).route_layer(long))
+        .route("/ever", get(left).route_layer(DeadlineLayer::none()))
+        .route("/both", get(left).route_layer(DeadlineLayer::none()).layer(long));
     let deadlines = asks().from_grpc().otherwise(LONG).at_most(LONG * 3);
     let server = Server::of(app, said, |serve| serve.deadlines(deadlines)).await;
     for (path, header, seconds) in [
@@ -112,11 +116,17 @@ async fn what_the_client_says_is_seen_up_to_the_cap_and_otherwise_the_routes_or_
         ("/long", "", 1199),
         ("/long", "x-request-timeout-ms: 5000", 4),
         ("/long", "grpc-timeout: 99999999H", 2399),
+        ("/ever", "x-request-timeout-ms: 5000", 4),
     ] {
         let mut client = server.connect().await;
         let header = if header.is_empty() { String::new() } else { format!("{header}\r\n") };
         client.send(format!("GET {path} HTTP/1.1\r\nhost: test\r\n{header}\r\n")).await;
         client.reads(&format!("\r\n\r\n{seconds}.")).await;
+    }
+    for path in ["/ever", "/both"] {
+        let mut client = server.connect().await;
+        client.get(path).await;
+        client.reads("for ever").await;
     }
     // Nobody is asked who is not to be.
     let server = start(|serve| serve).await;

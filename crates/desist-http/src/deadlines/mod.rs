@@ -1,8 +1,8 @@
 //! How long a request may take, and who says so.
 //!
 //! A client says how long it waits, in a header; what it says is a duration, so that
-//! clocks that differ do not matter, and it is never more than the server's cap. Where it
-//! says nothing, the route has a time, or the server. When that is over the token is
+//! clocks that differ do not matter. Where it says nothing, the route has a time, or the
+//! server. A cap bounds all of them, and there is one wherever there is any time. When that is over the token is
 //! cancelled with [`Deadline`](desist::Reason::Deadline). A handler that heeds its token
 //! answers then, with what it has by then if it wants, within the grace of its
 //! [`Policy`](crate::Policy); one that does not is dropped, and 504 is the answer. The
@@ -53,8 +53,19 @@ pub(crate) enum Whose {
 /// What a route says.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Route {
-    otherwise: Option<Duration>,
+    time: Time,
     at_most: Option<Duration>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+enum Time {
+    /// That of the server, and its cap.
+    #[default]
+    OfServer,
+    /// None, and no cap but its own.
+    Unlimited,
+    /// At least so much of the server's cap.
+    Is(Duration),
 }
 
 /// The time of a request.
@@ -81,7 +92,11 @@ impl Deadlines {
         Self::default()
     }
 
-    /// The time of a request whose client says nothing, on a route that has none.
+    /// The time of a request whose client says nothing, on a route that has none. It is
+    /// for streams of events and WebSockets, too: their routes have
+    /// [`DeadlineLayer::none`].
+    ///
+    /// Without [`at_most`](Self::at_most) no client has more, whatever it says.
     ///
     /// ```
     /// use std::time::Duration;
@@ -92,7 +107,7 @@ impl Deadlines {
         Self { otherwise: Some(time), ..self }
     }
 
-    /// A client that says more has this.
+    /// Nobody has more than this, whatever is said or not; only a route may have.
     ///
     /// ```
     /// use std::time::Duration;
@@ -140,19 +155,29 @@ impl Deadlines {
     /// Nobody is asked, and nobody has a time.
     #[inline]
     pub(crate) fn is_nothing(&self) -> bool {
-        self.otherwise.is_none() && self.header.is_none() && !self.is_grpc
+        let has_time = self.otherwise.or(self.at_most).is_some();
+        !has_time && self.header.is_none() && !self.is_grpc
     }
 
     /// The time of a request whose client said that, on a route that has these.
     pub(crate) fn limit(&self, said: Option<Duration>, route: Route) -> Option<Limit> {
-        let Some(time) = said else {
-            let otherwise = route.otherwise.or(self.otherwise);
-            return otherwise.map(|time| Limit { time, whose: Whose::Server });
+        let (otherwise, most) = match route.time {
+            Time::OfServer => (self.otherwise, self.at_most.or(self.otherwise)),
+            Time::Unlimited => (None, None),
+            Time::Is(time) => (Some(time), Some(self.at_most.map_or(time, |most| most.max(time)))),
         };
-        Some(match route.at_most.or(self.at_most) {
-            Some(most) if most < time => Limit { time: most, whose: Whose::Server },
-            _ => Limit { time, whose: Whose::Client },
-        })
+        let most = route.at_most.or(most);
+        let (time, whose) = match said {
+            Some(time) => (Some(time), Whose::Client),
+            None => (otherwise, Whose::Server),
+        };
+        match (time, most) {
+            (Some(time), Some(most)) if most < time => {
+                Some(Limit { time: most, whose: Whose::Server })
+            }
+            (Some(time), _) => Some(Limit { time, whose }),
+            (None, most) => most.map(|time| Limit { time, whose: Whose::Server }),
+        }
     }
 
     /// The least of what a client says, if it says anything.
@@ -217,14 +242,14 @@ mod tests {
     }
 
     #[test]
-    fn what_a_client_says_is_capped_and_what_it_does_not_say_is_not() {
+    fn the_least_is_what_counts_up_to_the_cap() {
         let deadlines = Deadlines::new()
             .otherwise(SECOND * 600)
             .at_most(SECOND * 60)
             .from_header(Deadlines::HEADER)
             .from_grpc();
         for (said, limit) in [
-            (&[][..], server(SECOND * 600)),
+            (&[][..], server(SECOND * 60)),
             (&[("x-request-timeout-ms", "1000")], client(SECOND)),
             (&[("x-request-timeout-ms", "60000")], client(SECOND * 60)),
             (&[("x-request-timeout-ms", "60001")], server(SECOND * 60)),
@@ -239,6 +264,59 @@ mod tests {
         // Nobody is asked.
         let said = headers(&[("x-request-timeout-ms", "nonsense"), ("grpc-timeout", "1S")]);
         assert_eq!(Deadlines::new().said(&said), Ok(None));
+    }
+
+    /// Of the server and the route, each with a time and a cap: what is the time of who
+    /// says nothing, and of who says a billion.
+    #[test]
+    fn a_cap_bounds_everybody_and_is_there_where_there_is_any_time() {
+        let of = |time: Option<u32>| time.map(|time| SECOND * time);
+        let own = |time| Route { time, at_most: None };
+        let (of_server, none) = (Route::default(), own(Time::Unlimited));
+        let is = |time: u32| own(Time::Is(SECOND * time));
+        let most = |route: Route, most: u32| Route { at_most: Some(SECOND * most), ..route };
+        for (otherwise, at_most, route, silent, greedy) in [
+            (None, None, of_server, None, None),
+            (Some(30), None, of_server, Some(30), Some(30)),
+            (None, Some(60), of_server, Some(60), Some(60)),
+            (Some(30), Some(60), of_server, Some(30), Some(60)),
+            (Some(90), Some(60), of_server, Some(60), Some(60)),
+            // A route that takes longer than others, or less long.
+            (None, None, is(600), Some(600), Some(600)),
+            (Some(30), None, is(600), Some(600), Some(600)),
+            (Some(30), Some(60), is(600), Some(600), Some(600)),
+            (Some(30), Some(60), is(10), Some(10), Some(60)),
+            (Some(30), None, is(10), Some(10), Some(10)),
+            // One with a cap of its own.
+            (Some(30), Some(60), most(is(600), 900), Some(600), Some(900)),
+            (Some(30), Some(60), most(is(10), 20), Some(10), Some(20)),
+            (None, None, most(is(600), 300), Some(300), Some(300)),
+            // One without any time.
+            (Some(30), Some(60), none, None, None),
+            (Some(30), Some(60), most(none, 900), Some(900), Some(900)),
+        ] {
+            let mut deadlines = Deadlines::new().from_header(Deadlines::HEADER);
+            (deadlines.otherwise, deadlines.at_most) = (of(otherwise), of(at_most));
+            let why = format!("{otherwise:?} {at_most:?} {route:?}");
+            assert_eq!(deadlines.limit(None, route), of(silent).map(server), "{why}");
+            let billion = SECOND * 1_000_000_000;
+            let limit = of(greedy).map_or(client(billion), server);
+            assert_eq!(deadlines.limit(Some(billion), route), Some(limit), "{why}");
+            assert_eq!(deadlines.limit(Some(SECOND), route), Some(client(SECOND)), "{why}");
+        }
+    }
+
+    #[test]
+    fn where_there_is_a_cap_there_is_a_time() {
+        assert!(Deadlines::new().is_nothing());
+        for some in [
+            Deadlines::new().at_most(SECOND),
+            Deadlines::new().otherwise(SECOND),
+            Deadlines::new().from_grpc(),
+            Deadlines::new().from_header(Deadlines::HEADER),
+        ] {
+            assert!(!some.is_nothing(), "{some:?}");
+        }
     }
 
     #[test]

@@ -5,14 +5,15 @@ use http::Request;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::Route;
+use super::{Route, Time};
 use crate::request::RequestToken;
 use crate::rpc::is_grpc;
 
 /// The time of a route, in the place of the server's.
 ///
 /// It counts from when the request began. Where the client says how long it waits, and
-/// the server asks, that is its time; [`at_most`](Self::at_most) bounds it here.
+/// the server asks, that is its time: up to the cap of the server or the time of the route,
+/// whichever is more, or up to [`at_most`](Self::at_most).
 ///
 /// ```
 /// # #[cfg(feature = "axum")] {
@@ -42,10 +43,30 @@ impl DeadlineLayer {
     /// ```
     #[must_use]
     pub const fn new(time: Duration) -> Self {
-        Self { route: Route { otherwise: Some(time), at_most: None } }
+        Self { route: Route { time: Time::Is(time), at_most: None } }
     }
 
-    /// A client that says more has this, whatever the cap of the server is.
+    /// Requests of this route have no time but what their clients say: they are streams of
+    /// events, or WebSockets, which take as long as they take.
+    ///
+    /// ```
+    /// # #[cfg(feature = "axum")] {
+    /// use axum::{Router, routing::get};
+    /// use desist_http::DeadlineLayer;
+    ///
+    /// async fn events() {}
+    ///
+    /// let events = get(events).route_layer(DeadlineLayer::none());
+    /// let app = Router::<()>::new().route("/events", events);
+    /// # let _ = app;
+    /// # }
+    /// ```
+    #[must_use]
+    pub const fn none() -> Self {
+        Self { route: Route { time: Time::Unlimited, at_most: None } }
+    }
+
+    /// Nobody has more than this here, whatever the cap of the server is.
     ///
     /// ```
     /// use desist_http::DeadlineLayer;
@@ -98,6 +119,8 @@ where
                     begun.is.grpc.set();
                 }
                 begun.limit(limit);
+            } else {
+                begun.unlimit();
             }
         }
         self.inner.call(request)

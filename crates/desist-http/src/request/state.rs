@@ -299,6 +299,21 @@ impl Request {
         source.cancel_after(before.map_or(left, |before| before.min(left)));
     }
 
+    /// It has no time, for its route has none.
+    pub(crate) fn unlimit(&self) {
+        if !self.is.limited.is_set() {
+            return;
+        }
+        let rare = self.rare();
+        let Some(Armed { source, before, .. }) = &rare.limit else { return };
+        let (source, before) = (source.clone(), *before);
+        drop(rare);
+        match before {
+            None => source.disarm(),
+            Some(before) => source.cancel_at(before),
+        }
+    }
+
     /// What is cancelled when its time is over, and only then or before; `None`: it has
     /// none.
     pub(crate) fn time(&self) -> Option<Token> {
@@ -476,6 +491,8 @@ mod tests {
         request.source().cancel_after(SECOND * 5);
         request.limit(server(SECOND * 10));
         request.limit(server(SECOND * 30));
+        assert_eq!(request.token().remaining(), Some(SECOND * 5));
+        request.unlimit();
         assert_eq!(request.token().remaining(), Some(SECOND * 5));
         request.is_dropped();
         for token in [&before, request.token()] {
