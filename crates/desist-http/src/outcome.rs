@@ -110,7 +110,7 @@ pub(crate) fn ended(request: &Request, outcome: &Outcome) {
 /// A client said something that is no time.
 pub(crate) fn ignored(malformed: &Malformed) {
     #[cfg(feature = "tracing")]
-    tracing::warn!(target: "desist", "as if nothing were said: {malformed}");
+    tracing::warn!(target: "desist", "as if that were not said: {malformed}");
     let _ = malformed;
 }
 

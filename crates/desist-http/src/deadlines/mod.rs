@@ -138,8 +138,8 @@ impl Deadlines {
         Self { is_grpc: true, ..self }
     }
 
-    /// Whoever says something that is no time is answered 400. Otherwise it is as if they
-    /// had said nothing, and with the feature `tracing` there is a warning.
+    /// Whoever says something that is no time is answered 400. Otherwise it is as if that
+    /// had not been said, and with the feature `tracing` there is a warning.
     ///
     /// ```
     /// let _deadlines = desist_http::Deadlines::new().from_grpc().refuse_malformed();
@@ -180,18 +180,21 @@ impl Deadlines {
         }
     }
 
-    /// The least of what a client says, if it says anything.
-    pub(crate) fn said(&self, headers: &HeaderMap) -> Result<Option<Duration>, Malformed> {
+    /// The least of what a client says, if it says anything, and the first of it that is
+    /// no time.
+    pub(crate) fn said(&self, headers: &HeaderMap) -> (Option<Duration>, Option<Malformed>) {
         let grpc = self.is_grpc.then_some((&GRPC_TIMEOUT, Form::Grpc));
         let own = self.header.as_ref().map(|name| (name, Form::Milliseconds));
-        let mut least: Option<Duration> = None;
+        let (mut least, mut malformed) = (None::<Duration>, None);
         for (name, form) in grpc.into_iter().chain(own) {
             for value in headers.get_all(name) {
-                let time = form.read(value).ok_or_else(|| Malformed::of(name, value))?;
-                least = Some(least.map_or(time, |least| least.min(time)));
+                match form.read(value) {
+                    Some(time) => least = Some(least.map_or(time, |least| least.min(time))),
+                    None => malformed = malformed.or_else(|| Some(Malformed::of(name, value))),
+                }
             }
         }
-        Ok(least)
+        (least, malformed)
     }
 }
 
@@ -258,12 +261,13 @@ mod tests {
             (&[("x-request-timeout-ms", "3000"), ("grpc-timeout", "2S")], client(SECOND * 2)),
             (&[("grpc-timeout", "5S"), ("grpc-timeout", "4S")], client(SECOND * 4)),
         ] {
-            let time = deadlines.said(&headers(said)).unwrap();
+            let (time, malformed) = deadlines.said(&headers(said));
+            assert_eq!(malformed, None);
             assert_eq!(deadlines.limit(time, Route::default()), Some(limit), "{said:?}");
         }
         // Nobody is asked.
         let said = headers(&[("x-request-timeout-ms", "nonsense"), ("grpc-timeout", "1S")]);
-        assert_eq!(Deadlines::new().said(&said), Ok(None));
+        assert_eq!(Deadlines::new().said(&said), (None, None));
     }
 
     /// Of the server and the route, each with a time and a cap: what is the time of who
@@ -322,11 +326,25 @@ mod tests {
     #[test]
     fn what_is_no_time_is_said_with_what_would_be_one() {
         let deadlines = Deadlines::new().from_header(Deadlines::HEADER).from_grpc();
-        let malformed = |name, value| deadlines.said(&headers(&[(name, value)])).unwrap_err();
+        let malformed = |name, value| deadlines.said(&headers(&[(name, value)])).1.unwrap();
         assert_eq!(
             malformed("x-request-timeout-ms", "-5").to_string(),
             "the header x-request-timeout-ms is no time: \"-5\"; send milliseconds, as digits"
         );
         assert!(malformed("grpc-timeout", "5").to_string().contains("one of H, M, S"));
+    }
+
+    #[test]
+    fn what_is_no_time_takes_nothing_from_what_is_one() {
+        let deadlines = Deadlines::new().from_header(Deadlines::HEADER).from_grpc();
+        for said in [
+            [("x-request-timeout-ms", "1000"), ("grpc-timeout", "soon")],
+            [("x-request-timeout-ms", "soon"), ("grpc-timeout", "1S")],
+            [("grpc-timeout", "soon"), ("grpc-timeout", "1S")],
+        ] {
+            let (time, malformed) = deadlines.said(&headers(&said));
+            assert_eq!(time, Some(SECOND), "{said:?}");
+            assert!(malformed.unwrap().to_string().contains("soon"));
+        }
     }
 }

@@ -112,8 +112,8 @@ where
         if let Some(token) = request.extensions().get::<RequestToken>() {
             let begun = token.request();
             let deadlines = &begun.connection().server().deadlines;
-            // What is no time has been refused by now, or is as if nothing were said.
-            let said = deadlines.said(request.headers()).unwrap_or_default();
+            // What is no time has been refused by now, or is as if it were not said.
+            let (said, _) = deadlines.said(request.headers());
             if let Some(limit) = deadlines.limit(said, self.route) {
                 if is_grpc(request.headers()) {
                     begun.is.grpc.set();

@@ -241,14 +241,13 @@ fn limit(running: &Running, headers: &HeaderMap) -> Result<(), Malformed> {
     if is_grpc(headers) {
         running.request.is.grpc.set();
     }
-    let said = match deadlines.said(headers) {
-        Ok(said) => said,
-        Err(malformed) if deadlines.refuses() => return Err(malformed),
-        Err(malformed) => {
-            outcome::ignored(&malformed);
-            None
+    let (said, malformed) = deadlines.said(headers);
+    if let Some(malformed) = malformed {
+        if deadlines.refuses() {
+            return Err(malformed);
         }
-    };
+        outcome::ignored(&malformed);
+    }
     if let Some(limit) = deadlines.limit(said, Route::default()) {
         running.request.limit(limit);
     }
