@@ -7,10 +7,12 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, header};
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 
-/// Whether it is a call of gRPC, or the answer to one.
+/// Whether it is a call of gRPC. What browsers have, `application/grpc-web`, is another
+/// thing: its status is in the body.
 pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
     let kind = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
-    kind.is_some_and(|kind| kind.starts_with(b"application/grpc"))
+    let rest = kind.and_then(|kind| kind.strip_prefix(b"application/grpc"));
+    rest.is_some_and(|rest| matches!(rest, [] | [b'+' | b';', ..]))
 }
 
 /// How a call ended, in a head or in what comes after a body.
@@ -47,7 +49,19 @@ pub(crate) fn status_of(reason: Reason) -> HeaderMap {
 
 /// Internal, as others have it where a client says something that is no time.
 pub(crate) fn malformed(message: &str) -> HeaderMap {
-    status("13", HeaderValue::from_str(message).ok())
+    status("13", HeaderValue::try_from(encoded(message)).ok())
+}
+
+/// As gRPC has its messages: what is printable, but for the percent sign itself.
+fn encoded(message: &str) -> String {
+    let mut text = String::with_capacity(message.len());
+    for byte in message.bytes() {
+        match byte {
+            b' '..=b'~' if byte != b'%' => text.push(char::from(byte)),
+            _ => text.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    text
 }
 
 fn status(code: &'static str, message: Option<HeaderValue>) -> HeaderMap {
@@ -66,4 +80,33 @@ pub(crate) fn answer<B>(status: HeaderMap, empty: B) -> Response<B> {
     let kind = HeaderValue::from_static("application/grpc");
     response.headers_mut().insert(header::CONTENT_TYPE, kind);
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls_of_grpc_are_told_from_others() {
+        for (kind, is) in [
+            ("application/grpc", true),
+            ("application/grpc+proto", true),
+            ("application/grpc;charset=utf-8", true),
+            ("application/grpc-web", false),
+            ("application/grpc-web+proto", false),
+            ("application/grpcs", false),
+            ("application/json", false),
+        ] {
+            let kind = HeaderValue::from_static(kind);
+            let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, kind.clone())]);
+            assert_eq!(is_grpc(&headers), is, "{kind:?}");
+        }
+        assert!(!is_grpc(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn messages_are_encoded() {
+        let message = &malformed("50%41 \u{e4}\n~")[GRPC_MESSAGE];
+        assert_eq!(message, "50%2541 %C3%A4%0A~");
+    }
 }
