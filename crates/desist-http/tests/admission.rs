@@ -117,6 +117,24 @@ async fn a_connection_has_no_more_than_its_own_and_others_have_theirs() {
     server.hears(Said::Begun).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn clones_have_places_and_queue_in_common() {
+    let limit = AdmissionLayer::at_most(1);
+    // Whichever of them it is set on.
+    let queued = limit.clone().queue(1);
+    let (mut server, ends) = start(&limit).await;
+    let _held = server.begins("/").await;
+    let mut waits = server.connect().await;
+    waits.get("/").await;
+    until(|| queued.waiting() == 1).await;
+    assert_eq!((queued.running(), limit.waiting()), (1, 1));
+    ends.add_permits(2);
+    waits.reads("held").await;
+    server.hears_all([Said::Finished, Said::Begun, Said::Finished]).await;
+    let unbounded = AdmissionLayer::at_most(usize::MAX);
+    assert_eq!(unbounded.running(), 0);
+}
+
 /// Around one another, and on two routes.
 #[tokio::test(flavor = "multi_thread")]
 async fn each_layer_counts_the_handlers_of_a_connection_for_itself() {

@@ -22,7 +22,8 @@ pub use self::service::{AdmissionFuture, AdmissionService};
 /// `UNAVAILABLE`.
 ///
 /// It belongs around an app or a route, inside of the layer that gives tokens: all that it
-/// is around has its places in common.
+/// and its clones are around has its places, and its queue, in common. A place is free again
+/// when the handler has answered: bodies that are on their way are not counted.
 ///
 /// ```
 /// # #[cfg(feature = "axum")] {
@@ -36,7 +37,6 @@ pub use self::service::{AdmissionFuture, AdmissionService};
 /// ```
 #[derive(Debug, Clone)]
 pub struct AdmissionLayer {
-    most: usize,
     per_connection: Option<usize>,
     places: Arc<Places>,
 }
@@ -55,7 +55,7 @@ impl AdmissionLayer {
     #[track_caller]
     pub fn at_most(most: usize) -> Self {
         assert!(most > 0, "where no handler may run nobody is served; let at least 1");
-        Self { most, per_connection: None, places: Arc::new(Places::new(most, 0)) }
+        Self { per_connection: None, places: Arc::new(Places::new(most)) }
     }
 
     /// At most so many of one connection, which find no place in the queue either. It is
@@ -83,7 +83,8 @@ impl AdmissionLayer {
     /// ```
     #[must_use]
     pub fn queue(self, length: usize) -> Self {
-        Self { places: Arc::new(Places::new(self.most, length)), ..self }
+        self.places.set_queue(length);
+        self
     }
 
     /// How many run now.
@@ -93,7 +94,7 @@ impl AdmissionLayer {
     /// ```
     #[must_use]
     pub fn running(&self) -> usize {
-        self.most.saturating_sub(self.places.free())
+        self.places.running()
     }
 
     /// How many wait now.

@@ -13,7 +13,8 @@ use crate::connection::Connection;
 pub(super) struct Places {
     free: Arc<Semaphore>,
     waiting: AtomicUsize,
-    longest: usize,
+    longest: AtomicUsize,
+    most: usize,
 }
 
 /// One of them, until this is dropped.
@@ -43,13 +44,20 @@ pub(super) enum Found {
 }
 
 impl Places {
-    pub(super) fn new(most: usize, longest: usize) -> Self {
-        let free = Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)));
-        Self { free, waiting: AtomicUsize::new(0), longest }
+    pub(super) fn new(most: usize) -> Self {
+        // More than there is memory for.
+        let most = most.min(Semaphore::MAX_PERMITS);
+        let free = Arc::new(Semaphore::new(most));
+        Self { free, waiting: AtomicUsize::new(0), longest: AtomicUsize::new(0), most }
     }
 
-    pub(super) fn free(&self) -> usize {
-        self.free.available_permits()
+    pub(super) fn running(&self) -> usize {
+        self.most.saturating_sub(self.free.available_permits())
+    }
+
+    pub(super) fn set_queue(&self, length: usize) {
+        // Ordering: whoever comes finds the one or the other.
+        self.longest.store(length, Ordering::Relaxed);
     }
 
     pub(super) fn waiting(&self) -> usize {
@@ -61,8 +69,10 @@ impl Places {
         if let Ok(free) = Arc::clone(&self.free).try_acquire_owned() {
             return Found::Place(Place { _free: free, _of_connection: of_connection });
         }
+        // Ordering: as in `set_queue`.
+        let longest = self.longest.load(Ordering::Relaxed);
         // Ordering: as in `waiting`.
-        if self.waiting.fetch_add(1, Ordering::Relaxed) >= self.longest {
+        if self.waiting.fetch_add(1, Ordering::Relaxed) >= longest {
             // Ordering: as in `waiting`.
             self.waiting.fetch_sub(1, Ordering::Relaxed);
             return Found::Nothing;
