@@ -3,17 +3,23 @@
 
 mod common;
 
+use std::convert::Infallible;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::State;
 use axum::routing::any;
 use common::{Http2, PATIENCE, Probe, Said, Server, WHILE};
 use desist::Reason;
-use desist_http::{AdmissionLayer, Deadlines, Policy, RequestToken};
+use desist_http::{AdmissionLayer, Deadlines, Policy, RequestLayer, RequestToken};
+use http::{Request, Response};
 use tokio::sync::{Semaphore, mpsc};
+use tower::{Layer, Service, ServiceExt};
 
 /// Goes on until it may end.
 async fn held(State((probe, ends)): State<(Probe, Arc<Semaphore>)>) -> &'static str {
@@ -249,4 +255,73 @@ async fn a_handler_without_its_client_keeps_its_place() {
     server.hears(Said::Begun).await;
     drop(client);
     server.hears(Said::Told(Reason::Disconnected)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_has_waited_is_one_of_its_connection() {
+    let limit = AdmissionLayer::at_most(2).per_connection(1).queue(10);
+    let (mut server, ends) = start(&limit).await;
+    let _first = server.begins("/").await;
+    let _second = server.begins("/").await;
+    let mut connection = Http2::to(server.addr).await;
+    let _waits = connection.request("GET", "/", true);
+    until(|| limit.waiting() == 1).await;
+    ends.add_permits(1);
+    server.hears_all([Said::Finished, Said::Begun]).await;
+    let (answer, _) = connection.request("GET", "/", true);
+    assert_eq!(in_time(answer).await.unwrap().status(), 503);
+}
+
+/// Calls that are made of whichever is ready, and of no other.
+struct Ready {
+    is_ready: bool,
+    ends: Arc<Semaphore>,
+}
+
+impl Clone for Ready {
+    fn clone(&self) -> Self {
+        Self { is_ready: false, ends: Arc::clone(&self.ends) }
+    }
+}
+
+impl Service<Request<()>> for Ready {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.is_ready = true;
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Request<()>) -> Self::Future {
+        assert!(std::mem::take(&mut self.is_ready), "it is called without having been ready");
+        let ends = Arc::clone(&self.ends);
+        Box::pin(async move {
+            ends.acquire().await.unwrap().forget();
+            Ok(Response::new(Body::empty()))
+        })
+    }
+}
+
+/// As under another server, which knows of no connections.
+#[tokio::test]
+async fn a_layer_under_any_server_counts_all_and_calls_what_is_ready() {
+    let ends = Arc::new(Semaphore::new(0));
+    let service = Ready { is_ready: false, ends: Arc::clone(&ends) };
+    let limit = AdmissionLayer::at_most(2).per_connection(1).queue(1);
+    let layer = RequestLayer::new(desist_tokio::Stop::never());
+    let app = layer.layer(limit.layer(service));
+    let calls = || tokio::spawn(app.clone().oneshot(Request::new(())));
+    let mut running = Vec::new();
+    for runs in [(1, 0), (2, 0), (2, 1)] {
+        running.push(calls());
+        until(|| (limit.running(), limit.waiting()) == runs).await;
+    }
+    let refused = in_time(calls()).await.unwrap().unwrap();
+    assert_eq!(refused.status(), 503);
+    ends.add_permits(3);
+    for runs in running {
+        assert_eq!(in_time(runs).await.unwrap().unwrap().status(), 200);
+    }
 }

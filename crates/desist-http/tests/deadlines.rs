@@ -330,3 +330,28 @@ async fn a_layer_under_any_server_gives_the_same_answers() {
         assert!(body.to_bytes().is_empty());
     }
 }
+
+/// That is no time: what a server does then is its own affair, as with those without.
+#[tokio::test]
+async fn a_stop_of_the_server_does_not_count_as_time() {
+    use tower::{Layer, ServiceExt};
+    let stop = desist_tokio::StopSource::new();
+    let deadlines = Deadlines::new().otherwise(LONG);
+    let policy = Policy::Cooperate { grace: Duration::ZERO };
+    let layer = desist_http::RequestLayer::new(stop.stop()).deadlines(deadlines).policy(policy);
+    let app = layer.layer(tower::service_fn(never));
+    let mut answer = std::pin::pin!(app.oneshot(http::Request::new(())));
+    stop.cancel();
+    assert!(tokio::time::timeout(WHILE, &mut answer).await.is_err(), "it is given up");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_has_a_time_is_told_of_a_stop_of_the_server() {
+    let deadlines = Deadlines::new().otherwise(LONG);
+    let mut server = start(|serve| serve.deadlines(deadlines)).await;
+    let mut client = server.begins("/heeds").await;
+    server.stop.cancel();
+    server.hears_all([Said::Told(Reason::Shutdown), Said::Finished]).await;
+    client.reads("503 Service Unavailable").await;
+    assert!(server.ends().await.unwrap().is_clean());
+}

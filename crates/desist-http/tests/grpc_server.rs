@@ -7,10 +7,12 @@ mod counting;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use axum::Router;
+use axum::routing::post;
 use bytes::{Bytes, BytesMut};
-use common::{Http2, PATIENCE, Said, Server, next_of};
+use common::{Http2, PATIENCE, Said, Server, WHILE, next_of};
 use counting::{milliseconds, service};
-use desist_http::{AdmissionLayer, Deadlines, RequestLayer};
+use desist_http::{AdmissionLayer, DeadlineLayer, Deadlines, RequestLayer};
 use desist_tokio::StopSource;
 use http::{HeaderMap, Response};
 use prost::Message;
@@ -137,4 +139,22 @@ async fn a_call_that_finds_no_place_is_told_in_the_way_of_grpc() {
             server.hears_nothing().await;
         }
     }
+}
+
+/// Where nobody asks for times but the route, and where what is said is no time.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_without_a_handler_is_told_in_the_way_of_grpc() {
+    let (_nobody, said) = tokio::sync::mpsc::unbounded_channel();
+    let waits = post(std::future::pending::<()>).route_layer(DeadlineLayer::new(WHILE));
+    let app = Router::new().route("/counting.Counting/Wait", waits);
+    let server = Server::of(app, said, |serve| serve).await;
+    let answer = Raw::to(server.addr).await.call("Wait", LONG, &[]).await;
+    assert_eq!(status_of_a_head(answer).await, "4");
+    let (app, said) = counting::app();
+    let refusing = Deadlines::new().from_grpc().refuse_malformed();
+    let server = Server::of(app, said, |serve| serve.deadlines(refusing)).await;
+    let said = [("grpc-timeout", "50%")];
+    let answer = Raw::to(server.addr).await.call("Wait", LONG, &said).await;
+    assert!(answer.headers()["grpc-message"].to_str().unwrap().contains("\"50%25\""));
+    assert_eq!(status_of_a_head(answer).await, "13");
 }
