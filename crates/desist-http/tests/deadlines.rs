@@ -341,7 +341,7 @@ async fn a_stop_of_the_server_does_not_count_as_time() {
     let layer = desist_http::RequestLayer::new(stop.stop()).deadlines(deadlines).policy(policy);
     let app = layer.layer(tower::service_fn(never));
     let mut answer = std::pin::pin!(app.oneshot(http::Request::new(())));
-    stop.cancel();
+    stop.cancel_with(Reason::Shutdown);
     assert!(tokio::time::timeout(WHILE, &mut answer).await.is_err(), "it is given up");
 }
 
