@@ -112,13 +112,15 @@ async fn a_connection_has_no_more_than_its_own_and_others_have_theirs() {
     let limit = AdmissionLayer::at_most(10).per_connection(1).queue(10);
     let (mut server, ends) = start(&limit).await;
     let mut connection = Http2::to(server.addr).await;
-    let (_held, _) = connection.request("GET", "/", true);
+    let (held, _) = connection.request("GET", "/", true);
     server.hears(Said::Begun).await;
     let (answer, _) = connection.request("GET", "/", true);
     assert_eq!(in_time(answer).await.unwrap().status(), 503);
     let _other = server.begins("/").await;
     ends.add_permits(2);
     server.hears_all([Said::Finished, Said::Finished]).await;
+    // Its place is free by the time that it is answered.
+    assert_eq!(in_time(held).await.unwrap().status(), 200);
     let (_held, _) = connection.request("GET", "/", true);
     server.hears(Said::Begun).await;
 }
