@@ -2,14 +2,18 @@
 //! and the HTTP status says nothing.
 
 use desist::Reason;
-use http::{HeaderMap, HeaderName, HeaderValue, Response, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, Version, header};
 
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 
 /// Whether it is a call of gRPC. What browsers have, `application/grpc-web`, is another
 /// thing: its status is in the body.
-pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
+pub(crate) fn is_grpc(version: Version, headers: &HeaderMap) -> bool {
+    // On any other it cannot say how it ends, and has to break off.
+    if version != Version::HTTP_2 {
+        return false;
+    }
     let kind = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
     let rest = kind.and_then(|kind| kind.strip_prefix(b"application/grpc"));
     rest.is_some_and(|rest| matches!(rest, [] | [b'+' | b';', ..]))
@@ -99,9 +103,10 @@ mod tests {
         ] {
             let kind = HeaderValue::from_static(kind);
             let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, kind.clone())]);
-            assert_eq!(is_grpc(&headers), is, "{kind:?}");
+            assert_eq!(is_grpc(Version::HTTP_2, &headers), is, "{kind:?}");
+            assert!(!is_grpc(Version::HTTP_11, &headers), "{kind:?}");
         }
-        assert!(!is_grpc(&HeaderMap::new()));
+        assert!(!is_grpc(Version::HTTP_2, &HeaderMap::new()));
     }
 
     #[test]

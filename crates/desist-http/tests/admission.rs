@@ -69,7 +69,7 @@ async fn those_that_wait_come_in_order_and_leave_when_they_are_stopped() {
     for waits in 1..=3 {
         let mut client = server.connect().await;
         // The last one has a time, and the first will go.
-        let time = if waits == 3 { "x-request-timeout-ms: 300\r\n" } else { "" };
+        let time = if waits == 3 { "x-request-timeout-ms: 2000\r\n" } else { "" };
         client.send(format!("GET / HTTP/1.1\r\nhost: test\r\n{time}\r\n")).await;
         waiting.push(client);
         until(|| limit.waiting() == waits).await;
@@ -97,7 +97,7 @@ async fn those_that_wait_come_in_order_and_leave_when_they_are_stopped() {
 async fn until(is_so: impl Fn() -> bool) {
     let comes = async {
         while !is_so() {
-            tokio::task::yield_now().await;
+            tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };
     in_time(comes).await;

@@ -355,3 +355,40 @@ async fn whoever_has_a_time_is_told_of_a_stop_of_the_server() {
     client.reads("503 Service Unavailable").await;
     assert!(server.ends().await.unwrap().is_clean());
 }
+
+/// What a handler sets itself is its own to heed, also where the server has times.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_time_of_the_handlers_own_is_not_the_requests() {
+    async fn works(token: RequestToken) -> &'static str {
+        token.source().cancel_after(Duration::from_millis(1));
+        token.cancelled().await;
+        // It goes on, and answers.
+        tokio::time::sleep(WHILE / 10).await;
+        "in its own time"
+    }
+    let (_, said) = Probe::new();
+    let app = Router::new().route("/", any(works));
+    let server = Server::of(app, said, |serve| {
+        serve.deadlines(Deadlines::new().otherwise(LONG)).policy(Policy::Detach)
+    });
+    let mut client = server.await.connect().await;
+    client.get("/").await;
+    client.reads("200 OK").await;
+    client.reads("in its own time").await;
+}
+
+/// There it could not say how it ends, and would look whole.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_calls_itself_grpc_on_http1_is_broken_off_like_any_other() {
+    let (probe, said) = Probe::new();
+    let app = Router::new().route("/pours", any(pours)).with_state(probe);
+    let deadlines = Deadlines::new().otherwise(WHILE);
+    let mut server = Server::of(app, said, |serve| serve.deadlines(deadlines)).await;
+    let mut client = server.connect().await;
+    let kind = "content-type: application/grpc";
+    client.send(format!("GET /pours HTTP/1.1\r\nhost: test\r\n{kind}\r\n\r\n")).await;
+    server.hears(Said::Begun).await;
+    let read = client.reads_to_the_end_of(|read| read.ends_with("0\r\n\r\n")).await;
+    assert!(!read.ends_with("0\r\n\r\n"), "it looks whole");
+    server.hears(Said::Dropped).await;
+}

@@ -108,7 +108,7 @@ async fn what_a_client_says_bounds_calls_and_streams() {
     let mut server = start().await;
     for method in ["Wait", "Count"] {
         let begin = Instant::now();
-        let (status, messages) = raw(server.addr, method, &[("grpc-timeout", "300m")]).await;
+        let (status, messages) = raw(server.addr, method, &[("grpc-timeout", "1000m")]).await;
         assert_eq!(status, "4", "{method}");
         assert!(begin.elapsed() >= WHILE, "{method}");
         assert_eq!(messages > 0, method == "Count");
@@ -129,7 +129,7 @@ async fn what_a_client_says_bounds_calls_and_streams_of_tonics_own_server() {
     let mut server = start_tonic().await;
     for method in ["Wait", "Count"] {
         let begin = Instant::now();
-        let (status, _) = raw(server.addr, method, &[("grpc-timeout", "300m")]).await;
+        let (status, _) = raw(server.addr, method, &[("grpc-timeout", "1000m")]).await;
         assert!(status == "4" || status == "1" && method == "Wait", "{method}: {status}");
         assert!(begin.elapsed() >= WHILE, "{method}");
         server.hears(Said::Begun).await;
@@ -298,9 +298,8 @@ async fn what_comes_of_a_time_that_is_over_is_said_by_the_token() {
         server.stop.cancel();
         server.hears(Said::Told(Reason::Shutdown)).await;
         assert!(server.ends().await.is_some());
-        assert!(!call.is_finished());
-        late.is_told();
         let status = in_time(call).await.unwrap();
+        assert!(!late.source.is_cancelled(), "nobody waits until it is");
         assert_eq!(status.code(), Code::DeadlineExceeded, "{status:?}");
         assert_eq!(find_cancelled(&status).unwrap().reason(), Reason::Deadline);
     }

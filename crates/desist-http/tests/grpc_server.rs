@@ -106,7 +106,7 @@ fn status_in(headers: &HeaderMap) -> Option<String> {
 async fn until(is_so: impl Fn() -> bool) {
     in_time(async {
         while !is_so() {
-            tokio::task::yield_now().await;
+            tokio::time::sleep(Duration::from_millis(1)).await;
         }
     })
     .await;

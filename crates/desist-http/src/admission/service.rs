@@ -147,7 +147,7 @@ where
     S: Service<Request<A>>,
 {
     fn over(why: Option<Cancelled>, request: &Request<A>) -> Self {
-        Self::Over { why, is_grpc: is_grpc(request.headers()) }
+        Self::Over { why, is_grpc: is_grpc(request.version(), request.headers()) }
     }
 }
 

@@ -16,8 +16,7 @@ pub(super) struct Reading {
 
 enum Now {
     Reads {
-        /// `None`: it has failed, and the token is about to be cancelled.
-        body: Option<reqwest::Body>,
+        body: reqwest::Body,
         until: Until,
         wanted: Wanted,
     },
@@ -27,8 +26,11 @@ enum Now {
 }
 
 impl Reading {
-    pub(super) fn new(body: reqwest::Body, until: Until, wanted: Wanted) -> Self {
-        Self { now: Now::Reads { body: Some(body), until, wanted } }
+    pub(super) fn new(body: reqwest::Body, until: Until, mut wanted: Wanted) -> Self {
+        if body.is_end_stream() {
+            wanted.has_come();
+        }
+        Self { now: Now::Reads { body, until, wanted } }
     }
 }
 
@@ -45,30 +47,33 @@ impl Body for Reading {
             Now::Ended => return Poll::Ready(None),
             Now::Stopped(why) => return Poll::Ready(Some(Err(why.clone().into()))),
         };
-        let mut stopped = until.poll(cx);
-        if let (Poll::Pending, Some(reads)) = (&stopped, body.as_mut()) {
-            match ready!(Pin::new(reads).poll_frame(cx)) {
-                // Whatever it failed of, if that was after the stop, or when the time was over.
-                Some(Err(_)) if until.is_late() => {
-                    *body = None;
-                    stopped = until.poll(cx);
-                }
-                Some(frame) => return Poll::Ready(Some(frame.map_err(Into::into))),
-                None => {
+        if let Poll::Ready(why) = until.poll(cx) {
+            return Poll::Ready(Some(Err(self.stops(why))));
+        }
+        match ready!(Pin::new(&mut *body).poll_frame(cx)) {
+            // Whatever it failed of, if that was after the stop, or when the time was over.
+            Some(Err(error)) => match until.over(cx) {
+                Some(why) => Poll::Ready(Some(Err(self.stops(why)))),
+                None => Poll::Ready(Some(Err(error.into()))),
+            },
+            Some(frame) => {
+                // Not everybody asks for more then.
+                if body.is_end_stream() {
                     wanted.has_come();
-                    self.now = Now::Ended;
-                    return Poll::Ready(None);
                 }
+                Poll::Ready(Some(frame.map_err(Into::into)))
+            }
+            None => {
+                wanted.has_come();
+                self.now = Now::Ended;
+                Poll::Ready(None)
             }
         }
-        let why = ready!(stopped);
-        self.now = Now::Stopped(why.clone());
-        Poll::Ready(Some(Err(why.into())))
     }
 
     fn is_end_stream(&self) -> bool {
         match &self.now {
-            Now::Reads { body, .. } => body.as_ref().is_some_and(Body::is_end_stream),
+            Now::Reads { body, .. } => body.is_end_stream(),
             Now::Ended => true,
             Now::Stopped(_) => false,
         }
@@ -76,10 +81,17 @@ impl Body for Reading {
 
     fn size_hint(&self) -> SizeHint {
         match &self.now {
-            Now::Reads { body: Some(body), .. } => body.size_hint(),
+            Now::Reads { body, .. } => body.size_hint(),
             Now::Ended => SizeHint::with_exact(0),
-            _ => SizeHint::default(),
+            Now::Stopped(_) => SizeHint::default(),
         }
+    }
+}
+
+impl Reading {
+    fn stops(&mut self, why: Cancelled) -> BoxError {
+        self.now = Now::Stopped(why.clone());
+        why.into()
     }
 }
 

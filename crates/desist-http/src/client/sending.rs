@@ -97,8 +97,7 @@ enum Now {
     Begins(Box<RequestBuilder>),
     /// Dropped in this order.
     Sent(Answering, Wanted),
-    /// Its time is over, and the token about to be cancelled.
-    Late,
+    Ended,
 }
 
 impl Sending {
@@ -149,37 +148,36 @@ impl Sending {
         Ok(Now::Sent(Box::pin(async move { client.execute(request).await }), wanted))
     }
 
-    /// Its answer, if it is not a consequence of that its time is over: then it is late.
     fn poll_answer(
         &mut self,
-        until: &Until,
+        until: &mut Until,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<(Response, Wanted), SendError>>> {
+    ) -> Poll<Result<(Response, Wanted), SendError>> {
+        if let Poll::Ready(why) = until.poll(cx) {
+            return Poll::Ready(Err(why.into()));
+        }
         if let Now::Begins(_) = self.now {
-            let Now::Begins(request) = std::mem::replace(&mut self.now, Now::Late) else {
+            let Now::Begins(request) = std::mem::replace(&mut self.now, Now::Ended) else {
                 unreachable!("it was just looked at")
             };
-            if until.is_late() {
-                return Poll::Ready(None);
+            if let Some(why) = until.over(cx) {
+                return Poll::Ready(Err(why.into()));
             }
-            match self.begin(*request, until.token()) {
-                Ok(sent) => self.now = sent,
-                Err(error) => return Poll::Ready(Some(Err(error))),
-            }
+            self.now = self.begin(*request, until.token())?;
         }
-        let Now::Sent(answering, _) = &mut self.now else { return Poll::Ready(None) };
+        let Now::Sent(answering, _) = &mut self.now else { unreachable!("it has begun") };
         let answered = ready!(answering.as_mut().poll(cx));
-        let Now::Sent(_, wanted) = std::mem::replace(&mut self.now, Now::Late) else {
+        let Now::Sent(_, wanted) = std::mem::replace(&mut self.now, Now::Ended) else {
             unreachable!("it was just looked at")
         };
         let is_consequence = match &answered {
             Ok(response) => response.status() == StatusCode::GATEWAY_TIMEOUT,
             Err(_) => true,
         };
-        if is_consequence && until.is_late() {
-            return Poll::Ready(None);
+        if let Some(why) = until.over(cx).filter(|_| is_consequence) {
+            return Poll::Ready(Err(why.into()));
         }
-        Poll::Ready(Some(answered.map(|response| (response, wanted)).map_err(Into::into)))
+        Poll::Ready(answered.map(|response| (response, wanted)).map_err(Into::into))
     }
 }
 
@@ -193,28 +191,13 @@ impl Future for Sending {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         let mut until = this.until.take().expect("polled after its end");
-        let mut stopped = until.poll(cx);
-        if stopped.is_pending() {
-            match this.poll_answer(&until, cx) {
-                Poll::Ready(Some(answered)) => {
-                    return Poll::Ready(
-                        answered.map(|(answer, wanted)| with_token(answer, until, wanted)),
-                    );
-                }
-                Poll::Ready(None) => stopped = until.poll(cx),
-                Poll::Pending => {}
-            }
-        }
-        match stopped {
-            Poll::Ready(why) => {
-                this.now = Now::Late;
-                Poll::Ready(Err(why.into()))
-            }
-            Poll::Pending => {
-                this.until = Some(until);
-                Poll::Pending
-            }
-        }
+        let Poll::Ready(answered) = this.poll_answer(&mut until, cx) else {
+            this.until = Some(until);
+            return Poll::Pending;
+        };
+        // What is left of the request goes with whatever has ended it.
+        this.now = Now::Ended;
+        Poll::Ready(answered.map(|(answer, wanted)| with_token(answer, until, wanted)))
     }
 }
 

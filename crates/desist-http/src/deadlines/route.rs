@@ -115,7 +115,7 @@ where
             // What is no time has been refused by now, or is as if it were not said.
             let (said, _) = deadlines.said(request.headers());
             if let Some(limit) = deadlines.limit(said, self.route) {
-                if is_grpc(request.headers()) {
+                if is_grpc(request.version(), request.headers()) {
                     begun.is.grpc.set();
                 }
                 begun.limit(limit);

@@ -31,8 +31,7 @@ pin_project! {
     enum Now<F> {
         Refused { status: Option<Status> },
         Called { #[pin] call: F },
-        // What it said came too late: the token is about to be cancelled.
-        Late,
+        Ended,
     }
 }
 
@@ -61,24 +60,27 @@ where
             return Poll::Ready(Err(status.take().expect("polled after its end").into()));
         }
         let (until, _) = this.until.as_mut().expect("polled after its end");
-        let mut stopped = until.poll(cx);
-        if stopped.is_pending() {
+        let mut stopped = match until.poll(cx) {
+            Poll::Ready(why) => Some(why),
+            Poll::Pending => None,
+        };
+        if stopped.is_none() {
             if let NowPinned::Called { call } = this.now.as_mut().project() {
                 let answered = ready!(call.poll(cx));
-                if !until.is_late() {
+                stopped = until.over(cx);
+                if stopped.is_none() {
                     let (until, wanted) = this.until.take().expect("it was just looked at");
                     return Poll::Ready(match answered {
                         Ok(answer) => Ok(answer.map(|body| Receiving::new(body, until, wanted))),
                         Err(error) => Err(failed(error.into())),
                     });
                 }
-                stopped = until.poll(cx);
             }
         }
         // The call is dropped, and with it its stream.
-        this.now.set(Now::Late);
-        let why = ready!(stopped);
+        this.now.set(Now::Ended);
         *this.until = None;
+        let why = stopped.expect("it has a call until then");
         Poll::Ready(Err(status_of(&why).into()))
     }
 }

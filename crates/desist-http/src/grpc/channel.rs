@@ -109,7 +109,8 @@ where
         }
         let inner = self.inner.as_mut().expect("it is there until the token is cancelled");
         let headers = request.headers_mut();
-        let own = headers.get(&GRPC_TIMEOUT).and_then(|own| Form::Grpc.read(own));
+        let all = headers.get_all(&GRPC_TIMEOUT);
+        let own = all.iter().filter_map(|own| Form::Grpc.read(own)).min();
         let left = self.token.remaining();
         if let Some(left) = left {
             Form::Grpc.say(headers, &GRPC_TIMEOUT, left);

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use desist_tokio::Stop;
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, Request, Response, Version};
 use http_body::Body;
 use tower_layer::Layer;
 use tower_service::Service;
@@ -227,7 +227,7 @@ pub(crate) fn begin<B>(
 ) -> Result<Running, (Running, Box<Malformed>)> {
     let running = connection.begin(request, has_body);
     if !connection.server().deadlines.is_nothing() {
-        if let Err(malformed) = limit(&running, request.headers()) {
+        if let Err(malformed) = limit(&running, request.version(), request.headers()) {
             return Err((running, Box::new(malformed)));
         }
     }
@@ -236,9 +236,9 @@ pub(crate) fn begin<B>(
 }
 
 /// It gets its time, before anybody has its token.
-fn limit(running: &Running, headers: &HeaderMap) -> Result<(), Malformed> {
+fn limit(running: &Running, version: Version, headers: &HeaderMap) -> Result<(), Malformed> {
     let deadlines = &running.request.connection().server().deadlines;
-    if is_grpc(headers) {
+    if is_grpc(version, headers) {
         running.request.is.grpc.set();
     }
     let (said, malformed) = deadlines.said(headers);

@@ -23,8 +23,6 @@ pub(crate) type BoxError = Box<dyn Error + Send + Sync>;
 /// Waits for the end of a request's time, and then for the grace of whoever heeds it.
 pub(super) struct Watch {
     until: Pin<Box<WhenCancelled<'static>>>,
-    /// It was stopped for another reason, and what is left is its time.
-    is_stopped: bool,
     /// Its time is over.
     over: Option<Cancelled>,
     /// It has its grace, or had it.
@@ -36,9 +34,10 @@ pub(super) struct Watch {
 
 impl Watch {
     pub(super) fn of(request: &Request) -> Self {
+        // Not its token: a time that the handler has set itself is the handler's to heed.
+        let time = request.time().unwrap_or_else(Token::never);
         Self {
-            until: Box::pin(request.token().clone().cancelled_owned()),
-            is_stopped: false,
+            until: Box::pin(time.cancelled_owned()),
             over: None,
             has_grace: false,
             is_late: false,
@@ -49,7 +48,7 @@ impl Watch {
     #[cold]
     pub(super) fn of_answer(request: &Request, watch: Option<Box<Self>>) -> Box<Self> {
         let mut watch = watch.unwrap_or_else(|| Box::new(Self::of(request)));
-        watch.is_late = request.cancellation().is_some();
+        watch.is_late = request.cancellation().is_some_and(|why| why.reason() == Reason::Deadline);
         watch
     }
 
@@ -64,10 +63,8 @@ impl Watch {
         while self.over.is_none() {
             let why = ready!(self.until.as_mut().poll(cx));
             if why.reason() != Reason::Deadline {
-                // Of a server that stops that is no time, but the same stop.
-                let time = if self.is_stopped { None } else { request.time() };
-                self.until = Box::pin(time.unwrap_or_else(Token::never).cancelled_owned());
-                self.is_stopped = true;
+                // A server that stops is seen to elsewhere.
+                self.until = Box::pin(Token::never().cancelled_owned());
                 continue;
             }
             self.over = Some(why);

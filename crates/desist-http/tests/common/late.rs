@@ -17,10 +17,9 @@ impl TimeSource for Stands {
     fn arm(&self, _: Option<Instant>) {}
 }
 
-/// A time that is over when it is said so, and told later.
+/// A time that is over when it is said so, and of which nobody is told.
 pub(crate) struct Late {
     time: Arc<Stands>,
-    clock: Clock,
     pub(crate) source: Source,
 }
 
@@ -29,19 +28,14 @@ impl Late {
     pub(crate) fn new() -> Self {
         let time = Arc::new(Stands { now: Mutex::new(Instant::now()) });
         let clock = Clock::new(Arc::clone(&time));
-        let source = Source::with_clock(clock.clone());
+        let source = Source::with_clock(clock);
         source.cancel_after(Duration::from_secs(3600));
-        Self { time, clock, source }
+        Self { time, source }
     }
 
     pub(crate) fn is_over(&self) {
         *self.time.now.lock().unwrap() += Duration::from_secs(3600);
         assert!(!self.source.is_cancelled());
         assert_eq!(self.source.token().remaining(), Some(Duration::ZERO));
-    }
-
-    pub(crate) fn is_told(&self) {
-        self.clock.fire_due();
-        assert!(self.source.is_cancelled());
     }
 }
