@@ -57,7 +57,7 @@ pub trait SendWith: sealed::Sealed + Sized {
     /// body of the answer, when it is read the next time; it fails.
     ///
     /// It says how long there is: what is left to the token when it is sent, or what the
-    /// request's own `timeout` gives it, if that is less.
+    /// request's own `timeout` gives it, or its header says, if that is less.
     ///
     /// ```
     /// use desist::Token;
