@@ -1,0 +1,93 @@
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+
+use deadpool_postgres::ClientWrapper;
+
+use super::lease::{Slot, Taken};
+use super::wire::Wire;
+
+/// A connection, in the hands of the work that it is for: the driver's own client, with all
+/// that it can do.
+///
+/// It is given back when it is dropped. Whoever keeps it for longer than their work keeps its
+/// place in the pool for as long; its server's process is ended, and it is never anybody
+/// else's.
+///
+/// ```no_run
+/// # async fn work(pool: desist_sql::postgres::Pool, token: desist::Token) -> Result<(), Box<dyn std::error::Error>> {
+/// let rows = pool.run(&token, |conn| async move { conn.query("SELECT 1", &[]).await }).await?;
+/// assert_eq!(rows[0].get::<_, i32>(0), 1);
+/// # Ok(())
+/// # }
+/// ```
+pub struct Conn {
+    held: Held,
+}
+
+/// A connection that goes back to its slot.
+pub(super) struct Held {
+    taken: Option<Taken>,
+    slot: Arc<Slot>,
+}
+
+impl Held {
+    /// `None`: it is not there.
+    pub(super) fn of(slot: &Arc<Slot>) -> Option<Self> {
+        let taken = slot.pick()?;
+        Some(Self { taken: Some(taken), slot: Arc::clone(slot) })
+    }
+
+    pub(super) fn slot(&self) -> Arc<Slot> {
+        Arc::clone(&self.slot)
+    }
+
+    pub(super) fn wire(&self) -> &Wire {
+        let Some(taken) = &self.taken else { unreachable!("it is there until it is dropped") };
+        &taken.wire
+    }
+
+    pub(super) fn client(&self) -> &ClientWrapper {
+        let Some(taken) = &self.taken else { unreachable!("it is there until it is dropped") };
+        &taken.client
+    }
+
+    pub(super) fn client_mut(&mut self) -> &mut ClientWrapper {
+        let Some(taken) = &mut self.taken else { unreachable!("it is there until it is dropped") };
+        &mut taken.client
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if let Some(taken) = self.taken.take() {
+            self.slot.lay(taken);
+        }
+    }
+}
+
+impl Conn {
+    pub(super) fn new(held: Held) -> Self {
+        Self { held }
+    }
+}
+
+impl Deref for Conn {
+    type Target = ClientWrapper;
+
+    fn deref(&self) -> &ClientWrapper {
+        self.held.client()
+    }
+}
+
+impl DerefMut for Conn {
+    fn deref_mut(&mut self) -> &mut ClientWrapper {
+        self.held.client_mut()
+    }
+}
+
+impl fmt::Debug for Conn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Conn").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,173 @@
+//! A connection in somebody's hands, and what becomes of it.
+//!
+//! A lease has its connection from the pool, and gives it into the hands of the work as a
+//! handle, whose drop lays it back into the lease's slot. In the end it is one of these:
+//!
+//! - **clean**: nothing runs on it, nothing is on its way to it, and no transaction is open.
+//!   It goes back to the pool at once.
+//! - **owing**: something runs, or may, or a transaction is open. Then its owner, a task of
+//!   its own, *settles* it ([`settle`](super::settle)): cancels, waits, rolls back; and gives
+//!   it back only when it is clean.
+//! - **gone**: the handle was kept by somebody, or it could not be settled in time. It is out
+//!   of the pool for good, and its server's process is ended.
+//!
+//! Invariants: a connection is in the pool, or in one slot, or in one handle, or with one
+//! owner. It comes back to the pool only from a lease or an owner that has found it clean,
+//! after the last request to cancel has been passed on. A lease that is dropped, with
+//! whatever future, is owing; no future of a caller is waited for.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use deadpool::managed::Object;
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
+
+use super::counts::{DATABASE, Out};
+use super::manager::{Manager, Served};
+use super::settle::{self, Owes};
+use super::socket::Place;
+use crate::counted;
+
+/// What the pool gives out, until it is dropped.
+pub(super) type Taken = Object<Manager>;
+
+/// Where a handle lays its connection when it is dropped.
+#[derive(Default)]
+pub(super) struct Slot(Mutex<Laid>);
+
+/// The connection of a lease, as seen from its slot.
+#[derive(Default)]
+enum Laid {
+    #[default]
+    Away,
+    Here(Box<Taken>),
+    /// Nobody looks any more: what is laid here is not to be used.
+    Closed,
+}
+
+impl Slot {
+    fn place(&self) -> MutexGuard<'_, Laid> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn lay(&self, taken: Taken) {
+        let mut place = self.place();
+        if matches!(*place, Laid::Closed) {
+            drop(place);
+            // Its connection is ended; it must not come back to the pool.
+            drop(Object::take(taken));
+            return;
+        }
+        *place = Laid::Here(Box::new(taken));
+    }
+
+    /// `None`: somebody has it.
+    pub(super) fn pick(&self) -> Option<Taken> {
+        let mut place = self.place();
+        match std::mem::take(&mut *place) {
+            Laid::Here(taken) => Some(*taken),
+            other => {
+                *place = other;
+                None
+            }
+        }
+    }
+
+    /// What is there, and nothing more is laid here.
+    fn close(&self) -> Option<Taken> {
+        match std::mem::replace(&mut *self.place(), Laid::Closed) {
+            Laid::Here(taken) => Some(*taken),
+            _ => None,
+        }
+    }
+}
+
+/// A connection in somebody's hands.
+pub(super) struct Lease {
+    slot: Arc<Slot>,
+    /// `None`: it has ended.
+    out: Option<Out>,
+    /// Captured where it begins, for a drop may be anywhere.
+    runtime: Handle,
+    place: Place,
+    served: Option<Served>,
+    owes: Owes,
+}
+
+impl Lease {
+    pub(super) fn new(taken: Taken, out: Out) -> Self {
+        let (place, served) = (taken.place.clone(), taken.served.clone());
+        let slot = Arc::new(Slot::default());
+        slot.lay(taken);
+        let runtime = Handle::current();
+        Self { slot, out: Some(out), runtime, place, served, owes: Owes::Work }
+    }
+
+    pub(super) fn slot(&self) -> &Arc<Slot> {
+        &self.slot
+    }
+
+    /// What is on its way from here on is to come to its end: it is waited for, and not
+    /// cancelled.
+    pub(super) fn commits(&mut self) {
+        self.owes = Owes::Commit;
+    }
+
+    pub(super) fn rolls_back(&mut self) {
+        self.owes = Owes::Work;
+    }
+
+    /// The work has come to its end by itself.
+    pub(super) fn ended(mut self) {
+        let Some(out) = self.out.take() else { return };
+        match self.slot.close() {
+            Some(taken) if taken.driven.is_parked() && taken.wire.is_idle() => drop(taken),
+            Some(taken) => drop(self.owner(taken, Owes::Rest, out)),
+            None => drop(self.is_kept(out)),
+        }
+    }
+
+    /// The work has failed: what is open is undone, whoever waits for that.
+    pub(super) async fn failed(mut self) {
+        let Some(out) = self.out.take() else { return };
+        let undone = match self.slot.close() {
+            Some(taken) => self.owner(taken, Owes::Work, out),
+            None => self.is_kept(out),
+        };
+        // Where its runtime has ended so has what it was to wait for.
+        let _ = undone.await;
+    }
+
+    /// It was stopped; what it gives back says when its connection is settled.
+    pub(super) fn stopped(mut self) -> Option<JoinHandle<()>> {
+        self.is_left()
+    }
+
+    fn is_left(&mut self) -> Option<JoinHandle<()>> {
+        let out = self.out.take()?;
+        counted::cancelled(DATABASE);
+        Some(match self.slot.close() {
+            Some(taken) => self.owner(taken, self.owes, out),
+            None => self.is_kept(out),
+        })
+    }
+
+    fn owner(&self, taken: Taken, owes: Owes, out: Out) -> JoinHandle<()> {
+        self.runtime.spawn(settle::settle(taken, owes, out))
+    }
+
+    /// Somebody has kept the handle: what they do with it is nobody else's.
+    fn is_kept(&self, out: Out) -> JoinHandle<()> {
+        counted::discarded(DATABASE);
+        let (place, served) = (self.place.clone(), self.served.clone());
+        self.runtime.spawn(async move {
+            settle::terminate(out.shared(), &place, served.as_ref()).await;
+        })
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        drop(self.is_left());
+    }
+}

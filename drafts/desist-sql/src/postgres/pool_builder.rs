@@ -1,0 +1,164 @@
+use std::fmt;
+use std::time::Duration;
+
+use deadpool::managed;
+use tokio_postgres::Config;
+use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
+
+use super::BuildError;
+use super::connector::{Connect, Plain, RawStream, Tls};
+use super::counts::Counts;
+use super::manager::{Manager, Settings};
+use super::pool::{Pool, Shared};
+use crate::Wait;
+
+/// A [`Pool`] that is not built yet.
+#[must_use = "it is no pool until it is built"]
+pub struct PoolBuilder {
+    config: Config,
+    connect: Box<dyn Connect>,
+    size: usize,
+    settings: Settings,
+    settle_within: Duration,
+    commit_within: Duration,
+    wait: Wait,
+}
+
+impl PoolBuilder {
+    pub(super) fn new(config: Config) -> Self {
+        Self {
+            config,
+            connect: Box::new(Plain),
+            size: 16,
+            settings: Settings {
+                check_interval: Some(Duration::from_secs(5)),
+                connect_within: Duration::from_secs(15),
+            },
+            settle_within: Duration::from_secs(5),
+            commit_within: Duration::from_secs(30),
+            wait: Wait::default(),
+        }
+    }
+
+    /// At most so many connections; 16 if nothing is said.
+    ///
+    /// ```
+    /// # let config = "host=localhost user=shop".parse().unwrap();
+    /// let error = desist_sql::postgres::Pool::builder(config).size(0).build().unwrap_err();
+    /// assert_eq!(error.to_string(), "a pool of no connections can do nothing; give it one at least");
+    /// ```
+    pub fn size(mut self, connections: usize) -> Self {
+        self.size = connections;
+        self
+    }
+
+    /// With TLS, where the address asks for it (`sslmode`) or the server speaks it: whatever
+    /// connector the driver takes.
+    ///
+    /// ```
+    /// # let config = "host=localhost user=shop".parse().unwrap();
+    /// # let connector = tokio_postgres::NoTls;
+    /// let _builder = desist_sql::postgres::Pool::builder(config).tls(connector);
+    /// ```
+    pub fn tls<T>(mut self, connector: T) -> Self
+    where
+        T: MakeTlsConnect<RawStream> + Clone + Send + Sync + 'static,
+        T::TlsConnect: Send,
+        T::Stream: Send + 'static,
+        <T::TlsConnect as TlsConnect<RawStream>>::Future: Send,
+    {
+        self.connect = Box::new(Tls(connector));
+        self
+    }
+
+    /// Whether the caller of work that was stopped waits until the server has confirmed it.
+    ///
+    /// ```
+    /// use desist_sql::Wait;
+    /// # let config = "host=localhost user=shop".parse().unwrap();
+    /// let _builder = desist_sql::postgres::Pool::builder(config).wait(Wait::AtOnce);
+    /// ```
+    pub fn wait(mut self, wait: Wait) -> Self {
+        self.wait = wait;
+        self
+    }
+
+    /// How often the server looks whether the client of a statement that runs is still there,
+    /// so that it ends what nobody waits for, as when this process was killed; five seconds
+    /// if nothing is said. `None` leaves it as the server has it, which is never.
+    ///
+    /// ```
+    /// # let config = "host=localhost user=shop".parse().unwrap();
+    /// let _builder = desist_sql::postgres::Pool::builder(config).check_interval(None);
+    /// ```
+    pub fn check_interval(mut self, interval: Option<Duration>) -> Self {
+        self.settings.check_interval = interval;
+        self
+    }
+
+    /// A new connection has so long, 15 seconds if nothing is said.
+    ///
+    /// ```
+    /// # let config = "host=localhost user=shop".parse().unwrap();
+    /// # use std::time::Duration;
+    /// let _builder = desist_sql::postgres::Pool::builder(config).connect_within(Duration::from_secs(3));
+    /// ```
+    pub fn connect_within(mut self, time: Duration) -> Self {
+        self.settings.connect_within = time;
+        self
+    }
+
+    /// The server has so long to stop what it was asked to, five seconds if nothing is said;
+    /// after that its process is ended, and the connection with it.
+    ///
+    /// ```
+    /// # let config = "host=localhost user=shop".parse().unwrap();
+    /// # use std::time::Duration;
+    /// let _builder = desist_sql::postgres::Pool::builder(config).settle_within(Duration::from_secs(1));
+    /// ```
+    pub fn settle_within(mut self, time: Duration) -> Self {
+        self.settle_within = time;
+        self
+    }
+
+    /// A commit has so long, 30 seconds if nothing is said: it is not stopped by any token.
+    ///
+    /// ```
+    /// # let config = "host=localhost user=shop".parse().unwrap();
+    /// # use std::time::Duration;
+    /// let _builder = desist_sql::postgres::Pool::builder(config).commit_within(Duration::from_secs(5));
+    /// ```
+    pub fn commit_within(mut self, time: Duration) -> Self {
+        self.commit_within = time;
+        self
+    }
+
+    /// The pool. Nothing is connected yet.
+    ///
+    /// # Errors
+    ///
+    /// It would have no connections.
+    ///
+    /// ```
+    /// # let config = "host=localhost user=shop".parse().unwrap();
+    /// assert!(desist_sql::postgres::Pool::builder(config).build().is_ok());
+    /// ```
+    pub fn build(self) -> Result<Pool, BuildError> {
+        if self.size == 0 {
+            return Err(BuildError::nothing());
+        }
+        let Self { config, connect, size, settings, settle_within, commit_within, wait } = self;
+        let manager = Manager { config, connect, settings };
+        let connections = managed::Pool::builder(manager).max_size(size).build();
+        let connections = connections.map_err(BuildError::pool)?;
+        let counts = Counts::default();
+        let shared = Shared { connections, counts, settle_within, commit_within, wait };
+        Ok(Pool::of(shared))
+    }
+}
+
+impl fmt::Debug for PoolBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PoolBuilder").field("size", &self.size).finish_non_exhaustive()
+    }
+}

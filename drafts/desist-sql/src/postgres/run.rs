@@ -1,0 +1,100 @@
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use desist::{Cancelled, Token};
+
+use super::handle::{Conn, Held};
+use super::lease::Lease;
+use super::pool::Pool;
+use crate::{Error, Wait};
+
+impl Pool {
+    /// Does that work with a connection, until it has ended or the token is cancelled.
+    ///
+    /// When it is stopped, what runs on the server is, too: the caller waits until the server
+    /// has confirmed that, or not ([`Wait`]), and has [`Error::cancelled`]. The same happens
+    /// to what runs when this future is dropped. A result that is there is never thrown away.
+    /// With a token that is cancelled already nothing is done at all.
+    ///
+    /// A statement that was stopped outside of a transaction may have come to its end all the
+    /// same, a moment before.
+    ///
+    /// # Errors
+    ///
+    /// The work was stopped, or failed, or there was no connection for it.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    ///
+    /// ```no_run
+    /// # async fn work(pool: desist_sql::postgres::Pool, token: desist::Token) -> Result<(), Box<dyn std::error::Error>> {
+    /// let slow = |conn: desist_sql::postgres::Conn| async move {
+    ///     conn.query_one("SELECT count(*) FROM everything", &[]).await
+    /// };
+    /// match pool.run(&token, slow).await {
+    ///     Ok(row) => assert!(row.get::<_, i64>(0) >= 0),
+    ///     Err(error) => match error.cancelled() {
+    ///         Some(why) => println!("nothing runs on: {why}"),
+    ///         None => return Err(error.into()),
+    ///     },
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn run<T, E, F, Fut>(&self, token: &Token, work: F) -> Result<T, Error<E>>
+    where
+        F: FnOnce(Conn) -> Fut,
+        Fut: Future<Output = Result<T, E>>,
+    {
+        token.check()?;
+        let lease = self.lease(token).await?;
+        let Some(held) = Held::of(lease.slot()) else { unreachable!("nobody has it yet") };
+        match until_stopped(token, work(Conn::new(held))).await {
+            Ok(Ok(result)) => {
+                lease.ended();
+                Ok(result)
+            }
+            Ok(Err(error)) => {
+                lease.ended();
+                Err(Error::failed(error))
+            }
+            Err(why) => {
+                stop(lease, self.wait()).await;
+                Err(why.into())
+            }
+        }
+    }
+}
+
+/// The result of the work, which is dropped before this returns; or why it was stopped. A
+/// failure that comes when the time is over is a consequence of that: a server with the same
+/// time may be faster than the token.
+pub(super) async fn until_stopped<T, E>(
+    token: &Token,
+    work: impl Future<Output = Result<T, E>>,
+) -> Result<Result<T, E>, Cancelled> {
+    let mut work = pin!(work);
+    let mut stopped = pin!(token.cancelled());
+    let ended = poll_fn(|cx| {
+        if let Poll::Ready(ended) = work.as_mut().poll(cx) {
+            return Poll::Ready(Ok(ended));
+        }
+        stopped.as_mut().poll(cx).map(Err)
+    })
+    .await?;
+    if ended.is_err() && (token.is_cancelled() || token.remaining() == Some(Duration::ZERO)) {
+        return Err(stopped.await);
+    }
+    Ok(ended)
+}
+
+pub(super) async fn stop(lease: Lease, wait: Wait) {
+    let settling = lease.stopped();
+    if let (Wait::Confirmed, Some(settling)) = (wait, settling) {
+        // Where its runtime has ended so has what it was to wait for.
+        let _ = settling.await;
+    }
+}

@@ -1,0 +1,144 @@
+//! What a connection still owes is awaited here, by its owner, and by no caller.
+//!
+//! Whoever stops a statement cancels whatever runs on its connection, which is all that a
+//! request to cancel can say. So none may be on its way when the next statement comes. The
+//! server says that it has passed one on by closing the connection that it came by, and its
+//! process sees it before anything that it is sent after that. Hence, until it is clean:
+//!
+//! 1. A statement that does nothing is sent, or `ROLLBACK` where a transaction is open. It
+//!    comes after everything that was sent before, also what is still on its way to the
+//!    socket: when it is answered nothing else runs.
+//! 2. While something runs that came before it the server is asked to cancel, each time to
+//!    the end of that. Several statements may be waiting, and each needs one.
+//! 3. If a cancel was asked for since it was sent, it may have been hit itself: then once more
+//!    from 1. With nothing before it nobody asks to cancel, so that comes to an end.
+//!
+//! All of that has a bound. Beyond it the connection is closed and its server's process
+//! ended, from beside.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use super::counts::{DATABASE, Out};
+use super::lease::Taken;
+use super::manager::{Link, Served};
+use super::pool::Shared;
+use super::socket::Place;
+use super::wire::{LAST, Status};
+use crate::counted;
+use deadpool::managed::Object;
+
+/// What a lease leaves behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Owes {
+    /// What runs is to be cancelled.
+    Work,
+    /// A commit, which is to come to its end.
+    Commit,
+    /// It has ended by itself, and perhaps left something.
+    Rest,
+}
+
+/// Long enough for what is done already, and not felt by anybody.
+const SOON: Duration = Duration::from_millis(1);
+
+/// It could not be settled.
+struct Lost;
+
+/// One that is out of the pool for good, unless it is given back.
+struct Held(Option<Taken>);
+
+impl Held {
+    fn link(&self) -> Option<&Link> {
+        self.0.as_deref()
+    }
+
+    fn give_back(mut self) {
+        drop(self.0.take());
+    }
+}
+
+impl Drop for Held {
+    /// Also with its runtime, in the middle.
+    fn drop(&mut self) {
+        drop(self.0.take().map(Object::take));
+    }
+}
+
+/// Gives it back when it is clean, or ends it.
+pub(super) async fn settle(taken: Taken, owes: Owes, out: Out) {
+    let shared = out.shared();
+    let within = if owes == Owes::Commit { shared.commit_within } else { shared.settle_within };
+    let (place, served) = (taken.place.clone(), taken.served.clone());
+    let held = Held(Some(taken));
+    let settled = match held.link() {
+        Some(link) => tokio::time::timeout(within, clean(link, owes, shared)).await,
+        None => Ok(Err(Lost)),
+    };
+    if let Ok(Ok(())) = settled {
+        held.give_back();
+    } else {
+        drop(held);
+        counted::discarded(DATABASE);
+        terminate(shared, &place, served.as_ref()).await;
+    }
+}
+
+async fn clean(link: &Link, owes: Owes, shared: &Shared) -> Result<(), Lost> {
+    if owes == Owes::Rest && rests(link).await {
+        return Ok(());
+    }
+    let mut may_cancel = owes != Owes::Commit;
+    loop {
+        let begins = if may_cancel && link.wire.status() != Status::Idle { "ROLLBACK" } else { "" };
+        let has_cancelled = pass(link, begins, may_cancel, shared).await?;
+        if !has_cancelled && link.wire.is_idle() {
+            return Ok(());
+        }
+        // There was nothing to commit.
+        may_cancel = true;
+    }
+}
+
+/// Whether all that it left came to its end by itself.
+async fn rests(link: &Link) -> bool {
+    let parked = async {
+        loop {
+            let parks = link.driven.parks_next();
+            if link.driven.is_parked() {
+                return;
+            }
+            parks.await;
+        }
+    };
+    tokio::time::timeout(SOON, parked).await.is_ok() && link.wire.is_idle()
+}
+
+/// Sends something that comes after all there is, and cancels that until it is answered;
+/// whether it has asked to cancel.
+async fn pass(link: &Link, does: &str, may_cancel: bool, shared: &Shared) -> Result<bool, Lost> {
+    let last = format!("{LAST}{does}");
+    let mut answered = pin!(link.client.batch_execute(&last));
+    let mut has_cancelled = false;
+    loop {
+        match tokio::time::timeout(SOON, answered.as_mut()).await {
+            Ok(Ok(())) => return Ok(has_cancelled),
+            // It was hit itself, or fails for another reason, which the next one tells.
+            Ok(Err(error)) if error.as_db_error().is_some() => return Ok(true),
+            Ok(Err(_)) => return Err(Lost),
+            Err(_) => {}
+        }
+        if may_cancel && link.wire.has_work() {
+            has_cancelled = true;
+            // It may fail, as while the server has no room for one more; then it is asked again.
+            let _ = shared.manager().cancel(link).await;
+        }
+    }
+}
+
+/// Ends the server's process, as far as anybody knows which it is.
+pub(super) async fn terminate(shared: &Shared, place: &Place, served: Option<&Served>) {
+    let Some(served) = served else { return };
+    let terminates = shared.manager().terminate(place, served);
+    let _ = tokio::time::timeout(shared.settle_within, terminates).await;
+}

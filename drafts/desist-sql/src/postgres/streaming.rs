@@ -1,0 +1,173 @@
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use desist::{Cancelled, Token, WhenCancelled};
+use futures_core::Stream;
+use tokio::task::JoinHandle;
+
+use super::handle::{Conn, Held};
+use super::lease::Lease;
+use super::pool::Pool;
+use super::run::{stop, until_stopped};
+use crate::{Error, Wait};
+
+/// What a statement gives, row by row or piece by piece, for as long as somebody reads: of
+/// [`Pool::stream`]. Dropped before its end it is stopped.
+#[must_use = "streams do nothing unless polled"]
+pub struct Streaming<S> {
+    now: Now<S>,
+    token: Token,
+    wait: Wait,
+}
+
+enum Now<S> {
+    /// Dropped in this order: what is read, and then the lease.
+    Reads {
+        stream: Pin<Box<S>>,
+        until: Pin<Box<WhenCancelled<'static>>>,
+        lease: Lease,
+    },
+    /// What runs is being stopped.
+    Stops {
+        settling: JoinHandle<()>,
+        why: Cancelled,
+    },
+    Ended,
+}
+
+impl Pool {
+    /// Reads what a statement gives as a stream that outlives the work that began it: rows
+    /// (`query_raw`), or pieces of a copy (`copy_out`). It holds its connection to its end.
+    ///
+    /// # Errors
+    ///
+    /// As of [`run`](Self::run), as long as the work begins it; after that they are items, and
+    /// the last.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    ///
+    /// ```no_run
+    /// # async fn work(pool: desist_sql::postgres::Pool, token: desist::Token) -> Result<(), Box<dyn std::error::Error>> {
+    /// use tokio_stream::StreamExt;
+    ///
+    /// let no_parameters: [&str; 0] = [];
+    /// let begins = |conn: desist_sql::postgres::Conn| async move {
+    ///     conn.query_raw("SELECT n FROM generate_series(1, 1000000) AS n", no_parameters).await
+    /// };
+    /// let mut rows = pool.stream(&token, begins).await?;
+    /// while let Some(row) = rows.next().await {
+    ///     assert!(row?.get::<_, i32>(0) > 0);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn stream<S, T, E, F, Fut>(
+        &self,
+        token: &Token,
+        begins: F,
+    ) -> Result<Streaming<S>, Error<E>>
+    where
+        F: FnOnce(Conn) -> Fut,
+        Fut: Future<Output = Result<S, E>>,
+        S: Stream<Item = Result<T, E>>,
+    {
+        token.check()?;
+        let lease = self.lease(token).await?;
+        let Some(held) = Held::of(lease.slot()) else { unreachable!("nobody has it yet") };
+        match until_stopped(token, begins(Conn::new(held))).await {
+            Ok(Ok(stream)) => {
+                let until = Box::pin(token.clone().cancelled_owned());
+                let now = Now::Reads { stream: Box::pin(stream), until, lease };
+                Ok(Streaming { now, token: token.clone(), wait: self.wait() })
+            }
+            Ok(Err(error)) => {
+                lease.ended();
+                Err(Error::failed(error))
+            }
+            Err(why) => {
+                stop(lease, self.wait()).await;
+                Err(why.into())
+            }
+        }
+    }
+}
+
+impl<S, T, E> Stream for Streaming<S>
+where
+    S: Stream<Item = Result<T, E>>,
+{
+    type Item = Result<T, Error<E>>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = &mut *self;
+        loop {
+            match &mut this.now {
+                Now::Ended => return Poll::Ready(None),
+                Now::Stops { settling, why } => {
+                    // Where its runtime has ended so has what it was to wait for.
+                    let _ = ready!(Pin::new(settling).poll(cx));
+                    let why = why.clone();
+                    this.now = Now::Ended;
+                    return Poll::Ready(Some(Err(why.into())));
+                }
+                Now::Reads { stream, until, .. } => {
+                    let mut stopped = until.as_mut().poll(cx);
+                    if stopped.is_pending() {
+                        let next = ready!(stream.as_mut().poll_next(cx));
+                        let is_late = this.token.is_cancelled()
+                            || this.token.remaining() == Some(Duration::ZERO);
+                        match next {
+                            Some(Ok(item)) => return Poll::Ready(Some(Ok(item))),
+                            Some(Err(_)) if is_late => stopped = until.as_mut().poll(cx),
+                            Some(Err(error)) => {
+                                this.ends();
+                                return Poll::Ready(Some(Err(Error::failed(error))));
+                            }
+                            None => {
+                                this.ends();
+                                return Poll::Ready(None);
+                            }
+                        }
+                    }
+                    let why = ready!(stopped);
+                    if let Some(item) = this.stops(why) {
+                        return Poll::Ready(Some(item));
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl<S> Streaming<S> {
+    fn ends(&mut self) {
+        if let Now::Reads { stream, lease, .. } = std::mem::replace(&mut self.now, Now::Ended) {
+            drop(stream);
+            lease.ended();
+        }
+    }
+
+    /// What is said at once, if nobody waits.
+    fn stops<T, E>(&mut self, why: Cancelled) -> Option<Result<T, Error<E>>> {
+        if let Now::Reads { stream, lease, .. } = std::mem::replace(&mut self.now, Now::Ended) {
+            drop(stream);
+            if let (Some(settling), Wait::Confirmed) = (lease.stopped(), self.wait) {
+                self.now = Now::Stops { settling, why };
+                return None;
+            }
+        }
+        Some(Err(why.into()))
+    }
+}
+
+impl<S> fmt::Debug for Streaming<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Streaming")
+            .field("has_ended", &matches!(self.now, Now::Ended))
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,244 @@
+use std::fmt;
+use std::ops::Deref;
+use std::time::Duration;
+
+use deadpool_postgres::ClientWrapper;
+use desist::Token;
+
+use super::handle::Held;
+use super::lease::Lease;
+use super::pool::Pool;
+use super::run::{stop, until_stopped};
+use super::wire::Status;
+use crate::{Error, Wait};
+
+/// A transaction, in the hands of the work that it is for: statements are made with the
+/// driver's own client, to which it derefs.
+///
+/// ```no_run
+/// # async fn work(pool: desist_sql::postgres::Pool, token: desist::Token) -> Result<(), Box<dyn std::error::Error>> {
+/// let moves = pool.transaction(&token, |tx| async move {
+///     tx.execute("UPDATE accounts SET amount = amount - 1 WHERE id = 1", &[]).await?;
+///     tx.execute("UPDATE accounts SET amount = amount + 1 WHERE id = 2", &[]).await
+/// });
+/// assert_eq!(moves.await?, 1);
+/// # Ok(())
+/// # }
+/// ```
+pub struct Tx {
+    held: Option<Held>,
+    depth: usize,
+}
+
+impl Pool {
+    /// Does that work in a transaction, which is committed when the work has succeeded, and
+    /// rolled back when it fails, is stopped, or is dropped.
+    ///
+    /// A token that is cancelled before the commit is sent stops it; after that nobody does,
+    /// and its outcome is awaited. If the token has a deadline, the server knows of it
+    /// (`SET LOCAL statement_timeout`).
+    ///
+    /// # Errors
+    ///
+    /// As of [`run`](Self::run); and it was not committed, because a statement in it had failed
+    /// though the work went on, or the server refused; or the connection was lost while it was
+    /// ([`Error::is_in_doubt`]).
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    ///
+    /// ```no_run
+    /// # async fn work(pool: desist_sql::postgres::Pool, token: desist::Token) -> Result<(), Box<dyn std::error::Error>> {
+    /// let inserted = pool.transaction(&token, |tx| async move {
+    ///     tx.execute("INSERT INTO orders DEFAULT VALUES", &[]).await
+    /// });
+    /// match inserted.await {
+    ///     Ok(rows) => assert_eq!(rows, 1),
+    ///     Err(error) if error.is_in_doubt() => println!("look whether it is there"),
+    ///     Err(error) => return Err(error.into()),
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn transaction<T, E, F, Fut>(&self, token: &Token, work: F) -> Result<T, Error<E>>
+    where
+        F: FnOnce(Tx) -> Fut,
+        Fut: Future<Output = Result<T, E>>,
+    {
+        token.check()?;
+        let lease = self.lease(token).await?;
+        let held = match begin(token, &lease).await {
+            Ok(Ok(held)) => held,
+            Ok(Err(error)) => {
+                stop(lease, Wait::Confirmed).await;
+                return Err(Error::no_connection("the transaction could not begin", error));
+            }
+            Err(why) => {
+                stop(lease, self.wait()).await;
+                return Err(why.into());
+            }
+        };
+        let ended = until_stopped(token, work(Tx { held: Some(held), depth: 0 })).await;
+        match ended {
+            Ok(Ok(result)) => self.commit(token, lease).await.map(|()| result),
+            Ok(Err(error)) => {
+                lease.failed().await;
+                Err(Error::failed(error))
+            }
+            Err(why) => {
+                stop(lease, self.wait()).await;
+                Err(why.into())
+            }
+        }
+    }
+
+    async fn commit<E>(&self, token: &Token, mut lease: Lease) -> Result<(), Error<E>> {
+        if let Err(why) = token.check() {
+            stop(lease, self.wait()).await;
+            return Err(why.into());
+        }
+        let Some(held) = Held::of(lease.slot()) else {
+            lease.ended();
+            return Err(Error::not_committed("its handle was kept beyond the work"));
+        };
+        if held.wire().status() == Status::Idle && held.wire().is_quiet() {
+            drop(held);
+            lease.ended();
+            return Err(Error::not_committed("a statement in it has ended it already"));
+        }
+        // From here on nobody stops it: who drops this future leaves it to the lease's owner.
+        lease.commits();
+        let commits = held.client().batch_execute("COMMIT");
+        match tokio::time::timeout(self.commit_within(), commits).await {
+            Ok(Ok(())) => {
+                let is_committed = held.wire().last_was("COMMIT");
+                drop(held);
+                lease.ended();
+                if is_committed {
+                    return Ok(());
+                }
+                Err(Error::not_committed("a statement in it had failed"))
+            }
+            Ok(Err(error)) => {
+                // The server said no, or nothing any more.
+                let is_answer = error.as_db_error().is_some() && !held.client().is_closed();
+                drop(held);
+                lease.rolls_back();
+                stop(lease, Wait::Confirmed).await;
+                Err(if is_answer { Error::not_committed(error) } else { Error::in_doubt(error) })
+            }
+            Err(late) => {
+                drop(held);
+                lease.rolls_back();
+                stop(lease, Wait::AtOnce).await;
+                Err(Error::in_doubt(late))
+            }
+        }
+    }
+}
+
+/// In one flush, with the time that there is.
+async fn begin(
+    token: &Token,
+    lease: &Lease,
+) -> Result<Result<Held, tokio_postgres::Error>, desist::Cancelled> {
+    let Some(held) = Held::of(lease.slot()) else { unreachable!("nobody has it yet") };
+    let begins = match token.remaining() {
+        None => "BEGIN".to_owned(),
+        Some(left) => format!("BEGIN; SET LOCAL statement_timeout = {}", milliseconds(left)),
+    };
+    until_stopped(token, async move {
+        held.client().batch_execute(&begins).await?;
+        Ok(held)
+    })
+    .await
+}
+
+/// Rounded up, so that the token is the first; and none is no limit for a server.
+fn milliseconds(time: Duration) -> u128 {
+    const MOST: u128 = i32::MAX as u128;
+    time.as_nanos().div_ceil(1_000_000).clamp(1, MOST)
+}
+
+impl Tx {
+    /// Does that work in a savepoint: what it has done is undone when it fails, and the
+    /// transaction goes on. They nest.
+    ///
+    /// # Errors
+    ///
+    /// The work failed, or a statement of the savepoint's own did.
+    ///
+    /// # Panics
+    ///
+    /// The work kept its handle.
+    ///
+    /// ```no_run
+    /// # async fn work(pool: desist_sql::postgres::Pool, token: desist::Token) -> Result<(), Box<dyn std::error::Error>> {
+    /// pool.transaction(&token, |mut tx| async move {
+    ///     let tried = tx.savepoint(|tx| async move { tx.batch_execute("SELECT 1/0").await }).await;
+    ///     assert!(tried.is_err());
+    ///     tx.batch_execute("SELECT 'the transaction goes on'").await
+    /// })
+    /// .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn savepoint<T, E, F, Fut>(&mut self, work: F) -> Result<T, E>
+    where
+        F: FnOnce(Self) -> Fut,
+        Fut: Future<Output = Result<T, E>>,
+        E: From<tokio_postgres::Error>,
+    {
+        let depth = self.depth + 1;
+        self.batch_execute(&format!("SAVEPOINT desist_{depth}")).await?;
+        let Some(held) = self.held.take() else { unreachable!("it is there until it is dropped") };
+        let slot = held.slot();
+        // The handle of the work lays it into its slot, from where it is picked up again. Who
+        // drops this in the middle leaves it there, which is where it belongs.
+        let ended = work(Self { held: Some(held), depth }).await;
+        self.held = Held::of(&slot);
+        assert!(self.held.is_some(), "the handle of a savepoint was kept beyond its work");
+        let undoes = format!("ROLLBACK TO desist_{depth}; RELEASE desist_{depth}");
+        let ends = if ended.is_ok() { format!("RELEASE desist_{depth}") } else { undoes };
+        self.batch_execute(&ends).await?;
+        ended
+    }
+
+    fn client(&self) -> &ClientWrapper {
+        let Some(held) = &self.held else { unreachable!("it is there until it is dropped") };
+        held.client()
+    }
+}
+
+impl Deref for Tx {
+    type Target = ClientWrapper;
+
+    fn deref(&self) -> &ClientWrapper {
+        self.client()
+    }
+}
+
+impl fmt::Debug for Tx {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tx").field("depth", &self.depth).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_rounded_up_and_is_never_none() {
+        for (time, said) in [
+            (Duration::ZERO, 1),
+            (Duration::from_nanos(1), 1),
+            (Duration::from_micros(1001), 2),
+            (Duration::from_secs(5), 5000),
+            (Duration::MAX, 2_147_483_647),
+        ] {
+            assert_eq!(milliseconds(time), said, "{time:?}");
+        }
+    }
+}

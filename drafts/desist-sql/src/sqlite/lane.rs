@@ -1,0 +1,133 @@
+//! Work that waits for a connection, in the order in which it came (S5), and the work that
+//! runs. There is one lane to the writer, and one to all readers.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+
+use super::ticket::Job;
+use super::{DATABASE, lock};
+use crate::counted::{self, Counted};
+
+pub(super) struct Lane {
+    pub(super) is_writer: bool,
+    /// How many may wait.
+    room: usize,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    next: u64,
+    /// Those that have a number, and are not there yet.
+    coming: usize,
+    /// Those that have a connection, or can open another.
+    threads: usize,
+    /// By number: whoever leaves is found, and the first is the next.
+    waiting: BTreeMap<u64, Waiter>,
+    running: BTreeMap<u64, Arc<dyn Job>>,
+    is_closed: bool,
+}
+
+/// What is counted goes with no lock held: that is foreign code.
+type Waiter = (Arc<dyn Job>, Counted);
+
+impl Lane {
+    pub(super) fn new(is_writer: bool, room: usize) -> Self {
+        Self { is_writer, room, state: Mutex::default(), changed: Condvar::new() }
+    }
+
+    /// A number, which is the place in the queue. `None`: there is no room.
+    pub(super) fn number(&self) -> Option<u64> {
+        let mut state = lock(&self.state);
+        // Whoever has a thread that is free does not wait, though it may take a moment.
+        let free = state.threads - state.running.len();
+        if state.waiting.len() + state.coming >= self.room.saturating_add(free) {
+            return None;
+        }
+        state.coming += 1;
+        state.next += 1;
+        Some(state.next)
+    }
+
+    /// Puts work in that place, unless the lane is closed. If it was stopped in the meantime
+    /// it does not stay.
+    pub(super) fn push(&self, number: u64, job: Arc<dyn Job>) {
+        let lease = Arc::clone(job.lease());
+        let waiter = (job, counted::waiting(DATABASE));
+        {
+            let mut state = lock(&self.state);
+            state.coming -= 1;
+            if state.is_closed {
+                lease.refuse();
+                return;
+            }
+            state.waiting.insert(number, waiter);
+        }
+        self.changed.notify_one();
+        if !lease.is_waiting() {
+            self.remove(number);
+        }
+    }
+
+    /// Whoever is stopped leaves. What it leaves is dropped with no lock held.
+    pub(super) fn remove(&self, number: u64) {
+        let left = lock(&self.state).waiting.remove(&number);
+        drop(left);
+    }
+
+    /// A thread is there, and takes what comes until it is closed.
+    pub(super) fn joins(&self) {
+        lock(&self.state).threads += 1;
+    }
+
+    /// The next, for a thread that waits for it. `None`: the lane is closed.
+    pub(super) fn take(&self) -> Option<(u64, Arc<dyn Job>)> {
+        let mut state = lock(&self.state);
+        let (number, (job, counted)) = loop {
+            if let Some(first) = state.waiting.pop_first() {
+                break first;
+            }
+            if state.is_closed {
+                return None;
+            }
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        };
+        state.running.insert(number, Arc::clone(&job));
+        drop(state);
+        drop(counted);
+        Some((number, job))
+    }
+
+    /// The connection is free again.
+    pub(super) fn done(&self, number: u64) {
+        let job = lock(&self.state).running.remove(&number);
+        drop(job);
+    }
+
+    /// Refuses what waits, and whatever comes; the threads end when they are done.
+    pub(super) fn close(&self) {
+        let refused = {
+            let mut state = lock(&self.state);
+            state.is_closed = true;
+            std::mem::take(&mut state.waiting)
+        };
+        self.changed.notify_all();
+        for (job, _) in refused.values() {
+            job.lease().refuse();
+            job.wake();
+        }
+    }
+
+    pub(super) fn waiting(&self) -> usize {
+        lock(&self.state).waiting.len()
+    }
+
+    pub(super) fn in_use(&self) -> usize {
+        lock(&self.state).running.len()
+    }
+
+    pub(super) fn running(&self) -> Vec<Arc<dyn Job>> {
+        lock(&self.state).running.values().cloned().collect()
+    }
+}

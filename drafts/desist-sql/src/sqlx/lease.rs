@@ -1,0 +1,156 @@
+//! Who has a connection of the pool.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use ::sqlx::pool::PoolConnection;
+use ::sqlx::{PgConnection, Postgres};
+use tokio::runtime::Handle;
+
+use super::pool::Shared;
+use super::probe::Backend;
+use super::{DATABASE, settle};
+use crate::counted::{self, Counted};
+
+/// A connection, and that it is closed unless it is released.
+#[derive(Debug)]
+pub(super) struct Owned {
+    /// `None`: it is gone.
+    conn: Option<PoolConnection<Postgres>>,
+    /// `None`: not known yet.
+    pub(super) backend: Option<Backend>,
+    /// How long the first answer took.
+    pub(super) trip: Duration,
+    pub(super) shared: Arc<Shared>,
+    runtime: Handle,
+    _in_use: Counted,
+}
+
+impl Owned {
+    /// Within the runtime that is to drive its owner.
+    pub(super) fn new(conn: PoolConnection<Postgres>, shared: Arc<Shared>) -> Self {
+        let runtime = Handle::current();
+        let _in_use = counted::in_use(DATABASE);
+        Self { conn: Some(conn), backend: None, trip: Duration::ZERO, shared, runtime, _in_use }
+    }
+
+    pub(super) fn conn(&self) -> &PgConnection {
+        self.conn.as_ref().expect("it is not gone before its owner")
+    }
+
+    pub(super) fn conn_mut(&mut self) -> &mut PgConnection {
+        self.conn.as_mut().expect("it is not gone before its owner")
+    }
+
+    pub(super) fn runtime(&self) -> Handle {
+        self.runtime.clone()
+    }
+
+    /// Gives it back to the pool. The probe has said that it may.
+    pub(super) fn release(mut self) {
+        let _runtime = self.runtime.enter();
+        self.conn = None;
+    }
+}
+
+impl Drop for Owned {
+    fn drop(&mut self) {
+        if let Some(conn) = self.conn.take() {
+            // sqlx may spawn here, and this may be any thread.
+            let _runtime = self.runtime.enter();
+            drop(conn.detach());
+            counted::discarded(DATABASE);
+        }
+    }
+}
+
+/// Where a handle leaves its connection.
+#[derive(Debug)]
+pub(super) struct Slot(Mutex<Place>);
+
+#[derive(Debug)]
+enum Place {
+    /// The handle has it.
+    Out,
+    Back(Box<Owned>),
+    /// The lease is over.
+    Over,
+}
+
+impl Slot {
+    fn lock(&self) -> MutexGuard<'_, Place> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// By a handle that is dropped.
+    pub(super) fn give_back(&self, owned: Box<Owned>) {
+        let mut place = self.lock();
+        if matches!(*place, Place::Out) {
+            *place = Place::Back(owned);
+        } else {
+            // It was smuggled out: closed, outside of the lock.
+            drop(place);
+            drop(owned);
+        }
+    }
+}
+
+/// A connection that works for a closure, or is about to. Dropped it is stopped.
+#[derive(Debug)]
+pub(super) struct Lease {
+    slot: Arc<Slot>,
+    backend: Option<Backend>,
+    shared: Arc<Shared>,
+    runtime: Handle,
+    is_over: bool,
+}
+
+impl Lease {
+    pub(super) fn new(owned: Owned) -> Self {
+        let (backend, shared) = (owned.backend, Arc::clone(&owned.shared));
+        let runtime = owned.runtime.clone();
+        let slot = Arc::new(Slot(Mutex::new(Place::Back(Box::new(owned)))));
+        Self { slot, backend, shared, runtime, is_over: false }
+    }
+
+    /// The connection, for a handle.
+    pub(super) fn hand_out(&self) -> Option<(Box<Owned>, Arc<Slot>)> {
+        match std::mem::replace(&mut *self.slot.lock(), Place::Out) {
+            Place::Back(owned) => Some((owned, Arc::clone(&self.slot))),
+            Place::Out | Place::Over => None,
+        }
+    }
+
+    /// The connection, from the handle, which has been dropped; `None`: it has not, and is to
+    /// be of no use any more.
+    pub(super) fn end(&mut self) -> Option<Box<Owned>> {
+        self.is_over = true;
+        match std::mem::replace(&mut *self.slot.lock(), Place::Over) {
+            Place::Back(owned) => Some(owned),
+            Place::Out | Place::Over => None,
+        }
+    }
+
+    /// Makes it of no use.
+    pub(super) fn terminate(&self) -> impl Future<Output = ()> + use<> {
+        let (shared, backend) = (Arc::clone(&self.shared), self.backend);
+        async move { settle::terminate(&shared, backend).await }
+    }
+
+    pub(super) fn runtime(&self) -> Handle {
+        self.runtime.clone()
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if self.is_over {
+            return;
+        }
+        counted::cancelled(DATABASE);
+        match self.end() {
+            Some(owned) => self.runtime.spawn(settle::finish(owned, settle::Left::Midway)),
+            None => self.runtime.spawn(self.terminate()),
+        };
+    }
+}

@@ -1,0 +1,328 @@
+//! The pool, and how it is set up.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use ::sqlx::{Execute, PgPool, Postgres};
+use desist::Token;
+use tokio::time::timeout;
+
+use super::begin::Kind;
+use super::handle::{Conn, Tx};
+use super::rows::Rows;
+use super::run::Run;
+use super::side::Sides;
+use crate::Wait;
+
+/// A [`PgPool`] whose statements heed a token. A clone is the same pool.
+///
+/// ```no_run
+/// # async fn run(token: desist::Token) -> Result<(), Box<dyn std::error::Error>> {
+/// use desist_sql::sqlx::Pool;
+/// use sqlx::postgres::PgPoolOptions;
+///
+/// let options = PgPoolOptions::new().max_connections(20).test_before_acquire(false);
+/// let pool = Pool::new(options.connect("postgres://app@localhost/app").await?);
+/// let one = pool.run(&token, async |mut conn| {
+///     sqlx::query_scalar::<_, i32>("SELECT 1").fetch_one(&mut *conn).await
+/// });
+/// assert_eq!(one.await?, 1);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct Pool(Arc<Shared>);
+
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) pool: PgPool,
+    pub(super) sides: Sides,
+    pub(super) clean_within: Duration,
+    pub(super) commit_within: Duration,
+    wait: Wait,
+    watch: Option<Duration>,
+    cannot_watch: AtomicBool,
+}
+
+impl Shared {
+    /// How often the server is to look whether its client is there.
+    pub(super) fn watch(&self) -> Option<Duration> {
+        // Ordering: alone; at worst the server is asked once more, and refuses again.
+        self.watch.filter(|_| !self.cannot_watch.load(Ordering::Relaxed))
+    }
+
+    pub(super) fn refuses_watch(&self) {
+        // Ordering: as in `watch`.
+        self.cannot_watch.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Pool {
+    /// With the settings that [`builder`](Self::builder) begins with.
+    ///
+    /// ```
+    /// # let _runtime = tokio::runtime::Runtime::new().unwrap();
+    /// # let _guard = _runtime.enter();
+    /// let pool = sqlx::PgPool::connect_lazy("postgres://app@localhost/app").unwrap();
+    /// let pool = desist_sql::sqlx::Pool::new(pool);
+    /// assert_eq!(pool.get_ref().size(), 0);
+    /// ```
+    #[must_use]
+    pub fn new(pool: PgPool) -> Self {
+        Self::builder(pool).build()
+    }
+
+    /// Settings, and then a pool.
+    ///
+    /// ```
+    /// use desist_sql::{Wait, sqlx::Pool};
+    /// # let _runtime = tokio::runtime::Runtime::new().unwrap();
+    /// # let _guard = _runtime.enter();
+    ///
+    /// let pool = sqlx::PgPool::connect_lazy("postgres://app@localhost/app").unwrap();
+    /// let pool = Pool::builder(pool).wait(Wait::AtOnce).build();
+    /// assert!(!pool.get_ref().is_closed());
+    /// ```
+    pub fn builder(pool: PgPool) -> Builder {
+        Builder {
+            pool,
+            wait: Wait::default(),
+            clean_within: Duration::from_secs(5),
+            commit_within: Duration::from_secs(30),
+            sides: 2,
+            watch: Some(Duration::from_secs(1)),
+        }
+    }
+
+    /// sqlx' own pool, for what needs no token. Its connections are the same.
+    ///
+    /// ```
+    /// # let _runtime = tokio::runtime::Runtime::new().unwrap();
+    /// # let _guard = _runtime.enter();
+    /// let pool = sqlx::PgPool::connect_lazy("postgres://app@localhost/app").unwrap();
+    /// assert_eq!(desist_sql::sqlx::Pool::new(pool).get_ref().num_idle(), 0);
+    /// ```
+    #[must_use]
+    pub fn get_ref(&self) -> &PgPool {
+        &self.0.pool
+    }
+
+    /// Works with a connection until the token is cancelled: then the future of `f` is
+    /// dropped, and what the server does for it is stopped.
+    ///
+    /// Whoever is stopped waits until the server has confirmed, unless
+    /// [`wait`](Run::wait) says otherwise. Each statement that ended before is done; for all
+    /// or nothing take [`transaction`](Self::transaction).
+    ///
+    /// # Errors
+    ///
+    /// [`cancelled`](crate::Error::cancelled) after the stop, [`failure`](crate::Error::failure)
+    /// with what `f` failed with, or there was no connection. When `f` ends with `Ok` and is
+    /// stopped at the same time, it is `Ok`; when with an error, it is the stop.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future is a stop, too. Nobody waits for its end, and the connection is
+    /// given back when the server has stopped all the same.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    ///
+    /// ```no_run
+    /// # async fn run(pool: desist_sql::sqlx::Pool) {
+    /// let source = desist::Source::with_timeout(std::time::Duration::from_secs(1));
+    /// let slept = pool.run(&source.token(), async |mut conn| {
+    ///     sqlx::query("SELECT pg_sleep(10)").execute(&mut *conn).await
+    /// });
+    /// let stop = slept.await.unwrap_err();
+    /// assert_eq!(stop.cancelled().unwrap().reason(), desist::Reason::Deadline);
+    /// # }
+    /// ```
+    pub fn run<F, Fut, T, E>(&self, token: &Token, f: F) -> Run<F, Fut>
+    where
+        F: FnOnce(Conn) -> Fut,
+        Fut: Future<Output = Result<T, E>>,
+    {
+        Run::new(&self.0, token, Kind::Plain, f, |f, conn| f(conn))
+    }
+
+    /// The same in a transaction: committed when `f` ends with `Ok`, and rolled back when it
+    /// ends with an error or is stopped.
+    ///
+    /// With a deadline its statements have that as their `statement_timeout`, so that the
+    /// server ends them also when we are gone. Once it is asked to commit nothing stops that,
+    /// neither the token nor dropping the future: the answer is awaited.
+    ///
+    /// # Errors
+    ///
+    /// As of [`run`](Self::run). When a statement in it had failed and `f` said `Ok` all the
+    /// same it was not committed, and the error says so. When the connection is lost while it
+    /// is committed it is [in doubt](crate::Error::is_in_doubt).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future rolls back, unless it is being committed, which goes on.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    ///
+    /// ```no_run
+    /// # async fn run(pool: desist_sql::sqlx::Pool, token: desist::Token) {
+    /// let none = pool.transaction(&token, async |mut tx| {
+    ///     sqlx::query("DELETE FROM accounts").execute(&mut *tx).await?;
+    ///     Err::<(), _>(sqlx::Error::RowNotFound)
+    /// });
+    /// assert!(none.await.unwrap_err().failure().is_some()); // And nothing is deleted.
+    /// # }
+    /// ```
+    pub fn transaction<F, Fut, T, E>(&self, token: &Token, f: F) -> Run<F, Fut>
+    where
+        F: FnOnce(Tx) -> Fut,
+        Fut: Future<Output = Result<T, E>>,
+    {
+        Run::new(&self.0, token, Kind::Transaction, f, |f, conn| f(Tx::new(conn)))
+    }
+
+    /// The rows of a query, one by one, as a stream that has a connection until its end.
+    /// When the token is cancelled, or it is dropped, the server stops.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    ///
+    /// ```no_run
+    /// # async fn run(pool: desist_sql::sqlx::Pool, token: desist::Token) {
+    /// use sqlx::Row;
+    ///
+    /// let mut rows = pool.stream(&token, sqlx::query("SELECT generate_series(1, 1000000)"));
+    /// let mut sum = 0;
+    /// while let Some(row) = rows.next().await {
+    ///     sum += row.unwrap().get::<i32, _>(0);
+    ///     if sum > 5_000 {
+    ///         break;
+    ///     }
+    /// }
+    /// drop(rows); // The server does not go on to the million.
+    /// assert_eq!(sum, 5_050);
+    /// # }
+    /// ```
+    pub fn stream<Q>(&self, token: &Token, query: Q) -> Rows
+    where
+        Q: Execute<'static, Postgres> + 'static,
+    {
+        Rows::new(self.clone(), token, query)
+    }
+
+    /// Closes the pool, sqlx' own as well, and waits until all connections have been given
+    /// back, the stopped ones by their owners: whether they have within that time. Those
+    /// that have not are closed when they come.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// use std::time::Duration;
+    ///
+    /// let pool = sqlx::PgPool::connect_lazy("postgres://app@localhost/app").unwrap();
+    /// let pool = desist_sql::sqlx::Pool::new(pool);
+    /// assert!(pool.close_within(Duration::from_secs(5)).await);
+    /// assert!(pool.get_ref().is_closed());
+    /// # }
+    /// ```
+    pub async fn close_within(&self, within: Duration) -> bool {
+        let all = async {
+            self.0.pool.close().await;
+            // Until then they may be needed.
+            self.0.sides.close().await;
+        };
+        timeout(within, all).await.is_ok()
+    }
+}
+
+/// Settings of a [`Pool`].
+///
+/// ```
+/// use desist_sql::sqlx::Pool;
+/// use std::time::Duration;
+/// # let _runtime = tokio::runtime::Runtime::new().unwrap();
+/// # let _guard = _runtime.enter();
+///
+/// let pool = sqlx::PgPool::connect_lazy("postgres://app@localhost/app").unwrap();
+/// let pool = Pool::builder(pool)
+///     .clean_within(Duration::from_secs(2))
+///     .commit_within(Duration::from_secs(10))
+///     .side_connections(1)
+///     .check_interval(None)
+///     .build();
+/// assert!(!pool.get_ref().is_closed());
+/// ```
+#[derive(Debug)]
+#[must_use = "settings do nothing without a pool"]
+pub struct Builder {
+    pool: PgPool,
+    wait: Wait,
+    clean_within: Duration,
+    commit_within: Duration,
+    sides: usize,
+    watch: Option<Duration>,
+}
+
+impl Builder {
+    /// Whether who is stopped waits for the server; each [`Run`] may choose for itself.
+    pub fn wait(mut self, wait: Wait) -> Self {
+        self.wait = wait;
+        self
+    }
+
+    /// How long a connection has to come clean after a stop, 5 s at first; then it is thrown
+    /// away and its backend terminated.
+    pub fn clean_within(mut self, within: Duration) -> Self {
+        self.clean_within = within;
+        self
+    }
+
+    /// How long the answer to `COMMIT` is awaited, 30 s at first; then it is in doubt.
+    pub fn commit_within(mut self, within: Duration) -> Self {
+        self.commit_within = within;
+        self
+    }
+
+    /// How many connections beside the pool there may be for stopping statements, 2 at first
+    /// and at least one. They are opened when they are needed, and kept.
+    pub fn side_connections(mut self, most: usize) -> Self {
+        self.sides = most;
+        self
+    }
+
+    /// How often the server looks whether its client is still there while it works for it,
+    /// 1 s at first: set once for each connection that has none of its own, with TCP
+    /// keepalive, and only for its transactions if they are all that it is used for. `None`:
+    /// left as it is.
+    pub fn check_interval(mut self, every: Option<Duration>) -> Self {
+        self.watch = every;
+        self
+    }
+
+    /// The pool.
+    #[must_use]
+    pub fn build(self) -> Pool {
+        Pool(Arc::new(Shared {
+            sides: Sides::new(self.sides),
+            pool: self.pool,
+            clean_within: self.clean_within,
+            commit_within: self.commit_within,
+            wait: self.wait,
+            watch: self.watch,
+            cannot_watch: AtomicBool::new(false),
+        }))
+    }
+}
+
+impl Shared {
+    pub(super) fn wait(&self) -> Wait {
+        self.wait
+    }
+}

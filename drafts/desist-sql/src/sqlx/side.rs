@@ -1,0 +1,139 @@
+//! Connections beside the pool, over which backends are stopped.
+
+use std::sync::{Mutex, PoisonError};
+
+use ::sqlx::{
+    AssertSqlSafe, ConnectOptions, Connection, Error, Executor, PgConnection, PgPool, Row,
+};
+use tokio::sync::Semaphore;
+
+use super::probe::Backend;
+
+/// A few of them, each opened when it is needed for the first time, and kept.
+#[derive(Debug)]
+pub(super) struct Sides {
+    places: Semaphore,
+    idle: Mutex<Vec<PgConnection>>,
+}
+
+/// What a cancel met.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Met {
+    /// A backend that works, or has no more to do.
+    Backend,
+    /// One that waits in the midst of its statement for something that nobody will send.
+    Starving,
+    /// It is gone.
+    Nobody,
+}
+
+/// Why there is no answer.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum NoAnswer {
+    /// It was not asked, or refused to: there is no signal.
+    NotDone,
+    /// There may be a signal, now or later.
+    Unknown,
+}
+
+impl Sides {
+    pub(super) fn new(most: usize) -> Self {
+        let places = Semaphore::new(most.clamp(1, Semaphore::MAX_PERMITS));
+        Self { places, idle: Mutex::default() }
+    }
+
+    /// Cancels what the backend does. Its signal is sent when this has answered.
+    pub(super) async fn cancel(&self, pool: &PgPool, of: Backend) -> Result<Met, NoAnswer> {
+        self.signal(pool, "pg_cancel_backend", of).await
+    }
+
+    /// Ends it.
+    pub(super) async fn terminate(&self, pool: &PgPool, of: Backend) -> Result<Met, NoAnswer> {
+        self.signal(pool, "pg_terminate_backend", of).await
+    }
+
+    async fn signal(&self, pool: &PgPool, how: &str, of: Backend) -> Result<Met, NoAnswer> {
+        // Of a backend that is idle it is the next command that it waits for.
+        let is_ours = if of.for_transaction {
+            "xact_start) * 1000000)::int8 ="
+        } else {
+            "backend_start) * 1000000)::int8 <="
+        };
+        let sql = format!(
+            "SELECT {how}(pid), coalesce(state = 'active' AND wait_event = 'ClientRead', false) \
+             FROM pg_stat_get_activity({}) WHERE (extract(epoch FROM {is_ours} {}",
+            of.pid, of.at
+        );
+        let _place = self.places.acquire().await.map_err(|_| NoAnswer::NotDone)?;
+        let idle = self.lock().pop();
+        let mut conn = match idle {
+            Some(conn) => conn,
+            None => {
+                let options = (*pool.connect_options()).clone().disable_statement_logging();
+                options.connect().await.map_err(|_| NoAnswer::NotDone)?
+            }
+        };
+        // Dropped in between it is closed, and not used again.
+        let rows = match conn.fetch_all(AssertSqlSafe(sql)).await {
+            Ok(rows) => rows,
+            Err(Error::Database(_)) => return Err(NoAnswer::NotDone),
+            Err(_) => return Err(NoAnswer::Unknown),
+        };
+        self.lock().push(conn);
+        let Some(row) = rows.first() else { return Ok(Met::Nobody) };
+        match (row.try_get(0), row.try_get(1)) {
+            (Ok(true), Ok(true)) => Ok(Met::Starving),
+            (Ok(true), _) => Ok(Met::Backend),
+            _ => Ok(Met::Nobody),
+        }
+    }
+
+    pub(super) async fn close(&self) {
+        let idle = std::mem::take(&mut *self.lock());
+        for conn in idle {
+            let _ = conn.close().await;
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<PgConnection>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use crate::server_of_tests::sqlx::{pg_pool, server};
+    use crate::sqlx::probe::probe;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_backend_that_began_later_is_another_one() {
+        let Some(server) = server() else { return };
+        let pool = pg_pool(server, "sides", 1);
+        let sides = Sides::new(1);
+        let mut conn = pool.acquire().await.unwrap();
+        let found = probe(&mut conn).await.unwrap();
+        let now = Backend { pid: found.pid, at: found.began, for_transaction: false };
+        // The same pid, of somebody who had it an hour ago.
+        let before = Backend { at: now.at - 3_600_000_000, ..now };
+        // Or in a transaction that has ended.
+        let in_another = Backend { for_transaction: true, ..now };
+        for other in [before, in_another] {
+            assert_eq!(sides.cancel(&pool, other).await, Ok(Met::Nobody));
+            assert_eq!(sides.terminate(&pool, other).await, Ok(Met::Nobody));
+            assert_eq!(probe(&mut conn).await.unwrap().pid, now.pid);
+        }
+        assert_eq!(sides.cancel(&pool, now).await, Ok(Met::Backend));
+        conn.execute("BEGIN").await.unwrap();
+        let at = probe(&mut conn).await.unwrap().began;
+        let in_this = Backend { at, for_transaction: true, ..now };
+        assert_eq!(sides.cancel(&pool, in_this).await, Ok(Met::Backend));
+        assert_eq!(probe(&mut conn).await.unwrap().pid, now.pid);
+        assert_eq!(sides.terminate(&pool, now).await, Ok(Met::Backend));
+        assert!(probe(&mut conn).await.is_err());
+        // One that is not there is no signal, and no answer.
+        let nowhere = pool.connect_options().as_ref().clone().port(1).socket("/nowhere");
+        let nowhere = ::sqlx::postgres::PgPoolOptions::new().connect_lazy_with(nowhere);
+        assert_eq!(Sides::new(1).cancel(&nowhere, now).await, Err(NoAnswer::NotDone));
+    }
+}

@@ -1,0 +1,268 @@
+//! Servers that die, networks that are cut, and addresses that are wrong.
+use std::error::Error as _;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::common::{PATIENCE, Postgres, in_time, running, runs};
+use desist::{Source, Token};
+use desist_sql::Error;
+use desist_sql::postgres::{Conn, Pool};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+
+type PgError = tokio_postgres::Error;
+
+/// How long a server has to answer, here.
+const SOON: Duration = Duration::from_millis(500);
+
+/// How a request to cancel begins.
+const CANCELS: [u8; 8] = [0, 0, 0, 16, 4, 210, 22, 46];
+
+/// Passes bytes on, until it is cut: then connections are there, and nothing comes through.
+struct Cable {
+    addr: SocketAddr,
+    cut: watch::Sender<bool>,
+}
+
+impl Cable {
+    async fn to(port: u16) -> Self {
+        Self::with_slow_cancels(port, Duration::ZERO).await
+    }
+
+    /// Whoever asks to cancel is passed on so much later.
+    async fn with_slow_cancels(port: u16, late: Duration) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        let (cut, is_cut) = watch::channel(false);
+        tokio::spawn(async move {
+            loop {
+                let (near, _) = listener.accept().await.unwrap();
+                let far = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+                let (near_reads, near_writes) = near.into_split();
+                let (far_reads, far_writes) = far.into_split();
+                tokio::spawn(passes(near_reads, far_writes, is_cut.clone(), late));
+                tokio::spawn(passes(far_reads, near_writes, is_cut.clone(), Duration::ZERO));
+            }
+        });
+        Self { addr, cut }
+    }
+
+    fn cut(&self) {
+        self.cut.send(true).unwrap();
+    }
+
+    fn mend(&self) {
+        self.cut.send(false).unwrap();
+    }
+
+    fn address(&self) -> String {
+        format!("host=127.0.0.1 port={} user=postgres dbname=postgres", self.addr.port())
+    }
+}
+
+async fn passes(
+    mut from: impl tokio::io::AsyncRead + Unpin,
+    mut to: impl tokio::io::AsyncWrite + Unpin,
+    mut cut: watch::Receiver<bool>,
+    late: Duration,
+) {
+    let mut bytes = [0; 4096];
+    loop {
+        let read = from.read(&mut bytes).await.unwrap_or(0);
+        if bytes[..read].starts_with(&CANCELS) {
+            tokio::time::sleep(late).await;
+        }
+        // What was on its way when it was cut is lost with the connection.
+        if *cut.borrow() {
+            let _ = cut.wait_for(|cut| !cut).await;
+            return;
+        }
+        if read == 0 || to.write_all(&bytes[..read]).await.is_err() {
+            return;
+        }
+    }
+}
+
+fn pool_at(address: &str) -> Pool {
+    let builder = Pool::builder(address.parse().unwrap()).size(1);
+    builder.settle_within(SOON).connect_within(SOON).build().unwrap()
+}
+
+async fn sleeps(pool: Pool, token: Token, mark: &'static str) -> Result<(), Error<PgError>> {
+    let statement = format!("SELECT pg_sleep(600) /*{mark}*/");
+    pool.run(&token, |conn| async move { conn.batch_execute(&statement).await }).await
+}
+
+/// A stop that the server does not hear has its bound, and its connection is nobody's.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cut_network_holds_nobody_up() {
+    let Some(server) = Postgres::shared().await else { return };
+    let admin = server.client().await;
+    let cable = Cable::to(server.port).await;
+    let pool = pool_at(&cable.address());
+    let source = Source::new();
+    let work = tokio::spawn(sleeps(pool.clone(), source.token(), "cut"));
+    runs(&admin, "cut").await;
+    cable.cut();
+    source.cancel();
+    assert!(in_time(work).await.unwrap().unwrap_err().cancelled().is_some());
+    // Nothing can be had from there.
+    let late = in_time(pool.run(&Token::never(), |_conn| async { Ok::<_, PgError>(()) })).await;
+    assert!(late.unwrap_err().to_string().contains("is the server up"));
+    // And when it is mended everything is as it was, but for what was asked for before: its
+    // server's process sees that nobody is there.
+    cable.mend();
+    let never = Token::never();
+    let works = pool.run(&never, |conn| async move { conn.query_one("SELECT 7", &[]).await });
+    assert_eq!(in_time(works).await.unwrap().get::<_, i32>(0), 7);
+    in_time(async {
+        while running(&admin, "cut").await > 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    assert!(in_time(pool.close_within(PATIENCE)).await);
+}
+
+/// A cancel that is on its way is waited for, though what it was for has ended: it would hit
+/// whatever comes next.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancel_that_takes_its_time_hits_nobody_else() {
+    let Some(server) = Postgres::shared().await else { return };
+    let cable = Cable::with_slow_cancels(server.port, Duration::from_millis(100)).await;
+    let pool = Pool::builder(cable.address().parse().unwrap()).size(1).build().unwrap();
+    let never = Token::never();
+    for _ in 0..5 {
+        let source = Source::with_timeout(Duration::from_millis(20));
+        let token = source.token();
+        // It ends by itself while the cancel is on its way.
+        let ends = pool
+            .run(&token, |conn| async move { conn.batch_execute("SELECT pg_sleep(0.04)").await });
+        assert!(in_time(ends).await.unwrap_err().cancelled().is_some());
+        let next = pool
+            .run(&never, |conn| async move { conn.batch_execute("SELECT pg_sleep(0.2)").await });
+        in_time(next).await.expect("it is nobody's to cancel");
+    }
+}
+
+/// One that cannot be cancelled is ended, from beside.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_does_not_heed_a_cancel_is_ended() {
+    let Some(server) = Postgres::shared().await else { return };
+    let admin = server.client().await;
+    // Nor does it look whether anybody is there.
+    let builder = Pool::builder(server.address().parse().unwrap()).size(1);
+    let pool = builder.check_interval(None).settle_within(SOON).build().unwrap();
+    let source = Source::new();
+    let (token, of_work) = (source.token(), pool.clone());
+    let work = tokio::spawn(async move {
+        let stubborn = "DO $$ BEGIN LOOP BEGIN PERFORM pg_sleep(600); \
+                        EXCEPTION WHEN query_canceled THEN NULL; END; END LOOP; END $$ /*stubborn*/";
+        of_work.run(&token, |conn: Conn| async move { conn.batch_execute(stubborn).await }).await
+    });
+    runs(&admin, "stubborn").await;
+    source.cancel();
+    assert!(in_time(work).await.unwrap().unwrap_err().cancelled().is_some());
+    in_time(async {
+        while running(&admin, "stubborn").await > 0 {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    })
+    .await;
+    let never = Token::never();
+    let next = pool.run(&never, |conn| async move { conn.query_one("SELECT 7", &[]).await });
+    assert_eq!(in_time(next).await.unwrap().get::<_, i32>(0), 7);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_killed_fails_what_runs_and_is_told() {
+    let Some(server) = Postgres::start().await else { return };
+    let admin = server.client().await;
+    let pool = pool_at(&server.address());
+    let work = tokio::spawn(sleeps(pool.clone(), Token::never(), "killed"));
+    runs(&admin, "killed").await;
+    server.kill();
+    let error = in_time(work).await.unwrap().unwrap_err();
+    assert!(error.cancelled().is_none() && error.failure().unwrap().as_db_error().is_none());
+    // One that is stopped in the same moment is stopped.
+    let never = Token::never();
+    let next = in_time(pool.run(&never, |_conn| async { Ok::<_, PgError>(()) })).await;
+    let next = next.unwrap_err();
+    assert!(next.to_string().contains("is the server up"), "{next}");
+    assert!(next.source().is_some());
+    assert!(in_time(pool.close_within(PATIENCE)).await);
+}
+
+/// A process that is killed leaves nothing running, for the server looks for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_nobody_waits_for_is_ended_by_the_server() {
+    let Some(server) = Postgres::shared().await else { return };
+    let admin = server.client().await;
+    let check = Some(Duration::from_millis(100));
+    let config = server.tcp().parse().unwrap();
+    let pool = Pool::builder(config).check_interval(check).build().unwrap();
+    let never = Token::never();
+    let shows = pool.run(&never, |conn| async move {
+        let row = conn.query_one("SHOW client_connection_check_interval", &[]).await?;
+        Ok::<String, PgError>(row.get(0))
+    });
+    assert_eq!(in_time(shows).await.unwrap(), "100ms");
+    let (tells, told) = tokio::sync::oneshot::channel::<()>();
+    let ends = std::thread::spawn(move || {
+        // A runtime that goes in the middle, as a process does.
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        runtime.spawn(sleeps(pool, Token::never(), "nobody waits"));
+        let _ = runtime.block_on(told);
+        runtime.shutdown_background();
+    });
+    runs(&admin, "nobody waits").await;
+    tells.send(()).unwrap();
+    ends.join().unwrap();
+    in_time(async {
+        while running(&admin, "nobody waits").await > 0 {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_addresses_say_what_to_do_and_no_password() {
+    let Some(server) = Postgres::shared().await else { return };
+    let admin = server.client().await;
+    admin.batch_execute("CREATE ROLE secret LOGIN PASSWORD 'right'").await.unwrap();
+    let wrong =
+        format!("host=127.0.0.1 port={} user=secret password=hunter2 dbname=postgres", server.port);
+    for address in [
+        wrong.as_str(),
+        "host=127.0.0.1 port=1 user=secret password=hunter2",
+        "host=nowhere.invalid user=secret password=hunter2",
+        "host=/nowhere user=secret password=hunter2",
+        "host=127.0.0.1 user=secret password=hunter2 sslmode=require",
+    ] {
+        let pool = pool_at(address);
+        let never = Token::never();
+        let error = in_time(pool.run(&never, |_conn| async { Ok::<_, PgError>(()) })).await;
+        let error = error.unwrap_err();
+        let mut said = format!("{error} {error:?} {pool:?}");
+        let mut source = error.source();
+        while let Some(cause) = source {
+            said += &format!(" {cause} {cause:?}");
+            source = cause.source();
+        }
+        assert!(said.contains("are its address and password right?"), "{said}");
+        assert!(!said.contains("hunter2"), "{said}");
+    }
+    let right = wrong.replace("hunter2", "right");
+    let pool = pool_at(&right);
+    let never = Token::never();
+    in_time(pool.run(&never, |conn| async move { conn.batch_execute("SELECT 1").await }))
+        .await
+        .unwrap();
+    for address in ["postgres//nonsense", "port=many", "host"] {
+        let error = Pool::new(address).unwrap_err();
+        assert!(error.to_string().contains("write postgres://user@host/database"), "{error}");
+        assert!(error.source().is_some());
+    }
+}

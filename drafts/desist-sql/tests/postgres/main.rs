@@ -1,0 +1,12 @@
+//! Statements, transactions and streams of tokio-postgres, on real servers that are started
+//! here: what is stopped, what becomes of it, and whom it does not hit.
+#![cfg(all(unix, feature = "postgres"))]
+
+mod common;
+mod faults;
+mod pooler;
+mod races;
+mod statements;
+mod tls;
+mod transactions;
+mod transfers;

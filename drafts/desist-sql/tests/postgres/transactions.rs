@@ -1,0 +1,370 @@
+//! Transactions of tokio-postgres: all or nothing, whatever comes between.
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use crate::common::{PATIENCE, Postgres, in_time, running, runs};
+use crate::statements::pid_of;
+use desist::{Reason, Source, Token};
+use desist_sql::postgres::{Conn, Pool, Tx};
+use tokio_postgres::Client;
+use tokio_postgres::error::SqlState;
+
+type PgError = tokio_postgres::Error;
+
+fn pool_of(server: &Postgres, size: usize) -> Pool {
+    Pool::builder(server.address().parse().unwrap()).size(size).build().unwrap()
+}
+
+/// A table of that name, with a trigger that makes a commit take as long as a row says.
+async fn table(admin: &Client, name: &str) {
+    let makes = format!(
+        "CREATE TABLE {name} (n int, takes float DEFAULT 0);
+         CREATE FUNCTION {name}_takes() RETURNS trigger LANGUAGE plpgsql AS
+             $$ BEGIN PERFORM pg_sleep(NEW.takes); RETURN NULL; END $$;
+         CREATE CONSTRAINT TRIGGER takes AFTER INSERT ON {name} DEFERRABLE INITIALLY DEFERRED
+             FOR EACH ROW EXECUTE FUNCTION {name}_takes()"
+    );
+    admin.batch_execute(&makes).await.unwrap();
+}
+
+async fn rows_of(client: &Client, table: &str) -> i64 {
+    client.query_one(&format!("SELECT count(*) FROM {table}"), &[]).await.unwrap().get(0)
+}
+
+async fn nobody_is_in_a_transaction(admin: &Client, table: &str) {
+    let like = format!("%{table}%");
+    let counts = "SELECT count(*) FROM pg_stat_activity \
+                  WHERE query LIKE $1 AND state LIKE 'idle in%' AND pid <> pg_backend_pid()";
+    assert_eq!(admin.query_one(counts, &[&like]).await.unwrap().get::<_, i64>(0), 0, "{table}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_succeeds_is_committed_and_what_fails_is_not() {
+    let Some(server) = Postgres::shared().await else { return };
+    let admin = server.client().await;
+    table(&admin, "simple").await;
+    let pool = pool_of(server, 1);
+    let never = Token::never();
+    let inserts = |tx: Tx| async move { tx.execute("INSERT INTO simple VALUES (1)", &[]).await };
+    assert_eq!(in_time(pool.transaction(&never, inserts)).await.unwrap(), 1);
+    assert_eq!(rows_of(&admin, "simple").await, 1);
+
+    #[derive(Debug, PartialEq)]
+    enum Own {
+        Enough,
+        Sql(String),
+    }
+    impl From<PgError> for Own {
+        fn from(error: PgError) -> Self {
+            Self::Sql(error.to_string())
+        }
+    }
+    let gives_up = pool.transaction(&never, |tx| async move {
+        tx.execute("INSERT INTO simple VALUES (2)", &[]).await?;
+        Err::<(), _>(Own::Enough)
+    });
+    let error = in_time(gives_up).await.unwrap_err();
+    assert_eq!(error.into_failure().unwrap(), Own::Enough);
+    assert_eq!(rows_of(&admin, "simple").await, 1);
+    nobody_is_in_a_transaction(&admin, "simple").await;
+}
+
+/// The server would say nothing of it, but that it has rolled back.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failure_that_the_work_swallows_is_no_commit() {
+    let Some(server) = Postgres::shared().await else { return };
+    let admin = server.client().await;
+    table(&admin, "swallowed").await;
+    let pool = pool_of(server, 1);
+    let never = Token::never();
+    let work = pool.transaction(&never, |tx| async move {
+        tx.execute("INSERT INTO swallowed VALUES (1)", &[]).await?;
+        assert!(tx.batch_execute("SELECT 1/0").await.is_err());
+        Ok::<_, PgError>(())
+    });
+    let error = in_time(work).await.unwrap_err();
+    assert_eq!(error.to_string(), "the transaction was not committed");
+    assert!(error.failure().is_none() && !error.is_in_doubt());
+    assert_eq!(rows_of(&admin, "swallowed").await, 0);
+    // Nor is one that it has ended by itself.
+    let work = pool.transaction(&never, |tx| async move { tx.batch_execute("ROLLBACK").await });
+    let error = in_time(work).await.unwrap_err();
+    assert_eq!(error.to_string(), "the transaction was not committed");
+    // And a commit that the server refuses says why.
+    admin
+        .batch_execute(
+            "CREATE TABLE deferred (n int UNIQUE DEFERRABLE INITIALLY DEFERRED);
+             INSERT INTO deferred VALUES (1)",
+        )
+        .await
+        .unwrap();
+    let work = pool.transaction(&never, |tx| async move {
+        tx.batch_execute("INSERT INTO deferred VALUES (1)").await
+    });
+    let error = in_time(work).await.unwrap_err();
+    assert_eq!(error.to_string(), "the transaction was not committed");
+    let source = std::error::Error::source(&error).unwrap().downcast_ref::<PgError>().unwrap();
+    assert_eq!(source.code(), Some(&SqlState::UNIQUE_VIOLATION));
+    in_time(pool.run(&never, |conn| async move { conn.batch_execute("SELECT 1").await }))
+        .await
+        .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_is_stopped_is_rolled_back() {
+    let Some(server) = Postgres::shared().await else { return };
+    let admin = server.client().await;
+    table(&admin, "stopped_tx").await;
+    for goes in ["by a stop", "by its time", "dropped"] {
+        for in_statement in [true, false] {
+            let pool = pool_of(server, 1);
+            let pid = pid_of(&pool).await;
+            let source = Source::new();
+            if goes == "by its time" {
+                source.cancel_after(Duration::from_millis(300));
+            }
+            let (token, of_work) = (source.token(), pool.clone());
+            let (is_there, there) = tokio::sync::oneshot::channel();
+            let work = tokio::spawn(async move {
+                let inserts = |tx: Tx| async move {
+                    tx.execute("INSERT INTO stopped_tx VALUES (1)", &[]).await?;
+                    is_there.send(()).unwrap();
+                    if in_statement {
+                        return tx.batch_execute("SELECT pg_sleep(600)").await;
+                    }
+                    std::future::pending().await
+                };
+                of_work.transaction(&token, inserts).await
+            });
+            in_time(there).await.unwrap();
+            match goes {
+                "dropped" => {
+                    work.abort();
+                    assert!(work.await.unwrap_err().is_cancelled());
+                }
+                _ => {
+                    if goes == "by a stop" {
+                        source.cancel();
+                    }
+                    let error = in_time(work).await.unwrap().unwrap_err();
+                    let reason = error.cancelled().expect("it was stopped").reason();
+                    assert_eq!(reason == Reason::Deadline, goes == "by its time");
+                }
+            }
+            let never = Token::never();
+            let next = pool.run(&never, |conn| async move {
+                conn.query_one(
+                    "SELECT count(*), current_setting('statement_timeout') FROM stopped_tx",
+                    &[],
+                )
+                .await
+            });
+            let next = in_time(next).await.unwrap();
+            assert_eq!((next.get::<_, i64>(0), next.get::<_, &str>(1)), (0, "0"), "{goes}");
+            nobody_is_in_a_transaction(&admin, "stopped_tx").await;
+            // It was rolled back, and not thrown away.
+            assert_eq!(pid_of(&pool).await, pid, "{goes}");
+        }
+    }
+}
+
+/// It goes along with `BEGIN`, so that the server stops even if nobody tells it.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_server_knows_of_the_deadline() {
+    let Some(server) = Postgres::shared().await else { return };
+    let pool = pool_of(server, 1);
+    let says = |tx: Tx| async move {
+        let row = tx.query_one(
+            "SELECT setting::int FROM pg_settings WHERE name = 'statement_timeout'",
+            &[],
+        );
+        Ok::<i32, PgError>(row.await?.get(0))
+    };
+    let minute = Source::with_timeout(Duration::from_secs(60)).token();
+    let told = in_time(pool.transaction(&minute, says)).await.unwrap();
+    assert!((50_000..=60_000).contains(&told), "{told}");
+    assert_eq!(in_time(pool.transaction(&Token::never(), says)).await.unwrap(), 0);
+}
+
+/// The server is told of it, and nobody else: what it says of that is the deadline's.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_sees_the_deadline_first_says_what_the_token_says() {
+    let Some(server) = Postgres::shared().await else { return };
+    let pool = pool_of(server, 1);
+    for _ in 0..20 {
+        let source = Source::with_timeout(Duration::from_millis(30));
+        let sleeps = |tx: Tx| async move {
+            // A little less than it was told.
+            tx.batch_execute("SET LOCAL statement_timeout = 29").await?;
+            tx.batch_execute("SELECT pg_sleep(600)").await
+        };
+        let error = in_time(pool.transaction(&source.token(), sleeps)).await.unwrap_err();
+        let is_deadline = error.cancelled().is_some_and(|why| why.reason() == Reason::Deadline);
+        let is_the_servers =
+            error.failure().is_some_and(|error| error.code() == Some(&SqlState::QUERY_CANCELED));
+        assert!(is_deadline || is_the_servers, "{error:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn savepoints_nest_and_are_undone_alone() {
+    let Some(server) = Postgres::shared().await else { return };
+    let admin = server.client().await;
+    table(&admin, "saved").await;
+    let pool = pool_of(server, 1);
+    let never = Token::never();
+    let insert = async |tx: &Tx, n: i32| tx.execute("INSERT INTO saved VALUES ($1)", &[&n]).await;
+    let work = pool.transaction(&never, |mut tx| async move {
+        insert(&tx, 1).await?;
+        tx.savepoint(|mut tx| async move {
+            insert(&tx, 2).await?;
+            let undone = tx.savepoint(|tx| async move {
+                insert(&tx, 3).await?;
+                tx.batch_execute("SELECT 1/0").await
+            });
+            assert!(undone.await.is_err());
+            insert(&tx, 4).await
+        })
+        .await?;
+        let undone = tx.savepoint(|tx| async move {
+            insert(&tx, 5).await?;
+            tx.batch_execute("SELECT 1/0").await
+        });
+        assert!(undone.await.is_err());
+        insert(&tx, 6).await
+    });
+    in_time(work).await.unwrap();
+    let rows = admin.query("SELECT n FROM saved ORDER BY n", &[]).await.unwrap();
+    let rows: Vec<i32> = rows.iter().map(|row| row.get(0)).collect();
+    assert_eq!(rows, [1, 2, 4, 6]);
+    // One that is dropped in the middle leaves the transaction to whoever goes on.
+    let work = pool.transaction(&never, |mut tx| async move {
+        insert(&tx, 7).await?;
+        let sleeps =
+            tx.savepoint(|tx| async move { tx.batch_execute("SELECT pg_sleep(600)").await });
+        assert!(tokio::time::timeout(Duration::from_millis(50), sleeps).await.is_err());
+        Err::<(), _>(tx_is_lost(&tx).await)
+    });
+    assert!(in_time(work).await.is_err());
+    assert_eq!(rows_of(&admin, "saved").await, 4);
+}
+
+async fn tx_is_lost(tx: &Tx) -> PgError {
+    let _ = tx;
+    // Any error of the driver's.
+    tokio_postgres::connect("port=many", tokio_postgres::NoTls).await.map(drop).unwrap_err()
+}
+
+/// Whether it is stopped or dropped, a commit that is on its way comes to its end.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_that_is_on_its_way_is_stopped_by_nobody() {
+    let Some(server) = Postgres::shared().await else { return };
+    let admin = server.client().await;
+    table(&admin, "committing").await;
+    let pool = pool_of(server, 1);
+    for (before, goes) in ["by a stop", "dropped"].into_iter().enumerate() {
+        let source = Source::new();
+        let (token, of_work) = (source.token(), pool.clone());
+        let work = tokio::spawn(async move {
+            let inserts = |tx: Tx| async move {
+                tx.batch_execute("INSERT INTO committing VALUES (1, 0.5)").await
+            };
+            of_work.transaction(&token, inserts).await
+        });
+        runs(&admin, "COMMIT").await;
+        if goes == "dropped" {
+            work.abort();
+            assert!(work.await.unwrap_err().is_cancelled());
+        } else {
+            source.cancel();
+            in_time(work).await.unwrap().expect("it is committed");
+        }
+        // Whoever comes next comes after it.
+        let never = Token::never();
+        let next = pool.run(&never, |conn| async move {
+            Ok::<i64, PgError>(conn.query_one("SELECT count(*) FROM committing", &[]).await?.get(0))
+        });
+        assert_eq!(in_time(next).await.unwrap(), before as i64 + 1, "{goes}");
+    }
+    assert!(in_time(pool.close_within(PATIENCE)).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_is_cancelled_before_the_commit_stops_it() {
+    let Some(server) = Postgres::shared().await else { return };
+    let admin = server.client().await;
+    table(&admin, "before").await;
+    let pool = pool_of(server, 1);
+    let source = Source::new();
+    let stops = source.clone();
+    let work = pool
+        .transaction(&source.token(), |tx| async move {
+            tx.batch_execute("INSERT INTO before VALUES (1)").await?;
+            stops.cancel_with(Reason::Superseded);
+            Ok::<_, PgError>(())
+        })
+        .await;
+    assert_eq!(work.unwrap_err().cancelled().unwrap().reason(), Reason::Superseded);
+    assert_eq!(rows_of(&admin, "before").await, 0);
+}
+
+/// Nobody knows what became of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_is_lost_while_it_commits_is_a_doubt() {
+    let Some(server) = Postgres::start().await else { return };
+    let admin = server.client().await;
+    table(&admin, "doubtful").await;
+    let pool = pool_of(&server, 1);
+    let of_work = pool.clone();
+    let work = tokio::spawn(async move {
+        let never = Token::never();
+        let inserts =
+            |tx: Tx| async move { tx.batch_execute("INSERT INTO doubtful VALUES (1, 600)").await };
+        of_work.transaction(&never, inserts).await
+    });
+    runs(&admin, "COMMIT").await;
+    server.kill();
+    let error = in_time(work).await.unwrap().unwrap_err();
+    assert!(error.is_in_doubt(), "{error:?}");
+    assert!(error.to_string().contains("look at the data before it is tried again"), "{error}");
+    assert!(in_time(pool.close_within(PATIENCE)).await);
+}
+
+/// By hand, and left open.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_was_left_open_is_rolled_back_before_anybody_comes() {
+    let Some(server) = Postgres::shared().await else { return };
+    let admin = server.client().await;
+    table(&admin, "left_open").await;
+    let pool = pool_of(server, 1);
+    let never = Token::never();
+    for fails in [false, true] {
+        let opens = pool.run(&never, |conn: Conn| async move {
+            conn.batch_execute("BEGIN; INSERT INTO left_open VALUES (1)").await?;
+            if fails { conn.batch_execute("SELECT 1/0").await } else { Ok(()) }
+        });
+        assert_eq!(in_time(opens).await.is_err(), fails);
+        let next = pool.run(&never, |conn| async move {
+            Ok::<i64, PgError>(conn.query_one("SELECT count(*) FROM left_open", &[]).await?.get(0))
+        });
+        assert_eq!(in_time(next).await.unwrap(), 0);
+        nobody_is_in_a_transaction(&admin, "left_open").await;
+    }
+    // The driver's own, dropped in the middle.
+    let mut work = pin!(pool.run(&never, |mut conn: Conn| async move {
+        let tx = conn.transaction().await?;
+        tx.batch_execute("INSERT INTO left_open VALUES (1)").await?;
+        tx.batch_execute("SELECT pg_sleep(600) /*driver*/").await
+    }));
+    in_time(async {
+        tokio::select! {
+            _ = work.as_mut() => panic!("it goes on"),
+            () = runs(&admin, "driver") => {}
+        }
+    })
+    .await;
+    let _ = poll_fn(|cx| Poll::Ready(work.as_mut().poll(cx).is_pending())).await;
+    assert_eq!(running(&admin, "driver").await, 1);
+}

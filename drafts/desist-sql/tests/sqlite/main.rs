@@ -1,0 +1,13 @@
+//! What is promised of SQLite, with real files.
+#![cfg(feature = "sqlite")]
+
+mod closing;
+mod common;
+mod data;
+mod killed;
+mod leases;
+mod opening;
+mod queue;
+mod races;
+mod stops;
+mod transactions;

@@ -1,0 +1,138 @@
+//! What is counted. It has a process of its own, because threads count it.
+#![cfg(all(feature = "sqlite", feature = "metrics"))]
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use desist::{Source, Token};
+use desist_sql::sqlite::Pool;
+use metrics::{
+    Counter, CounterFn, Gauge, GaugeFn, Histogram, Key, KeyName, Metadata, Recorder, SharedString,
+    Unit,
+};
+use tokio::sync::oneshot;
+
+#[derive(Clone, Default)]
+struct Sums(Arc<Mutex<BTreeMap<String, f64>>>);
+
+struct Sum(String, Sums);
+
+impl Sums {
+    fn add(&self, name: &str, value: f64) {
+        *self.0.lock().unwrap().entry(name.to_owned()).or_default() += value;
+    }
+
+    fn of(&self, name: &str) -> f64 {
+        let name = format!("desist_sql_{name} database=sqlite");
+        self.0.lock().unwrap().get(&name).copied().unwrap_or_default()
+    }
+
+    fn sum(&self, key: &Key) -> Arc<Sum> {
+        let labels: Vec<_> =
+            key.labels().map(|label| format!("{}={}", label.key(), label.value())).collect();
+        Arc::new(Sum(format!("{} {}", key.name(), labels.join(" ")), self.clone()))
+    }
+}
+
+impl CounterFn for Sum {
+    fn increment(&self, value: u64) {
+        self.1.add(&self.0, value as f64);
+    }
+
+    fn absolute(&self, _: u64) {
+        panic!("it only counts");
+    }
+}
+
+impl GaugeFn for Sum {
+    fn increment(&self, value: f64) {
+        self.1.add(&self.0, value);
+    }
+
+    fn decrement(&self, value: f64) {
+        self.1.add(&self.0, -value);
+    }
+
+    fn set(&self, _: f64) {
+        panic!("several pools share it");
+    }
+}
+
+impl Recorder for Sums {
+    fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+    fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+    fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+    fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
+        Counter::from_arc(self.sum(key))
+    }
+
+    fn register_gauge(&self, key: &Key, _: &Metadata<'_>) -> Gauge {
+        Gauge::from_arc(self.sum(key))
+    }
+
+    fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
+        Histogram::noop()
+    }
+}
+
+#[tokio::test]
+async fn what_is_in_use_waits_is_stopped_and_thrown_away_is_counted() {
+    let sums = Sums::default();
+    metrics::set_global_recorder(sums.clone()).unwrap();
+    let pool = Pool::builder().in_memory().readers(1).queue(2).open().await.unwrap();
+    let never = Token::never();
+
+    let (begun, begins) = oneshot::channel();
+    let (go_on, goes_on) = std::sync::mpsc::channel::<()>();
+    let runs = tokio::spawn(pool.run(&never, move |_| {
+        begun.send(()).unwrap();
+        goes_on.recv().unwrap();
+        Ok::<_, rusqlite::Error>(())
+    }));
+    begins.await.unwrap();
+    let waits =
+        |source: &Source| tokio::spawn(pool.run(&source.token(), |_| Ok::<_, rusqlite::Error>(())));
+    let (stopped, stays) = (Source::new(), Source::new());
+    let (stopped_one, staying_one) = (waits(&stopped), waits(&stays));
+    while pool.waiting() < 2 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!((sums.of("in_use"), sums.of("waiting")), (1.0, 2.0));
+    // One that finds no room, one that waits, one that was stopped before.
+    waits(&Source::new()).await.unwrap().unwrap_err();
+    stopped.cancel();
+    stopped_one.await.unwrap().unwrap_err();
+    waits(&stopped).await.unwrap().unwrap_err();
+    assert_eq!((sums.of("in_use"), sums.of("waiting")), (1.0, 1.0));
+    assert_eq!(sums.of("cancelled_total"), 3.0);
+    go_on.send(()).unwrap();
+    runs.await.unwrap().unwrap();
+    staying_one.await.unwrap().unwrap();
+
+    // One that runs, and fails with the stop.
+    let source = Source::new();
+    let token = source.token();
+    let running = pool.run(&source.token(), move |conn| {
+        source.cancel();
+        conn.query_row("SELECT 1", [], |_| Ok(()))
+    });
+    running.await.unwrap_err();
+    assert!(token.is_cancelled());
+    assert_eq!(sums.of("cancelled_total"), 4.0);
+
+    assert_eq!(sums.of("discarded_total"), 0.0);
+    let forgets = pool.run(&never, |conn| {
+        let mut statement = conn.prepare("VALUES (1), (2)")?;
+        let mut rows = statement.query([])?;
+        rows.next()?;
+        std::mem::forget(rows);
+        std::mem::forget(statement);
+        Ok::<_, rusqlite::Error>(())
+    });
+    forgets.await.unwrap();
+    assert_eq!(sums.of("discarded_total"), 1.0);
+    assert_eq!((sums.of("in_use"), sums.of("waiting")), (0.0, 0.0));
+}

@@ -1,0 +1,154 @@
+//! Behind PgBouncer.
+#![cfg(all(unix, feature = "sqlx"))]
+
+mod common;
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::Child;
+use std::str::FromStr;
+use std::time::{Duration, Instant};
+
+use common::sqlx::{pool_options, server, until};
+use common::{PATIENCE, Server};
+use desist::{Reason, Source, Token};
+use desist_sql::sqlx::Pool;
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{ConnectOptions, Executor};
+
+/// One that runs until this is dropped.
+struct Bouncer {
+    keeper: Child,
+    port: u16,
+}
+
+impl Bouncer {
+    /// `None`: it is missing, and that was said.
+    async fn start(server: &Server, mode: &str) -> Option<Self> {
+        let program = PathBuf::from("/usr/sbin/pgbouncer");
+        if !program.is_file() {
+            let missing = "pgbouncer is missing; install it with: apt-get install pgbouncer";
+            assert!(std::env::var_os("CI").is_none(), "{missing}");
+            // Past the capture of what tests print: a test that was not run is to be seen.
+            let _ = writeln!(std::io::stderr(), "NOT TESTED: {missing}");
+            return None;
+        }
+        let folder = server.folder().display();
+        let users = server.folder().join("users");
+        std::fs::write(&users, "\"postgres\" \"\"\n").unwrap();
+        // Somebody else may have the port by the time that it listens.
+        for _ in 0..10 {
+            let port = common::free_port();
+            let config = server.folder().join(format!("bouncer-{port}.ini"));
+            let text = format!(
+                "[databases]\n* = host={folder} port={}\n\
+                 [pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\n\
+                 unix_socket_dir =\nauth_type = trust\nauth_file = {}\npool_mode = {mode}\n\
+                 ignore_startup_parameters = extra_float_digits\n",
+                server.port(),
+                users.display()
+            );
+            std::fs::write(&config, text).unwrap();
+            let keeper = server.beside(&program, &[config.to_str().unwrap()]);
+            let bouncer = Self { keeper, port };
+            let begin = Instant::now();
+            while begin.elapsed() < PATIENCE / 10 {
+                if bouncer.options("probe").connect().await.is_ok() {
+                    return Some(bouncer);
+                }
+                // There is no event of it to wait for.
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        }
+        panic!("pgbouncer does not start: {}", server.log());
+    }
+
+    fn options(&self, name: &str) -> PgConnectOptions {
+        let url = format!("postgres://postgres@127.0.0.1:{}/postgres", self.port);
+        let options = PgConnectOptions::from_str(&url).unwrap().application_name(name);
+        // What it does not know in this version.
+        options.statement_cache_capacity(0).disable_statement_logging()
+    }
+}
+
+impl Drop for Bouncer {
+    fn drop(&mut self) {
+        // The end of its input is its word.
+        drop(self.keeper.stdin.take());
+        let _ = self.keeper.wait();
+    }
+}
+
+const SLEEP: &str = "SELECT pg_sleep(60)";
+
+fn running(server: &Server, name: &str) -> String {
+    server.psql(&format!(
+        "SELECT count(*) FROM pg_stat_activity WHERE application_name = '{name}' \
+         AND state = 'active' AND query = '{SLEEP}'"
+    ))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_session_mode_all_of_it_works() {
+    let Some(server) = server() else { return };
+    let Some(bouncer) = Bouncer::start(server, "session").await else { return };
+    let pool = Pool::new(pool_options(1).connect_lazy_with(bouncer.options("session")));
+    let source = Source::new();
+    let run = pool.run(&source.token(), async |mut conn| conn.execute(SLEEP).await.map(drop));
+    let run = tokio::spawn(run);
+    until("it runs", async || running(server, "session") == "1").await;
+    source.cancel_with(Reason::Superseded);
+    let error = run.await.unwrap().unwrap_err();
+    assert_eq!(error.cancelled().unwrap().reason(), Reason::Superseded);
+    assert_eq!(running(server, "session"), "0");
+    let one = pool.run(&Token::never(), async |mut conn| {
+        sqlx::query_scalar::<_, i32>("SELECT 1").fetch_one(&mut *conn).await
+    });
+    assert_eq!(one.await.unwrap(), 1);
+    assert!(pool.close_within(PATIENCE).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_transaction_mode_transactions_work() {
+    let Some(server) = server() else { return };
+    let Some(bouncer) = Bouncer::start(server, "transaction").await else { return };
+    let pool = Pool::new(pool_options(4).connect_lazy_with(bouncer.options("transaction")));
+    pool.get_ref().execute("CREATE TABLE bounced (n int)").await.unwrap();
+    // The others change backends with each transaction, and must not be hit.
+    let stop = Source::new();
+    let others: Vec<_> = (0..3)
+        .map(|_| {
+            let (pool, stop) = (pool.clone(), stop.token());
+            tokio::spawn(async move {
+                let mut done = 0;
+                while !stop.is_cancelled() {
+                    let tx = pool.transaction(&Token::never(), async |mut tx| {
+                        tx.execute("INSERT INTO bounced VALUES (1)").await?;
+                        tx.execute("SELECT pg_sleep(0.001)").await
+                    });
+                    tx.await.unwrap();
+                    done += 1;
+                }
+                done
+            })
+        })
+        .collect();
+    for _ in 0..20 {
+        let source = Source::new();
+        let run = tokio::spawn(pool.transaction(&source.token(), async |mut tx| {
+            tx.execute("INSERT INTO bounced VALUES (2)").await?;
+            tx.execute(SLEEP).await
+        }));
+        until("it runs", async || running(server, "transaction") == "1").await;
+        source.cancel();
+        assert!(run.await.unwrap().unwrap_err().cancelled().is_some());
+        assert_eq!(running(server, "transaction"), "0");
+    }
+    stop.cancel();
+    let mut done = 0;
+    for other in others {
+        done += other.await.unwrap();
+    }
+    assert!(done > 0);
+    assert_eq!(server.psql("SELECT count(*), max(n) FROM bounced"), format!("{done}|1"));
+}

@@ -1,0 +1,221 @@
+//! Servers that die, networks that are cut, and settings that are wrong.
+#![cfg(all(unix, feature = "sqlx"))]
+
+mod common;
+
+use std::error::Error as _;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::str::FromStr;
+use std::time::{Duration, Instant};
+
+use common::sqlx::{options, pool, pool_options, running, server, until};
+use common::{LOCKED, PATIENCE, Server, Wire};
+use desist::{Source, Token};
+use desist_sql::Error;
+use desist_sql::sqlx::Pool;
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{ConnectOptions, Executor, PgPool};
+
+const SLEEP: &str = "SELECT pg_sleep(60)";
+
+/// How long a pool of these has for coming clean.
+const WITHIN: Duration = Duration::from_millis(300);
+
+async fn sleeps(pool: Pool, token: Token) -> Result<(), Error<sqlx::Error>> {
+    pool.run(&token, async |mut conn| conn.execute(SLEEP).await.map(drop)).await
+}
+
+async fn through(server: &Server, name: &str) -> (Wire, Pool) {
+    let wire = Wire::to(SocketAddr::from((Ipv4Addr::LOCALHOST, server.port()))).await;
+    let options = PgConnectOptions::from_str(&server.tcp_url()).unwrap();
+    let options = options.port(wire.addr.port()).application_name(name).disable_statement_logging();
+    let pool = Pool::builder(pool_options(1).connect_lazy_with(options));
+    (wire, pool.clean_within(WITHIN).commit_within(WITHIN).build())
+}
+
+async fn one(pool: &Pool) -> Result<i32, Error<sqlx::Error>> {
+    let one = pool.run(&Token::never(), async |mut conn| {
+        sqlx::query_scalar("SELECT 1").fetch_one(&mut *conn).await
+    });
+    one.await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_network_that_is_cut_costs_a_bounded_time_and_the_connection() {
+    let Some(server) = server() else { return };
+    let (wire, pool) = through(server, "cut").await;
+    let source = Source::new();
+    let run = tokio::spawn(sleeps(pool.clone(), source.token()));
+    until("it runs", async || running(server, "cut") == "1").await;
+    wire.cut();
+    let begin = Instant::now();
+    source.cancel();
+    let ended = tokio::time::timeout(PATIENCE, run).await.unwrap();
+    assert!(ended.unwrap().unwrap_err().cancelled().is_some());
+    assert!(begin.elapsed() >= WITHIN, "it cannot have been confirmed");
+    assert_eq!(pool.get_ref().size(), 0);
+    // Nobody was told, so that it is the server that has to notice.
+    wire.close();
+    until("the server has noticed", async || running(server, "cut") == "0").await;
+    wire.heal();
+    assert_eq!(one(&pool).await.unwrap(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_network_that_is_cut_at_the_beginning_is_not_waited_for_after_the_stop() {
+    let Some(server) = server() else { return };
+    let (wire, pool) = through(server, "begin").await;
+    assert_eq!(one(&pool).await.unwrap(), 1);
+    wire.cut();
+    let source = Source::with_timeout(Duration::from_millis(50));
+    let error = sleeps(pool.clone(), source.token()).await.unwrap_err();
+    assert!(error.cancelled().is_some(), "{error:?}");
+    // Its owner closes it.
+    until("it is closed", async || pool.get_ref().size() == 0).await;
+    wire.heal();
+    assert_eq!(one(&pool).await.unwrap(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_network_that_is_cut_in_a_commit_leaves_it_in_doubt() {
+    let Some(server) = server() else { return };
+    let (wire, pool) = through(server, "commit").await;
+    let pool_of_tests = common::sqlx::pg_pool(server, "tests", 1);
+    pool_of_tests
+        .execute(
+            "CREATE TABLE cut (n int);
+             CREATE FUNCTION waits() RETURNS trigger LANGUAGE plpgsql AS
+                 $$ BEGIN PERFORM pg_sleep(60); RETURN NULL; END $$;
+             CREATE CONSTRAINT TRIGGER waits AFTER INSERT ON cut
+                 DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION waits()",
+        )
+        .await
+        .unwrap();
+    let run = tokio::spawn(pool.transaction(&Token::never(), async |mut tx| {
+        tx.execute("INSERT INTO cut VALUES (1)").await
+    }));
+    let sql = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'commit' \
+               AND query = 'COMMIT'";
+    until("it commits", async || server.psql(sql) == "1").await;
+    wire.cut();
+    let error = tokio::time::timeout(PATIENCE, run).await.unwrap().unwrap().unwrap_err();
+    assert!(error.is_in_doubt(), "{error:?}");
+    assert_eq!(pool.get_ref().size(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_killed_is_an_error_and_used_again_when_it_is_back() {
+    let Some(mut server) = Server::start(&[]) else { return };
+    let options = options(&server, "killed").disable_statement_logging();
+    let pool = Pool::builder(pool_options(2).connect_lazy_with(options)).clean_within(WITHIN);
+    let pool = pool.build();
+    let source = Source::new();
+    let run = tokio::spawn(sleeps(pool.clone(), Token::never()));
+    let stopped = tokio::spawn(sleeps(pool.clone(), source.token()));
+    until("they run", async || running(&server, "killed") == "2").await;
+    server.kill();
+    // It is not clear what is first.
+    source.cancel();
+    let error = run.await.unwrap().unwrap_err();
+    assert!(error.failure().is_some(), "{error:?}");
+    assert!(stopped.await.unwrap().is_err());
+    server.start_again();
+    assert_eq!(one(&pool).await.unwrap(), 1);
+
+    let (begun, mut has_begun) = tokio::sync::mpsc::channel(1);
+    let (go, gone) = tokio::sync::oneshot::channel();
+    let run = tokio::spawn(pool.transaction(&Token::never(), async move |mut tx| {
+        tx.execute("CREATE TABLE never (n int)").await?;
+        begun.send(()).await.unwrap();
+        gone.await.unwrap();
+        Ok::<_, sqlx::Error>(())
+    }));
+    has_begun.recv().await.unwrap();
+    server.kill();
+    until("it is dead", async || one(&Pool::new(pool_of(&server.url(), WITHIN))).await.is_err())
+        .await;
+    go.send(()).unwrap();
+    // It was never asked to commit, so that there is no doubt.
+    let error = run.await.unwrap().unwrap_err();
+    assert_eq!(error.to_string(), "the transaction was not committed");
+    server.start_again();
+    assert_eq!(server.psql("SELECT to_regclass('never') IS NULL"), "t");
+    assert_eq!(one(&pool).await.unwrap(), 1);
+}
+
+fn pool_of(url: &str, within: Duration) -> PgPool {
+    pool_options(1).acquire_timeout(within).connect_lazy(url).unwrap()
+}
+
+/// All that it says.
+fn chain(error: &Error<sqlx::Error>) -> String {
+    let mut said = format!("{error:?}: {error}");
+    let mut source = error.source();
+    while let Some(error) = source {
+        said += &format!(": {error}");
+        source = error.source();
+    }
+    said
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_error_says_what_to_do_and_no_password() {
+    let Some(server) = server() else { return };
+    let (user, password) = LOCKED;
+    let at = format!("127.0.0.1:{}", server.port());
+    let refused = [
+        (format!("postgres://{user}:wr0ng@{at}/postgres"), "check the user and the password"),
+        (format!("postgres://postgres:wr0ng@{at}/none"), "the server has no such database"),
+        ("postgres://u:wr0ng@nowhere.invalid/a".into(), "the host in its url"),
+        (
+            "postgres://u:wr0ng@127.0.0.1:1/a".into(),
+            "check that it runs, and the host and the port",
+        ),
+        ("postgres://u:wr0ng@localhost/a?host=/nowhere".into(), "no socket of a server"),
+    ];
+    for (url, advice) in refused {
+        let pool = Pool::new(pool_of(&url, Duration::from_secs(3)));
+        let error = one(&pool).await.unwrap_err();
+        assert!(error.to_string().contains(advice), "{url}: {}", chain(&error));
+        assert!(error.source().is_some());
+        assert!(!chain(&error).contains("wr0ng"), "{}", chain(&error));
+    }
+    let pool = Pool::new(pool_of(&format!("postgres://{user}:{password}@{at}/postgres"), PATIENCE));
+    assert_eq!(one(&pool).await.unwrap(), 1);
+    let error = PgPool::connect_lazy("postgres://u:wr0ng@localhost:port/a").unwrap_err();
+    assert!(error.to_string().contains("port") && !error.to_string().contains("wr0ng"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pool_without_a_connection_to_give_says_why() {
+    let Some(server) = server() else { return };
+    let full = Pool::new(pool_of(&server.url(), WITHIN));
+    let held = full.run(&Token::never(), async |_conn| Ok::<_, sqlx::Error>(one(&full).await));
+    let error = held.await.unwrap().unwrap_err();
+    assert!(error.to_string().contains("no connection came free"), "{error}");
+
+    let closed = pool(server, "closed", 1);
+    assert!(closed.close_within(PATIENCE).await);
+    let error = one(&closed).await.unwrap_err();
+    assert!(error.to_string().contains("the pool is closed"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_does_not_stop_in_time_is_terminated() {
+    let Some(server) = server() else { return };
+    // Nor does the server look whether anybody is there.
+    let pool = common::sqlx::builder(server, "stubborn", 1).clean_within(WITHIN);
+    let pool = pool.check_interval(None).build();
+    let sql = "DO $$ BEGIN LOOP
+                   BEGIN PERFORM pg_sleep(60); EXCEPTION WHEN query_canceled THEN NULL; END;
+               END LOOP; END $$";
+    let source = Source::new();
+    let run = pool.run(&source.token(), async move |mut conn| conn.execute(sql).await.map(drop));
+    let run = tokio::spawn(run);
+    until("it runs", async || running(server, "stubborn") == "1").await;
+    source.cancel();
+    let ended = tokio::time::timeout(PATIENCE, run).await.unwrap();
+    assert!(ended.unwrap().unwrap_err().cancelled().is_some());
+    until("it is gone", async || running(server, "stubborn") == "0").await;
+    assert_eq!(one(&pool).await.unwrap(), 1);
+}

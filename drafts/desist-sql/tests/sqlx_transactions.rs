@@ -1,0 +1,391 @@
+//! Transactions are committed or rolled back, and say which.
+#![cfg(all(unix, feature = "sqlx"))]
+
+mod common;
+
+use std::collections::BTreeSet;
+use std::error::Error as _;
+use std::time::Duration;
+
+use common::Server;
+use common::sqlx::{builder, pool, server, until};
+use desist::{Reason, Source, Token};
+use desist_sql::sqlx::{Pool, Tx};
+use sqlx::{Acquire, ConnectOptions, Connection, Executor};
+
+async fn table(pool: &Pool, name: &str) {
+    let sql = format!("CREATE TABLE {name} (n int)");
+    pool.get_ref().execute(sqlx::AssertSqlSafe(sql)).await.unwrap();
+}
+
+async fn add(tx: &mut Tx, table: &str, n: i32) -> sqlx::Result<()> {
+    let sql = format!("INSERT INTO {table} VALUES ({n})");
+    tx.execute(sqlx::AssertSqlSafe(sql)).await.map(drop)
+}
+
+async fn rows(pool: &Pool, table: &str) -> Vec<i32> {
+    let sql = format!("SELECT n FROM {table} ORDER BY n");
+    sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).fetch_all(pool.get_ref()).await.unwrap()
+}
+
+async fn backend(pool: &Pool) -> i32 {
+    pool.run(&Token::never(), async |conn| Ok::<_, sqlx::Error>(conn.pid())).await.unwrap()
+}
+
+/// How many are in the midst of a transaction, for a pool of that name; our own statements
+/// have one each, for a moment.
+fn open(server: &Server, name: &str) -> String {
+    server.psql(&format!(
+        "SELECT count(*) FROM pg_stat_activity WHERE application_name = '{name}' \
+         AND (state LIKE 'idle in transaction%' OR xact_start IS NOT NULL AND query !~ \
+         'pg_backend_pid|set_config|pg_stat_get_activity')"
+    ))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ok_commits_and_an_error_rolls_back() {
+    let Some(server) = server() else { return };
+    let pool = pool(server, "ends", 1);
+    table(&pool, "ends").await;
+    let token = Token::never();
+    pool.transaction(&token, async |mut tx| add(&mut tx, "ends", 1).await).await.unwrap();
+    let error = pool.transaction(&token, async |mut tx| {
+        add(&mut tx, "ends", 2).await?;
+        Err::<(), _>(sqlx::Error::RowNotFound)
+    });
+    let error = error.await.unwrap_err();
+    assert!(matches!(error.failure(), Some(sqlx::Error::RowNotFound)), "{error:?}");
+    assert_eq!(rows(&pool, "ends").await, [1]);
+    // It is rolled back by the time that one hears of it: its locks are free.
+    let other = common::sqlx::pg_pool(server, "other", 1);
+    for _ in 0..50 {
+        let locked = pool.transaction(&token, async |mut tx| {
+            tx.execute("LOCK TABLE ends").await?;
+            Err::<(), _>(sqlx::Error::RowNotFound)
+        });
+        assert!(locked.await.is_err());
+        other.execute("BEGIN; LOCK TABLE ends NOWAIT; COMMIT").await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_sqlx_begins_in_it_is_a_savepoint() {
+    let Some(server) = server() else { return };
+    let pool = pool(server, "savepoints", 1);
+    table(&pool, "savepoints").await;
+    let done = pool.transaction(&Token::never(), async |mut tx| {
+        let mut outer = tx.savepoint().await?;
+        outer.execute("INSERT INTO savepoints VALUES (1)").await?;
+        let mut inner = outer.begin().await?;
+        assert!(inner.execute("INSERT INTO savepoints VALUES (1 / 0)").await.is_err());
+        inner.rollback().await?;
+        outer.commit().await?;
+        // As a function does that takes whatever can begin.
+        let mut own = Acquire::begin(&mut *tx).await?;
+        own.execute("INSERT INTO savepoints VALUES (2)").await?;
+        own.commit().await?;
+        drop(tx.savepoint().await?);
+        add(&mut tx, "savepoints", 3).await
+    });
+    done.await.unwrap();
+    let none = pool.transaction(&Token::never(), async |mut tx| {
+        let mut own = Connection::begin(&mut *tx).await?;
+        own.execute("INSERT INTO savepoints VALUES (4)").await?;
+        own.commit().await?;
+        Err::<(), _>(sqlx::Error::RowNotFound)
+    });
+    assert!(none.await.is_err());
+    assert_eq!(rows(&pool, "savepoints").await, [1, 2, 3]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_that_had_failed_is_not_said_to_be_committed() {
+    let Some(server) = server() else { return };
+    let pool = pool(server, "failed", 1);
+    table(&pool, "failed").await;
+    let done = pool.transaction(&Token::never(), async |mut tx| {
+        add(&mut tx, "failed", 1).await?;
+        assert!(tx.execute("SELECT 1 / 0").await.is_err());
+        Ok::<_, sqlx::Error>(())
+    });
+    let error = done.await.unwrap_err();
+    assert_eq!(error.to_string(), "the transaction was not committed");
+    let why = error.source().unwrap();
+    assert!(why.to_string().contains("a statement in it had failed"), "{why}");
+    assert!(why.source().unwrap().to_string().contains("aborted"), "{why:?}");
+    assert!(!error.is_in_doubt() && error.failure().is_none() && error.cancelled().is_none());
+    assert_eq!(rows(&pool, "failed").await, []);
+    assert_eq!(open(server, "failed"), "0");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_fails_at_its_commit_says_so() {
+    let Some(server) = server() else { return };
+    let pool = pool(server, "deferred", 1);
+    let sql = "CREATE TABLE deferred (n int UNIQUE DEFERRABLE INITIALLY DEFERRED)";
+    pool.get_ref().execute(sql).await.unwrap();
+    let done = pool.transaction(&Token::never(), async |mut tx| {
+        add(&mut tx, "deferred", 1).await?;
+        add(&mut tx, "deferred", 1).await
+    });
+    let error = done.await.unwrap_err();
+    assert_eq!(error.to_string(), "the transaction was not committed");
+    assert!(!error.is_in_doubt());
+    let said = error.source().unwrap().source().unwrap().downcast_ref::<sqlx::Error>().unwrap();
+    assert!(said.as_database_error().unwrap().is_unique_violation());
+    assert_eq!(rows(&pool, "deferred").await, []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_its_closure_has_ended_is_not_said_to_be_committed() {
+    let Some(server) = server() else { return };
+    let pool = pool(server, "own", 1);
+    table(&pool, "own").await;
+    for end in ["ROLLBACK", "ROLLBACK AND CHAIN"] {
+        let done = pool.transaction(&Token::never(), async |mut tx| {
+            add(&mut tx, "own", 1).await?;
+            tx.execute(end).await
+        });
+        let error = done.await.unwrap_err();
+        assert!(
+            error.source().unwrap().to_string().contains("ended it by a statement"),
+            "{error:?}"
+        );
+        assert_eq!(open(server, "own"), "0");
+    }
+    assert_eq!(rows(&pool, "own").await, []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stopped_or_dropped_halfway_it_is_rolled_back_and_leaves_nothing_open() {
+    let Some(server) = server() else { return };
+    let pool = pool(server, "halfway", 1);
+    table(&pool, "halfway").await;
+    for (is_dropped, sql) in [
+        (false, "SELECT pg_sleep(60)"),
+        (true, "SELECT pg_sleep(60)"),
+        // Between two statements.
+        (false, ""),
+        (true, ""),
+    ] {
+        let source = Source::new();
+        let (works, mut at_work) = tokio::sync::mpsc::channel::<()>(1);
+        let run = tokio::spawn(pool.transaction(&source.token(), async move |mut tx| {
+            add(&mut tx, "halfway", 1).await?;
+            let mut nested = tx.savepoint().await?;
+            works.send(()).await.unwrap();
+            if !sql.is_empty() {
+                nested.execute(sql).await?;
+            }
+            std::future::pending::<sqlx::Result<()>>().await
+        }));
+        at_work.recv().await.unwrap();
+        if is_dropped {
+            run.abort();
+            assert!(run.await.unwrap_err().is_cancelled());
+            until("it is rolled back", async || open(server, "halfway") == "0").await;
+        } else {
+            source.cancel_with(Reason::Disconnected);
+            let error = run.await.unwrap().unwrap_err();
+            assert_eq!(error.cancelled().unwrap().reason(), Reason::Disconnected);
+            assert_eq!(open(server, "halfway"), "0");
+        }
+        assert_eq!(rows(&pool, "halfway").await, []);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_open_transaction_gets_back_to_the_pool() {
+    let Some(server) = server() else { return };
+    let pool = pool(server, "raw", 1);
+    let before = backend(&pool).await;
+    for sql in ["BEGIN", "BEGIN; SELECT 1 / 0", "BEGIN; SAVEPOINT a"] {
+        let left = pool.run(&Token::never(), async |mut conn| {
+            let _ = conn.execute(sql).await;
+            Ok::<_, sqlx::Error>(())
+        });
+        left.await.unwrap();
+        until("it is rolled back", async || open(server, "raw") == "0").await;
+        assert_eq!(backend(&pool).await, before, "{sql}");
+    }
+    // Left by somebody who goes past us: it is closed, and another one taken.
+    pool.get_ref().execute("BEGIN").await.unwrap();
+    assert_ne!(backend(&pool).await, before);
+    until("it is closed", async || open(server, "raw") == "0").await;
+    pool.get_ref().execute("BEGIN; CREATE TABLE raw ()").await.unwrap();
+    let tx = pool.transaction(&Token::never(), async |mut tx| tx.execute("SELECT 1").await);
+    tx.await.unwrap();
+    until("it is closed", async || open(server, "raw") == "0").await;
+    assert_eq!(server.psql("SELECT to_regclass('raw') IS NULL"), "t");
+}
+
+/// A table whose commits wait for that.
+async fn slow_commits(pool: &Pool, name: &str, wait: &str) {
+    let sql = format!(
+        "CREATE TABLE {name} (n int);
+         CREATE FUNCTION {name}_waits() RETURNS trigger LANGUAGE plpgsql AS
+             $$ BEGIN PERFORM {wait}; RETURN NULL; END $$;
+         CREATE CONSTRAINT TRIGGER {name}_waits AFTER INSERT ON {name}
+             DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION {name}_waits()"
+    );
+    pool.get_ref().execute(sqlx::AssertSqlSafe(sql)).await.unwrap();
+}
+
+async fn commits(server: &Server, name: &str) {
+    let sql = format!(
+        "SELECT count(*) FROM pg_stat_activity WHERE application_name = '{name}' \
+         AND state = 'active' AND query = 'COMMIT'"
+    );
+    until("it commits", async || server.psql(&sql) == "1").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn once_it_commits_neither_the_token_nor_a_drop_stops_it() {
+    let Some(server) = server() else { return };
+    let pool = pool(server, "committing", 1);
+    slow_commits(&pool, "committing", "pg_advisory_xact_lock(77)").await;
+    let mut lock = common::sqlx::options(server, "lock").connect().await.unwrap();
+    lock.execute("SELECT pg_advisory_lock(77)").await.unwrap();
+    let source = Source::new();
+    let run = |n| {
+        pool.transaction(&source.token(), async move |mut tx| add(&mut tx, "committing", n).await)
+    };
+    let stopped = tokio::spawn(run(1));
+    commits(server, "committing").await;
+    let later = run(2);
+    source.cancel();
+    assert!(later.await.unwrap_err().cancelled().is_some());
+    lock.execute("SELECT pg_advisory_unlock(77)").await.unwrap();
+    stopped.await.unwrap().unwrap();
+    assert_eq!(rows(&pool, "committing").await, [1]);
+
+    let before = backend(&pool).await;
+    lock.execute("SELECT pg_advisory_lock(77)").await.unwrap();
+    let dropped = tokio::spawn(
+        pool.transaction(&Token::never(), async |mut tx| add(&mut tx, "committing", 2).await),
+    );
+    commits(server, "committing").await;
+    dropped.abort();
+    assert!(dropped.await.unwrap_err().is_cancelled());
+    lock.execute("SELECT pg_advisory_unlock(77)").await.unwrap();
+    // The only connection comes free after the commit, and is the same: its answer was heard.
+    assert_eq!(rows(&pool, "committing").await, [1, 2]);
+    assert_eq!(backend(&pool).await, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_is_lost_in_a_commit_leaves_it_in_doubt() {
+    let Some(server) = server() else { return };
+    let pool = pool(server, "doubt", 1);
+    slow_commits(&pool, "doubt", "pg_sleep(60)").await;
+    let run = tokio::spawn(
+        pool.transaction(&Token::never(), async |mut tx| add(&mut tx, "doubt", 1).await),
+    );
+    commits(server, "doubt").await;
+    let sql = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+               WHERE application_name = 'doubt' AND query = 'COMMIT'";
+    assert_eq!(server.psql(sql), "t");
+    let error = run.await.unwrap().unwrap_err();
+    assert!(error.is_in_doubt(), "{error:?}");
+    assert!(error.to_string().contains("look at the data"));
+    assert_eq!(rows(&pool, "doubt").await, []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_without_an_answer_is_given_up_in_time() {
+    let Some(server) = server() else { return };
+    let within = Duration::from_millis(200);
+    let pool = builder(server, "unanswered", 1).commit_within(within).build();
+    slow_commits(&pool, "unanswered", "pg_sleep(60)").await;
+    let run = pool.transaction(&Token::never(), async |mut tx| add(&mut tx, "unanswered", 1).await);
+    let error = run.await.unwrap_err();
+    assert!(error.is_in_doubt(), "{error:?}");
+    assert_eq!(error.source().unwrap().to_string(), "the answer did not come in time");
+    until("its backend is terminated", async || open(server, "unanswered") == "0").await;
+    assert_eq!(rows(&pool, "unanswered").await, []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn its_deadline_is_the_timeout_of_its_statements() {
+    let Some(server) = server() else { return };
+    let pool = pool(server, "timeouts", 1);
+    let timeout = |token: &Token, first: &'static str| {
+        pool.transaction(token, async move |mut tx| {
+            let sql = "SELECT setting::int FROM pg_settings WHERE name = 'statement_timeout'";
+            let set: i32 = sqlx::query_scalar(sql).fetch_one(&mut *tx).await?;
+            tx.execute(first).await?;
+            Ok::<_, sqlx::Error>(set)
+        })
+    };
+    assert_eq!(timeout(&Token::never(), "").await.unwrap(), 0);
+    let source = Source::with_timeout(Duration::from_secs(100));
+    let set = timeout(&source.token(), "").await.unwrap();
+    assert!((90_000..=100_000).contains(&set), "{set}");
+    // It was the transaction's, not the session's.
+    assert_eq!(timeout(&Token::never(), "SET statement_timeout = '5s'").await.unwrap(), 0);
+    // A shorter one of the session stays.
+    assert_eq!(timeout(&source.token(), "SET statement_timeout = '1000s'").await.unwrap(), 5_000);
+    let set = timeout(&source.token(), "").await.unwrap();
+    assert!((90_000..=100_000).contains(&set), "{set}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_callers_stopped_at_random_leave_the_sum_as_it_was() {
+    let Some(server) = server() else { return };
+    let pool = pool(server, "transfers", 8);
+    pool.get_ref()
+        .execute(
+            "CREATE TABLE accounts (id int PRIMARY KEY, sum int NOT NULL);
+             INSERT INTO accounts SELECT n, 1000 FROM generate_series(0, 9) n;
+             CREATE TABLE ledger (n int PRIMARY KEY)",
+        )
+        .await
+        .unwrap();
+    let callers: Vec<_> = (0..1_000i32).map(|n| tokio::spawn(caller(pool.clone(), n))).collect();
+    let (mut there, mut not_there, mut dropped) = (BTreeSet::new(), BTreeSet::new(), 0);
+    for (n, caller) in (0..).zip(callers) {
+        match caller.await.unwrap() {
+            Some(true) => drop(there.insert(n)),
+            Some(false) => drop(not_there.insert(n)),
+            None => dropped += 1,
+        }
+    }
+    let sums = (there.len(), not_there.len(), dropped);
+    assert!(sums.0 >= 100 && sums.1 >= 50 && sums.2 >= 50, "{sums:?}");
+    // The last of those that nobody waited for.
+    assert!(pool.close_within(common::PATIENCE).await);
+    assert_eq!(server.psql("SELECT sum(sum) FROM accounts"), "10000");
+    let ledger = server.psql("SELECT n FROM ledger");
+    let ledger: BTreeSet<i32> = ledger.lines().map(|n| n.parse().unwrap()).collect();
+    assert!(there.is_subset(&ledger));
+    assert!(not_there.is_disjoint(&ledger));
+    until("they are closed", async || open(server, "transfers") == "0").await;
+}
+
+/// Whether it says that it has transferred; `None`: it was dropped.
+async fn caller(pool: Pool, n: i32) -> Option<bool> {
+    let source = Source::new();
+    let transfer = pool.transaction(&source.token(), async move |mut tx| {
+        let change = "UPDATE accounts SET sum = sum + $2 WHERE id = $1";
+        for (account, by) in [(n % 10, -1), (n / 10 % 10, 1)] {
+            sqlx::query(change).bind(account).bind(by).execute(&mut *tx).await?;
+        }
+        sqlx::query("INSERT INTO ledger VALUES ($1)").bind(n).execute(&mut *tx).await
+    });
+    // From before its turn to long after it, and every fourth not at all.
+    let share = f64::from(n * 7919 % 1000) / 1000.0;
+    let after = Duration::from_secs_f64(share.powi(3) * 1.5);
+    let after = if n % 4 == 3 { Duration::MAX } else { after };
+    if n % 4 == 0 {
+        return match tokio::time::timeout(after, transfer).await {
+            Ok(result) => Some(result.is_ok()),
+            Err(_) => None,
+        };
+    }
+    source.cancel_after(after);
+    let result = transfer.await;
+    if let Err(error) = &result {
+        assert!(!error.is_in_doubt(), "{error:?}");
+    }
+    Some(result.is_ok())
+}
