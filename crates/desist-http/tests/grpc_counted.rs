@@ -144,11 +144,11 @@ fn what_was_stopped_is_counted_as_that() {
         ("requests_total outcome=cancelled reason=deadline", 1.0),
     ]);
     for path in ["/stops", "/heeds/4", "/heeds/1", "/heeds/14"] {
-        assert_eq!(counted(&[(path, "50m")]), stopped, "{path}");
+        assert_eq!(counted(&[(path, "500m")]), stopped, "{path}");
     }
     // It came to its end all the same.
     let done = sums([("requests_total outcome=completed reason=", 1.0)]);
-    assert_eq!(counted(&[("/heeds/0", "50m")]), done);
+    assert_eq!(counted(&[("/heeds/0", "500m")]), done);
     let own = sums([
         ("deadlines_total whose=handler", 1.0),
         ("requests_total outcome=cancelled reason=deadline", 1.0),
