@@ -41,13 +41,18 @@ pub(crate) fn ended(headers: &HeaderMap) -> Option<Ended> {
     })
 }
 
-/// What gRPC says at the end of what was stopped.
-pub(crate) fn status_of(reason: Reason) -> HeaderMap {
-    let (code, message) = match reason {
+/// What gRPC calls a stop: its code, and words that say the same.
+pub(crate) fn code_of(reason: Reason) -> (&'static str, &'static str) {
+    match reason {
         Reason::Deadline => ("4", "the deadline is over"),
         Reason::Shutdown | Reason::Overload | Reason::LeaseLost => ("14", reason.as_str()),
         _ => ("1", reason.as_str()),
-    };
+    }
+}
+
+/// What gRPC says at the end of what was stopped.
+pub(crate) fn status_of(reason: Reason) -> HeaderMap {
+    let (code, message) = code_of(reason);
     status(code, Some(HeaderValue::from_static(message)))
 }
 

@@ -60,27 +60,26 @@ where
             return Poll::Ready(Err(status.take().expect("polled after its end").into()));
         }
         let (until, _) = this.until.as_mut().expect("polled after its end");
-        let mut stopped = match until.poll(cx) {
-            Poll::Ready(why) => Some(why),
-            Poll::Pending => None,
-        };
-        if stopped.is_none() {
-            if let NowPinned::Called { call } = this.now.as_mut().project() {
+        let why = match until.poll(cx) {
+            Poll::Ready(why) => why,
+            Poll::Pending => {
+                let NowPinned::Called { call } = this.now.as_mut().project() else {
+                    unreachable!("it has neither been refused nor ended")
+                };
                 let answered = ready!(call.poll(cx));
-                stopped = until.over(cx);
-                if stopped.is_none() {
+                let Some(why) = until.over(cx) else {
                     let (until, wanted) = this.until.take().expect("it was just looked at");
                     return Poll::Ready(match answered {
                         Ok(answer) => Ok(answer.map(|body| Receiving::new(body, until, wanted))),
                         Err(error) => Err(failed(error.into())),
                     });
-                }
+                };
+                why
             }
-        }
+        };
         // The call is dropped, and with it its stream.
         this.now.set(Now::Ended);
         *this.until = None;
-        let why = stopped.expect("it has a call until then");
         Poll::Ready(Err(status_of(&why).into()))
     }
 }

@@ -48,33 +48,33 @@ where
     ) -> Poll<Option<Result<Frame<B::Data>, BoxError>>> {
         let mut this = self.project();
         let Some((until, wanted)) = this.until else { return Poll::Ready(None) };
-        let mut stopped = match until.poll(cx) {
-            Poll::Ready(why) => Some(why),
-            Poll::Pending => None,
+        let why = match until.poll(cx) {
+            Poll::Ready(why) => why,
+            Poll::Pending => {
+                let Some(inner) = this.inner.as_mut().as_pin_mut() else {
+                    return Poll::Ready(None);
+                };
+                let frame = ready!(inner.poll_frame(cx));
+                let is_data = matches!(&frame, Some(Ok(frame)) if frame.is_data());
+                // Messages that have come are given out; an end is the token's, if that was
+                // first.
+                let over = if is_data { None } else { until.over(cx) };
+                let Some(why) = over else {
+                    if !is_data && !matches!(frame, Some(Err(_))) {
+                        // Nobody asks for more after trailers.
+                        wanted.has_come();
+                    }
+                    if frame.is_none() {
+                        this.inner.set(None);
+                        *this.until = None;
+                    }
+                    return Poll::Ready(frame.map(|frame| frame.map_err(|e| failed(e.into()))));
+                };
+                why
+            }
         };
-        if stopped.is_none() {
-            let Some(inner) = this.inner.as_mut().as_pin_mut() else { return Poll::Ready(None) };
-            let frame = ready!(inner.poll_frame(cx));
-            let is_data = matches!(&frame, Some(Ok(frame)) if frame.is_data());
-            // Messages that have come are given out; an end is the token's, if that was first.
-            if !is_data {
-                stopped = until.over(cx);
-            }
-            if stopped.is_none() {
-                if !is_data && !matches!(frame, Some(Err(_))) {
-                    // Nobody asks for more after trailers.
-                    wanted.has_come();
-                }
-                if frame.is_none() {
-                    this.inner.set(None);
-                    *this.until = None;
-                }
-                return Poll::Ready(frame.map(|frame| frame.map_err(|e| failed(e.into()))));
-            }
-        }
         // Its stream is dropped with it; whoever asks again is told again.
         this.inner.set(None);
-        let why = stopped.expect("it was stopped");
         Poll::Ready(Some(Err(status_of(&why).into())))
     }
 

@@ -1,22 +1,17 @@
 use std::sync::Arc;
 
-use desist::{Cancelled, Reason};
+use desist::Cancelled;
 use tonic::{Code, Status, TimeoutExpired};
 
 use crate::layer::BoxError;
 use crate::request::MissingToken;
+use crate::rpc;
 use crate::stopped::Stopped;
 
 /// What gRPC calls a stop; the same as a server says that has no handler to say it.
 pub(super) fn status_of(why: &Cancelled) -> Status {
-    let (code, message) = match why.reason() {
-        Reason::Deadline => (Code::DeadlineExceeded, "the deadline is over"),
-        reason @ (Reason::Shutdown | Reason::Overload | Reason::LeaseLost) => {
-            (Code::Unavailable, reason.as_str())
-        }
-        reason => (Code::Cancelled, reason.as_str()),
-    };
-    let mut status = Status::new(code, message);
+    let (code, message) = rpc::code_of(why.reason());
+    let mut status = Status::new(Code::from_bytes(code.as_bytes()), message);
     status.set_source(Arc::new(why.clone()));
     status
 }
@@ -52,7 +47,7 @@ pub(super) fn failed(error: BoxError) -> BoxError {
 
 #[cfg(test)]
 mod tests {
-    use desist::{Token, find_cancelled};
+    use desist::{Reason, Token, find_cancelled};
 
     use super::*;
 

@@ -196,7 +196,7 @@ impl Request {
     fn signal(&self) -> &Signal {
         self.signal.get_or_init(|| {
             let server = self.connection.server().stop.token();
-            let limit = self.rare().limit.as_ref().map(|limit| limit.source.token());
+            let limit = self.time();
             let source = limit.as_ref().unwrap_or(server).child();
             let (token, below) = (source.token(), OnceLock::new());
             Signal { token, source, is_limited: limit.is_some(), below }
@@ -290,10 +290,7 @@ impl Request {
             });
         }
         self.is.limited.set();
-        let rare = self.rare();
-        let Some(Armed { source, before, .. }) = &rare.limit else { return };
-        let (source, before) = (source.clone(), *before);
-        drop(rare);
+        let Some((source, before)) = self.armed() else { return };
         let left = limit.time.saturating_sub(self.began.elapsed());
         let before = before.map(|before| before.saturating_duration_since(server.clock().now()));
         source.cancel_after(before.map_or(left, |before| before.min(left)));
@@ -304,20 +301,22 @@ impl Request {
         if !self.is.limited.is_set() {
             return;
         }
-        let rare = self.rare();
-        let Some(Armed { source, before, .. }) = &rare.limit else { return };
-        let (source, before) = (source.clone(), *before);
-        drop(rare);
+        let Some((source, before)) = self.armed() else { return };
         match before {
             None => source.disarm(),
             Some(before) => source.cancel_at(before),
         }
     }
 
+    /// What its time cancels, and what that had before.
+    fn armed(&self) -> Option<(Source, Option<Instant>)> {
+        self.rare().limit.as_ref().map(|limit| (limit.source.clone(), limit.before))
+    }
+
     /// What is cancelled when its time is over, and only then or before; `None`: it has
     /// none.
     pub(crate) fn time(&self) -> Option<Token> {
-        self.rare().limit.as_ref().map(|limit| limit.source.token())
+        self.armed().map(|(source, _)| source.token())
     }
 
     /// Whose time was over.
