@@ -14,7 +14,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
 use axum::routing::any;
-use common::{Http2, PATIENCE, Probe, Said, Server, WHILE};
+use common::{Http2, PATIENCE, Probe, Said, Server, WHILE, in_time, until};
 use desist::Reason;
 use desist_http::{AdmissionLayer, Deadlines, Policy, RequestLayer, RequestToken};
 use http::{Request, Response};
@@ -91,20 +91,6 @@ async fn those_that_wait_come_in_order_and_leave_when_they_are_stopped() {
     server.stop.drain();
     assert!(server.ends().await.unwrap().is_clean());
     assert_eq!((limit.running(), limit.waiting()), (0, 0));
-}
-
-/// There is no event for who waits.
-async fn until(is_so: impl Fn() -> bool) {
-    let comes = async {
-        while !is_so() {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-    };
-    in_time(comes).await;
-}
-
-async fn in_time<T>(what: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, what).await.expect("it comes to that")
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -11,7 +11,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
 use axum::routing::{any, get};
-use common::{Probe, Said, Server, TcpServe, WHILE, next_of};
+use common::{Probe, Said, Server, TcpServe, WHILE, left, next_of};
 use desist::Reason;
 use desist_http::{DeadlineLayer, Deadlines, Policy, PolicyLayer, RequestToken};
 use tokio::sync::Notify;
@@ -29,11 +29,6 @@ async fn start(set_up: impl FnOnce(TcpServe) -> TcpServe) -> Server {
     let (app, said) = common::app();
     let app = app.route("/left", get(left));
     Server::of(app, said, set_up).await
-}
-
-/// How long it has, in seconds.
-async fn left(token: RequestToken) -> String {
-    token.remaining().map_or("for ever".into(), |left| format!("{}.", left.as_secs()))
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,14 +9,11 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use axum::routing::any;
-use bytes::{BufMut, Bytes, BytesMut};
-use common::{Http2, Late, PATIENCE, Probe, Said, Server, WHILE, next_of};
-use counting::{CountingClient, Number, Span, milliseconds};
+use common::{Http2, Late, Probe, Said, Server, WHILE, in_time, next_of};
+use counting::{CountingClient, Number, Span, framed, milliseconds, status_in};
 use desist::{Reason, Source, Token, find_cancelled};
 use desist_http::{Deadlines, Policy, RequestLayer, RequestToken, TokenChannel, TokenInterceptor};
 use desist_tokio::StopSource;
-use http::HeaderMap;
-use prost::Message;
 use tokio::net::TcpListener;
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::{IntervalStream, ReceiverStream, TcpListenerStream};
@@ -58,10 +55,6 @@ async fn channel(addr: SocketAddr) -> Channel {
     Endpoint::try_from(format!("http://{addr}")).unwrap().connect().await.unwrap()
 }
 
-async fn in_time<T>(what: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, what).await.expect("in time")
-}
-
 /// What a call ended with, of a client that keeps no time of its own: the status, and how
 /// many messages it had.
 async fn raw(addr: SocketAddr, method: &str, headers: &[(&str, &str)]) -> (String, usize) {
@@ -88,19 +81,6 @@ async fn raw(addr: SocketAddr, method: &str, headers: &[(&str, &str)]) -> (Strin
     }
     let trailers = in_time(body.trailers()).await.unwrap().expect("a status");
     (status_in(&trailers).unwrap(), messages)
-}
-
-fn status_in(headers: &HeaderMap) -> Option<String> {
-    Some(headers.get("grpc-status")?.to_str().unwrap().to_owned())
-}
-
-/// A message as it goes over the wire.
-fn framed(message: &impl Message) -> Bytes {
-    let mut bytes = BytesMut::new();
-    bytes.put_u8(0);
-    bytes.put_u32(message.encoded_len() as u32);
-    message.encode(&mut bytes).unwrap();
-    bytes.freeze()
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,13 +9,11 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::routing::post;
-use bytes::{Bytes, BytesMut};
-use common::{Http2, PATIENCE, Said, Server, WHILE, next_of};
-use counting::{milliseconds, service};
+use common::{Http2, Said, Server, WHILE, in_time, next_of, until};
+use counting::{framed, milliseconds, service, status_in};
 use desist_http::{AdmissionLayer, DeadlineLayer, Deadlines, RequestLayer};
 use desist_tokio::StopSource;
-use http::{HeaderMap, Response};
-use prost::Message;
+use http::Response;
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
 
@@ -44,10 +42,6 @@ async fn start_tonic(limit: &AdmissionLayer, deadlines: Deadlines) -> Server {
         async move { serves.serve_with_incoming(TcpListenerStream::new(listener)).await.unwrap() }
     })
     .await
-}
-
-async fn in_time<T>(what: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, what).await.expect("in time")
 }
 
 /// A client that keeps no time of its own, and sees the answer as it is.
@@ -79,14 +73,6 @@ impl Raw {
     }
 }
 
-/// A message as it goes over the wire.
-fn framed(message: &impl Message) -> Bytes {
-    let mut bytes = BytesMut::from(&[0_u8][..]);
-    bytes.extend_from_slice(&(message.encoded_len() as u32).to_be_bytes());
-    message.encode(&mut bytes).unwrap();
-    bytes.freeze()
-}
-
 /// The status of an answer that is nothing but a head, as gRPC has it.
 async fn status_of_a_head(answer: Response<h2::RecvStream>) -> String {
     assert_eq!(answer.status(), 200);
@@ -96,20 +82,6 @@ async fn status_of_a_head(answer: Response<h2::RecvStream>) -> String {
     assert!(!answer.headers()["grpc-message"].is_empty());
     assert!(next_of(&mut answer.into_body()).await.is_none());
     status
-}
-
-fn status_in(headers: &HeaderMap) -> Option<String> {
-    Some(headers.get("grpc-status")?.to_str().unwrap().to_owned())
-}
-
-/// There is no event for who waits.
-async fn until(is_so: impl Fn() -> bool) {
-    in_time(async {
-        while !is_so() {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-    })
-    .await;
 }
 
 /// Whether or not anybody asks for times.

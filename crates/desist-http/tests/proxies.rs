@@ -14,7 +14,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::routing::{any, get};
 use bytes::Bytes;
-use common::{Client, Http2, Probe, Proxy, Said, Server};
+use common::{Client, Http2, Probe, Proxy, Said, Server, left};
 use desist::Reason;
 use desist_http::{Deadlines, RequestToken};
 use tokio::io::AsyncWriteExt;
@@ -75,11 +75,6 @@ async fn pours(State(probe): State<Probe>, token: RequestToken) -> Body {
     probe.watches(&token);
     let ticks = IntervalStream::new(tokio::time::interval(Duration::from_millis(1)));
     Body::from_stream(ticks.map(|_| Ok::<_, Infallible>(Bytes::from_static(&[b'x'; 1000]))))
-}
-
-/// How long it has, in seconds.
-async fn left(token: RequestToken) -> String {
-    token.remaining().map_or("for ever".into(), |left| format!("{}.", left.as_secs()))
 }
 
 /// Goes as it is told to, through that proxy, and the server has that of it.

@@ -133,6 +133,11 @@ async fn reads(
     Ok(format!("{} bytes", body.map_or(0, |body| body.len())))
 }
 
+/// How long it has, in seconds.
+pub(crate) async fn left(token: RequestToken) -> String {
+    token.remaining().map_or("for ever".into(), |left| format!("{}.", left.as_secs()))
+}
+
 /// The handlers, at paths of their names.
 pub(crate) fn app() -> (Router, mpsc::UnboundedReceiver<Said>) {
     let (probe, said) = Probe::new();

@@ -22,7 +22,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 pub(crate) use self::client::Client;
-pub(crate) use self::handlers::{Handler, Probe, Said, app, app_of};
+pub(crate) use self::handlers::{Handler, Probe, Said, app, app_of, left};
 pub(crate) use self::http2::{Http2, PREFACE, next_of};
 pub(crate) use self::late::Late;
 #[cfg(unix)]
@@ -35,6 +35,20 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// How long it waits for what must not.
 pub(crate) const WHILE: Duration = Duration::from_millis(300);
+
+pub(crate) async fn in_time<T>(what: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, what).await.expect("in time")
+}
+
+/// There is no event for it.
+pub(crate) async fn until(is_so: impl Fn() -> bool) {
+    in_time(async {
+        while !is_so() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    })
+    .await;
+}
 
 /// The beginning of a WebSocket, at `/socket`.
 pub(crate) const HANDSHAKE: &str = "GET /socket HTTP/1.1\r\nhost: test\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";

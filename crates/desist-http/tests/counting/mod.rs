@@ -9,7 +9,10 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use axum::Router;
+use bytes::{Bytes, BytesMut};
 use desist_http::{RequestToken, Stopped};
+use http::HeaderMap;
+use prost::Message;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::IntervalStream;
 use tokio_stream::{Stream, StreamExt};
@@ -102,4 +105,16 @@ pub(crate) fn service() -> (CountingServer<Counts>, mpsc::UnboundedReceiver<Said
 pub(crate) fn app() -> (Router, mpsc::UnboundedReceiver<Said>) {
     let (service, said) = service();
     (Routes::new(service).into_axum_router(), said)
+}
+
+/// A message as it goes over the wire.
+pub(crate) fn framed(message: &impl Message) -> Bytes {
+    let mut bytes = BytesMut::from(&[0_u8][..]);
+    bytes.extend_from_slice(&(message.encoded_len() as u32).to_be_bytes());
+    message.encode(&mut bytes).unwrap();
+    bytes.freeze()
+}
+
+pub(crate) fn status_in(headers: &HeaderMap) -> Option<String> {
+    Some(headers.get("grpc-status")?.to_str().unwrap().to_owned())
 }

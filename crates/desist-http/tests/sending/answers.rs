@@ -4,8 +4,8 @@ use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
 
-use crate::apps::{clients, in_time, pours_and_says, start, url};
-use crate::common::{Probe, Said, Server};
+use crate::apps::{clients, pours_and_says, start, url};
+use crate::common::{Probe, Said, Server, in_time};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::State;

@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::common::{PATIENCE, Probe, Server};
+use crate::common::{Probe, Server};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
@@ -95,10 +95,6 @@ async fn goes(State(when): State<Arc<Notify>>) -> http::StatusCode {
 pub(crate) fn pours() -> impl Stream<Item = Result<Bytes, Infallible>> {
     let ticks = tokio::time::interval(Duration::from_millis(1));
     IntervalStream::new(ticks).map(|_| Ok(Bytes::from_static(&[b'x'; 1000])))
-}
-
-pub(crate) async fn in_time<T>(what: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, what).await.expect("in time")
 }
 
 pub(crate) async fn pours_and_says(State(probe): State<Probe>, token: RequestToken) -> Body {

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::apps::{clients, in_time, pours, start, start_breaking, url};
-use crate::common::{Late, Said, WHILE};
+use crate::apps::{clients, pours, start, start_breaking, url};
+use crate::common::{Late, Said, WHILE, in_time};
 use axum::response::IntoResponse;
 use desist::{Reason, Source, Token, find_cancelled};
 use desist_http::{SendError, SendWith};
