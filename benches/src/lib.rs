@@ -24,6 +24,11 @@ pub fn pin(index: usize) {
     machine::pin(index);
 }
 
+/// The same for the main thread of another process.
+pub fn pin_process(pid: i32, index: usize) {
+    machine::pin_thread(pid, index);
+}
+
 /// Measures and prints the rows that `arguments` ask for.
 ///
 /// # Errors

@@ -20,7 +20,8 @@ fn allowed_cpus() -> &'static [usize] {
     })
 }
 
-fn run_on(cpus: &[usize]) {
+/// A thread, by its number; 0 is this one.
+fn run_on(thread: libc::pid_t, cpus: &[usize]) {
     // SAFETY: a `cpu_set_t` is plain bits, every `cpu` came out of such a set,
     // and the kernel only reads it. If it refuses, the thread stays where it is.
     unsafe {
@@ -28,18 +29,23 @@ fn run_on(cpus: &[usize]) {
         for &cpu in cpus {
             libc::CPU_SET(cpu, &mut set);
         }
-        libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &set);
+        libc::sched_setaffinity(thread, size_of::<libc::cpu_set_t>(), &set);
     }
 }
 
 /// Keeps the calling thread on the first (0) or second (1) CPU.
 pub(crate) fn pin(index: usize) {
-    run_on(&allowed_cpus()[index..=index]);
+    pin_thread(0, index);
+}
+
+/// The same for another one, of whatever process.
+pub(crate) fn pin_thread(thread: libc::pid_t, index: usize) {
+    run_on(thread, &allowed_cpus()[index..=index]);
 }
 
 /// Lets the calling thread, and threads it makes, run anywhere again.
 pub(crate) fn unpin() {
-    run_on(allowed_cpus());
+    run_on(0, allowed_cpus());
 }
 
 pub(crate) fn require_two_cpus() -> io::Result<()> {
