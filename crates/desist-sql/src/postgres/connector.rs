@@ -209,7 +209,7 @@ where
     let stream = RawStream::new(socket, Some(Arc::clone(&wire)));
     let (client, connection) = config.connect_raw(stream, tls).await?;
     let driven = Driven::new();
-    let drive = Drive::new(connection, Arc::clone(&driven));
+    let drive = Drive::new(connection, Arc::clone(&driven), Arc::clone(&wire));
     let driver = tokio::spawn(async move {
         // Whoever asks for something next has the error.
         let _ = drive.await;

@@ -32,10 +32,14 @@ pub(super) struct Held {
 }
 
 impl Held {
+    pub(super) fn new(taken: Taken, slot: &Arc<Slot>) -> Self {
+        Self { taken: Some(taken), slot: Arc::clone(slot) }
+    }
+
     /// `None`: it is not there.
     pub(super) fn of(slot: &Arc<Slot>) -> Option<Self> {
         let taken = slot.pick()?;
-        Some(Self { taken: Some(taken), slot: Arc::clone(slot) })
+        Some(Self::new(taken, slot))
     }
 
     pub(super) fn slot(&self) -> Arc<Slot> {

@@ -19,13 +19,12 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use deadpool::managed::Object;
-use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 use super::counts::{DATABASE, Out};
-use super::manager::{Manager, Served};
+use super::handle::Held;
+use super::manager::{End, Manager};
 use super::settle::{self, Owes};
-use super::socket::Place;
 use crate::counted;
 
 /// What the pool gives out, until it is dropped.
@@ -37,12 +36,11 @@ pub(super) struct Slot(Mutex<Laid>);
 
 /// The connection of a lease, as seen from its slot.
 #[derive(Default)]
-enum Laid {
-    #[default]
-    Away,
-    Here(Box<Taken>),
+struct Laid {
+    /// `None`: it is with a handle.
+    taken: Option<Taken>,
     /// Nobody looks any more: what is laid here is not to be used.
-    Closed,
+    is_closed: bool,
 }
 
 impl Slot {
@@ -52,33 +50,25 @@ impl Slot {
 
     pub(super) fn lay(&self, taken: Taken) {
         let mut place = self.place();
-        if matches!(*place, Laid::Closed) {
+        if place.is_closed {
             drop(place);
             // Its connection is ended; it must not come back to the pool.
             drop(Object::take(taken));
             return;
         }
-        *place = Laid::Here(Box::new(taken));
+        place.taken = Some(taken);
     }
 
     /// `None`: somebody has it.
     pub(super) fn pick(&self) -> Option<Taken> {
-        let mut place = self.place();
-        match std::mem::take(&mut *place) {
-            Laid::Here(taken) => Some(*taken),
-            other => {
-                *place = other;
-                None
-            }
-        }
+        self.place().taken.take()
     }
 
     /// What is there, and nothing more is laid here.
     fn close(&self) -> Option<Taken> {
-        match std::mem::replace(&mut *self.place(), Laid::Closed) {
-            Laid::Here(taken) => Some(*taken),
-            _ => None,
-        }
+        let mut place = self.place();
+        place.is_closed = true;
+        place.taken.take()
     }
 }
 
@@ -87,20 +77,17 @@ pub(super) struct Lease {
     slot: Arc<Slot>,
     /// `None`: it has ended.
     out: Option<Out>,
-    /// Captured where it begins, for a drop may be anywhere.
-    runtime: Handle,
-    place: Place,
-    served: Option<Served>,
+    end: Arc<End>,
     owes: Owes,
 }
 
 impl Lease {
-    pub(super) fn new(taken: Taken, out: Out) -> Self {
-        let (place, served) = (taken.place.clone(), taken.served.clone());
+    /// With its connection in a first handle.
+    pub(super) fn new(taken: Taken, out: Out) -> (Self, Held) {
+        let end = Arc::clone(&taken.end);
         let slot = Arc::new(Slot::default());
-        slot.lay(taken);
-        let runtime = Handle::current();
-        Self { slot, out: Some(out), runtime, place, served, owes: Owes::Work }
+        let held = Held::new(taken, &slot);
+        (Self { slot, out: Some(out), end, owes: Owes::Work }, held)
     }
 
     pub(super) fn slot(&self) -> &Arc<Slot> {
@@ -121,7 +108,7 @@ impl Lease {
     pub(super) fn ended(mut self) {
         let Some(out) = self.out.take() else { return };
         match self.slot.close() {
-            Some(taken) if taken.driven.is_parked() && taken.wire.is_idle() => drop(taken),
+            Some(taken) if taken.driven.has_sent() && taken.wire.is_idle() => drop(taken),
             Some(taken) => drop(self.owner(taken, Owes::Rest, out)),
             None => drop(self.is_kept(out)),
         }
@@ -153,16 +140,14 @@ impl Lease {
     }
 
     fn owner(&self, taken: Taken, owes: Owes, out: Out) -> JoinHandle<()> {
-        self.runtime.spawn(settle::settle(taken, owes, out))
+        self.end.runtime.spawn(settle::settle(taken, owes, out))
     }
 
     /// Somebody has kept the handle: what they do with it is nobody else's.
     fn is_kept(&self, out: Out) -> JoinHandle<()> {
         counted::discarded(DATABASE);
-        let (place, served) = (self.place.clone(), self.served.clone());
-        self.runtime.spawn(async move {
-            settle::terminate(out.shared(), &place, served.as_ref()).await;
-        })
+        let end = Arc::clone(&self.end);
+        self.end.runtime.spawn(async move { settle::terminate(out.shared(), &end).await })
     }
 }
 

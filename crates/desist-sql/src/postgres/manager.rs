@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use deadpool::managed::{self, Metrics, RecycleError, RecycleResult};
 use deadpool_postgres::ClientWrapper;
+use tokio::runtime::Handle;
 use tokio_postgres::config::TargetSessionAttrs;
 use tokio_postgres::{CancelToken, Client, Config, SimpleQueryMessage};
 
@@ -35,9 +36,16 @@ pub(super) struct Link {
     pub(super) client: ClientWrapper,
     pub(super) wire: Arc<Wire>,
     pub(super) driven: Arc<Driven>,
+    pub(super) end: Arc<End>,
+}
+
+/// What is at both ends of a connection, for whoever has to do with it without having it.
+pub(super) struct End {
     pub(super) place: Place,
     /// `None`: somebody is between, and nobody says who serves it.
     pub(super) served: Option<Served>,
+    /// Where it is driven; whatever is done about it is done there, for a drop may be anywhere.
+    pub(super) runtime: Handle,
 }
 
 /// A server's process; its number alone may be another's by then.
@@ -54,10 +62,11 @@ impl Link {
 }
 
 impl managed::Manager for Manager {
-    type Type = Link;
+    // In a box, for it is passed from hand to hand.
+    type Type = Box<Link>;
     type Error = BoxError;
 
-    async fn create(&self) -> Result<Link, BoxError> {
+    async fn create(&self) -> Result<Box<Link>, BoxError> {
         let connects = self.connect_somewhere();
         match tokio::time::timeout(self.settings.connect_within, connects).await {
             Ok(connected) => connected,
@@ -68,7 +77,7 @@ impl managed::Manager for Manager {
         }
     }
 
-    async fn recycle(&self, link: &mut Link, _: &Metrics) -> RecycleResult<BoxError> {
+    async fn recycle(&self, link: &mut Box<Link>, _: &Metrics) -> RecycleResult<BoxError> {
         // Whoever gave it back has seen to the rest.
         if link.client.is_closed() {
             return Err(RecycleError::message("the server has closed it"));
@@ -78,7 +87,7 @@ impl managed::Manager for Manager {
 }
 
 impl Manager {
-    async fn connect_somewhere(&self) -> Result<Link, BoxError> {
+    async fn connect_somewhere(&self) -> Result<Box<Link>, BoxError> {
         let mut failed = None;
         for place in Place::all(&self.config).await? {
             match self.connect_to(place).await {
@@ -89,7 +98,7 @@ impl Manager {
         Err(failed.unwrap_or_else(|| "there is no address to connect to".into()))
     }
 
-    async fn connect_to(&self, place: Place) -> Result<Link, BoxError> {
+    async fn connect_to(&self, place: Place) -> Result<Box<Link>, BoxError> {
         let connected = self.connect.connect(&self.config, place).await?;
         let client = ClientWrapper::new(connected.client, connected.driver);
         self.is_wanted(&client).await?;
@@ -99,8 +108,9 @@ impl Manager {
             let _ = client.batch_execute(&set).await;
         }
         let served = served(&client).await.filter(|served| served.pid == connected.wire.pid());
-        let (wire, driven, place) = (connected.wire, connected.driven, connected.place);
-        Ok(Link { client, wire, driven, place, served })
+        let end = End { place: connected.place, served, runtime: Handle::current() };
+        let (wire, driven) = (connected.wire, connected.driven);
+        Ok(Box::new(Link { client, wire, driven, end: Arc::new(end) }))
     }
 
     /// Of several servers, whether it is one of those that are asked for.
@@ -118,7 +128,7 @@ impl Manager {
 
     /// Asks the server to cancel what runs on it, until it has said that it passed it on.
     pub(super) async fn cancel(&self, link: &Link) -> Result<(), BoxError> {
-        self.connect.cancel(&self.config, &link.place, link.cancel_token()).await
+        self.connect.cancel(&self.config, &link.end.place, link.cancel_token()).await
     }
 
     /// Ends a server's process, from beside; `false`: it was not there any more.

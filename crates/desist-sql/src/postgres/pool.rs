@@ -1,4 +1,5 @@
 use std::fmt;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use tokio_postgres::Config;
 use super::BuildError;
 use super::connector::BoxError;
 use super::counts::{Counts, DATABASE, Out};
+use super::handle::Held;
 use super::lease::Lease;
 use super::manager::Manager;
 use super::pool_builder::PoolBuilder;
@@ -84,20 +86,22 @@ impl Pool {
     }
 
     /// A connection, as soon as there is one.
-    pub(super) async fn lease<E>(&self, token: &Token) -> Result<Lease, Error<E>> {
+    pub(super) async fn lease<E>(&self, token: &Token) -> Result<(Lease, Held), Error<E>> {
         let shared = &self.shared;
         let taken = {
             let _waits = counted::waiting(DATABASE);
-            token.run(shared.connections.get()).await?
+            let gets = pin!(shared.connections.get());
+            token.run(gets).await?
         };
         match taken {
             Ok(taken) => {
-                let lease = Lease::new(taken, Out::of(shared));
+                let (lease, held) = Lease::new(taken, Out::of(shared));
                 if let Err(why) = token.check() {
+                    drop(held);
                     lease.ended();
                     return Err(why.into());
                 }
-                Ok(lease)
+                Ok((lease, held))
             }
             Err(error) => {
                 token.check()?;

@@ -1,11 +1,11 @@
 use std::future::poll_fn;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::task::Poll;
 use std::time::Duration;
 
 use desist::{Cancelled, Token};
 
-use super::handle::{Conn, Held};
+use super::handle::Conn;
 use super::lease::Lease;
 use super::pool::Pool;
 use crate::{Error, Wait};
@@ -50,9 +50,13 @@ impl Pool {
         Fut: Future<Output = Result<T, E>>,
     {
         token.check()?;
-        let lease = self.lease(token).await?;
-        let Some(held) = Held::of(lease.slot()) else { unreachable!("nobody has it yet") };
-        match until_stopped(token, work(Conn::new(held))).await {
+        let (lease, held) = self.lease(token).await?;
+        // In its place from the beginning: it may be large, and is dropped here.
+        let ended = {
+            let work = pin!(work(Conn::new(held)));
+            until_stopped(token, work).await
+        };
+        match ended {
             Ok(Ok(result)) => {
                 lease.ended();
                 Ok(result)
@@ -69,14 +73,13 @@ impl Pool {
     }
 }
 
-/// The result of the work, which is dropped before this returns; or why it was stopped. A
+/// The result of the work, or why it was stopped. A
 /// failure that comes when the time is over is a consequence of that: a server with the same
 /// time may be faster than the token.
 pub(super) async fn until_stopped<T, E>(
     token: &Token,
-    work: impl Future<Output = Result<T, E>>,
+    mut work: Pin<&mut impl Future<Output = Result<T, E>>>,
 ) -> Result<Result<T, E>, Cancelled> {
-    let mut work = pin!(work);
     let mut stopped = pin!(token.cancelled());
     let ended = poll_fn(|cx| {
         if let Poll::Ready(ended) = work.as_mut().poll(cx) {

@@ -5,9 +5,10 @@
 //! server says that it has passed one on by closing the connection that it came by, and its
 //! process sees it before anything that it is sent after that. Hence, until it is clean:
 //!
-//! 1. A statement that does nothing is sent, or `ROLLBACK` where a transaction is open. It
-//!    comes after everything that was sent before, also what is still on its way to the
-//!    socket: when it is answered nothing else runs.
+//! 1. A number is asked for, which nobody was asked for before, after a `ROLLBACK` where a
+//!    transaction is open. That comes after everything that was sent before, also what is still
+//!    on its way to the socket: when it is answered nothing else runs. And it is known to be
+//!    the answer to that; one of something else would shift all that come after it.
 //! 2. While something runs that came before it the server is asked to cancel, each time to
 //!    the end of that. Several statements may be waiting, and each needs one.
 //! 3. If a cancel was asked for since it was sent, it may have been hit itself: then once more
@@ -17,16 +18,19 @@
 //! ended, from beside.
 
 use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+
+use deadpool::managed::Object;
+use tokio_postgres::SimpleQueryMessage;
 
 use super::counts::{DATABASE, Out};
 use super::lease::Taken;
-use super::manager::{Link, Served};
+use super::manager::{End, Link};
 use super::pool::Shared;
-use super::socket::Place;
 use super::wire::{LAST, Status};
 use crate::counted;
-use deadpool::managed::Object;
 
 /// What a lease leaves behind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +46,9 @@ pub(super) enum Owes {
 /// Long enough for what is done already, and not felt by anybody.
 const SOON: Duration = Duration::from_millis(1);
 
+/// What is asked for.
+static NEXT: AtomicU64 = AtomicU64::new(1);
+
 /// It could not be settled.
 struct Lost;
 
@@ -50,7 +57,7 @@ struct Held(Option<Taken>);
 
 impl Held {
     fn link(&self) -> Option<&Link> {
-        self.0.as_deref()
+        self.0.as_ref().map(|taken| &***taken)
     }
 
     fn give_back(mut self) {
@@ -69,7 +76,7 @@ impl Drop for Held {
 pub(super) async fn settle(taken: Taken, owes: Owes, out: Out) {
     let shared = out.shared();
     let within = if owes == Owes::Commit { shared.commit_within } else { shared.settle_within };
-    let (place, served) = (taken.place.clone(), taken.served.clone());
+    let end = Arc::clone(&taken.end);
     let held = Held(Some(taken));
     let settled = match held.link() {
         Some(link) => tokio::time::timeout(within, clean(link, owes, shared)).await,
@@ -80,7 +87,7 @@ pub(super) async fn settle(taken: Taken, owes: Owes, out: Out) {
     } else {
         drop(held);
         counted::discarded(DATABASE);
-        terminate(shared, &place, served.as_ref()).await;
+        terminate(shared, &end).await;
     }
 }
 
@@ -90,10 +97,14 @@ async fn clean(link: &Link, owes: Owes, shared: &Shared) -> Result<(), Lost> {
     }
     let mut may_cancel = owes != Owes::Commit;
     loop {
-        let begins = if may_cancel && link.wire.status() != Status::Idle { "ROLLBACK" } else { "" };
+        let begins =
+            if may_cancel && link.wire.status() != Status::Idle { "ROLLBACK;" } else { "" };
         let has_cancelled = pass(link, begins, may_cancel, shared).await?;
-        if !has_cancelled && link.wire.is_idle() {
-            return Ok(());
+        if !has_cancelled {
+            link.wire.is_proven();
+            if link.wire.is_idle() {
+                return Ok(());
+            }
         }
         // There was nothing to commit.
         may_cancel = true;
@@ -102,30 +113,32 @@ async fn clean(link: &Link, owes: Owes, shared: &Shared) -> Result<(), Lost> {
 
 /// Whether all that it left came to its end by itself.
 async fn rests(link: &Link) -> bool {
-    let parked = async {
+    let sent = async {
         loop {
-            let parks = link.driven.parks_next();
-            if link.driven.is_parked() {
+            let sends = link.driven.sends_next();
+            if link.driven.has_sent() {
                 return;
             }
-            parks.await;
+            sends.await;
         }
     };
-    tokio::time::timeout(SOON, parked).await.is_ok() && link.wire.is_idle()
+    tokio::time::timeout(SOON, sent).await.is_ok() && link.wire.is_idle()
 }
 
 /// Sends something that comes after all there is, and cancels that until it is answered;
 /// whether it has asked to cancel.
 async fn pass(link: &Link, does: &str, may_cancel: bool, shared: &Shared) -> Result<bool, Lost> {
-    let last = format!("{LAST}{does}");
-    let mut answered = pin!(link.client.batch_execute(&last));
+    // Ordering: it only counts.
+    let number = NEXT.fetch_add(1, Ordering::Relaxed).to_string();
+    let last = format!("{LAST}{does}SELECT {number}");
+    let mut answered = pin!(link.client.simple_query(&last));
     let mut has_cancelled = false;
     loop {
         match tokio::time::timeout(SOON, answered.as_mut()).await {
-            Ok(Ok(())) => return Ok(has_cancelled),
+            Ok(Ok(said)) if says(&said, &number) => return Ok(has_cancelled),
             // It was hit itself, or fails for another reason, which the next one tells.
             Ok(Err(error)) if error.as_db_error().is_some() => return Ok(true),
-            Ok(Err(_)) => return Err(Lost),
+            Ok(_) => return Err(Lost),
             Err(_) => {}
         }
         if may_cancel && link.wire.has_work() {
@@ -136,9 +149,16 @@ async fn pass(link: &Link, does: &str, may_cancel: bool, shared: &Shared) -> Res
     }
 }
 
+fn says(messages: &[SimpleQueryMessage], number: &str) -> bool {
+    messages.iter().any(|message| match message {
+        SimpleQueryMessage::Row(row) => matches!(row.try_get(0), Ok(Some(said)) if said == number),
+        _ => false,
+    })
+}
+
 /// Ends the server's process, as far as anybody knows which it is.
-pub(super) async fn terminate(shared: &Shared, place: &Place, served: Option<&Served>) {
-    let Some(served) = served else { return };
-    let terminates = shared.manager().terminate(place, served);
+pub(super) async fn terminate(shared: &Shared, end: &End) {
+    let Some(served) = &end.served else { return };
+    let terminates = shared.manager().terminate(&end.place, served);
     let _ = tokio::time::timeout(shared.settle_within, terminates).await;
 }

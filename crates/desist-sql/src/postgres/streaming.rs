@@ -1,5 +1,5 @@
 use std::fmt;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use desist::{Cancelled, Token, WhenCancelled};
 use futures_core::Stream;
 use tokio::task::JoinHandle;
 
-use super::handle::{Conn, Held};
+use super::handle::Conn;
 use super::lease::Lease;
 use super::pool::Pool;
 use super::run::{stop, until_stopped};
@@ -76,9 +76,12 @@ impl Pool {
         S: Stream<Item = Result<T, E>>,
     {
         token.check()?;
-        let lease = self.lease(token).await?;
-        let Some(held) = Held::of(lease.slot()) else { unreachable!("nobody has it yet") };
-        match until_stopped(token, begins(Conn::new(held))).await {
+        let (lease, held) = self.lease(token).await?;
+        let begun = {
+            let begins = pin!(begins(Conn::new(held)));
+            until_stopped(token, begins).await
+        };
+        match begun {
             Ok(Ok(stream)) => {
                 let until = Box::pin(token.clone().cancelled_owned());
                 let now = Now::Reads { stream: Box::pin(stream), until, lease };

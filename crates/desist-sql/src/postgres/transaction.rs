@@ -1,9 +1,11 @@
 use std::fmt;
 use std::ops::Deref;
+use std::pin::pin;
 use std::time::Duration;
 
 use deadpool_postgres::ClientWrapper;
 use desist::Token;
+use tokio_postgres::error::{DbError, Severity};
 
 use super::handle::Held;
 use super::lease::Lease;
@@ -67,8 +69,8 @@ impl Pool {
         Fut: Future<Output = Result<T, E>>,
     {
         token.check()?;
-        let lease = self.lease(token).await?;
-        let held = match begin(token, &lease).await {
+        let (lease, held) = self.lease(token).await?;
+        let held = match begin(token, held).await {
             Ok(Ok(held)) => held,
             Ok(Err(error)) => {
                 stop(lease, Wait::Confirmed).await;
@@ -79,7 +81,10 @@ impl Pool {
                 return Err(why.into());
             }
         };
-        let ended = until_stopped(token, work(Tx { held: Some(held), depth: 0 })).await;
+        let ended = {
+            let work = pin!(work(Tx { held: Some(held), depth: 0 }));
+            until_stopped(token, work).await
+        };
         match ended {
             Ok(Ok(result)) => self.commit(token, lease).await.map(|()| result),
             Ok(Err(error)) => {
@@ -121,8 +126,9 @@ impl Pool {
                 Err(Error::not_committed("a statement in it had failed"))
             }
             Ok(Err(error)) => {
-                // The server said no, or nothing any more.
-                let is_answer = error.as_db_error().is_some() && !held.client().is_closed();
+                // The server said no; or it ends, which it may do when it has committed.
+                let severity = error.as_db_error().and_then(DbError::parsed_severity);
+                let is_answer = severity == Some(Severity::Error);
                 drop(held);
                 lease.rolls_back();
                 stop(lease, Wait::Confirmed).await;
@@ -141,18 +147,17 @@ impl Pool {
 /// In one flush, with the time that there is.
 async fn begin(
     token: &Token,
-    lease: &Lease,
+    held: Held,
 ) -> Result<Result<Held, tokio_postgres::Error>, desist::Cancelled> {
-    let Some(held) = Held::of(lease.slot()) else { unreachable!("nobody has it yet") };
     let begins = match token.remaining() {
         None => "BEGIN".to_owned(),
         Some(left) => format!("BEGIN; SET LOCAL statement_timeout = {}", milliseconds(left)),
     };
-    until_stopped(token, async move {
+    let begun = pin!(async move {
         held.client().batch_execute(&begins).await?;
         Ok(held)
-    })
-    .await
+    });
+    until_stopped(token, begun).await
 }
 
 /// Rounded up, so that the token is the first; and none is no limit for a server.

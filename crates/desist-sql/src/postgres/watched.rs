@@ -38,11 +38,10 @@ impl<S: AsyncRead> AsyncRead for Watched<S> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.project();
+        let Some(wire) = this.wire else { return this.inner.poll_read(cx, buf) };
         let before = buf.filled().len();
-        ready!(this.inner.poll_read(cx, buf))?;
-        if let Some(wire) = this.wire {
-            wire.has_come(&buf.filled()[before..]);
-        }
+        ready!(wire.read_by(cx, |cx| this.inner.poll_read(cx, buf)))?;
+        wire.has_come(&buf.filled()[before..]);
         Poll::Ready(Ok(()))
     }
 }

@@ -11,11 +11,15 @@
 //! and nobody has to wait for that.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::mem::take;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::{Context, Waker};
 
 /// A connection, as seen from outside.
 pub(super) struct Wire {
     seen: Mutex<Seen>,
+    /// The task that reads it; none before there is one. A task has one waker for life.
+    reader: OnceLock<Waker>,
 }
 
 struct Seen {
@@ -24,6 +28,14 @@ struct Seen {
     owed: VecDeque<Owed>,
     /// Something was executed since the last of the messages that are answered.
     executes: bool,
+    /// The end of what is copied was sent since.
+    ends_copy: bool,
+    /// The server takes what is copied, and answers nothing but its end.
+    copies: bool,
+    /// It took something since it was ready.
+    has_copied: bool,
+    /// It may answer once more than is known (see [`is_proven`](Wire::is_proven)).
+    doubts: bool,
     status: Status,
     pid: i32,
     /// What the last statement that was completed says that it was.
@@ -38,6 +50,8 @@ enum Owed {
     Query,
     /// By the end of an extended one.
     Sync,
+    /// By the end of what is copied to the server.
+    EndOfCopy,
     /// By one that executes nothing.
     Aside,
     /// By a query that does nothing, and comes after all others.
@@ -98,11 +112,19 @@ impl Parts {
 
     /// Takes the next message from the bytes, if it is there to its end; its tag, if it has
     /// one, and its beginning.
-    fn next<'a>(&'a mut self, bytes: &mut &[u8]) -> Option<(u8, &'a [u8])> {
-        let length = self.head_length();
+    fn next<'a, 'b: 'a>(&'a mut self, bytes: &mut &'b [u8]) -> Option<(u8, &'a [u8])> {
         if self.head.is_empty() {
+            // Most are there as a whole.
+            if self.form == Form::Tagged
+                && let Some((&[tag, a, b, c, d], rest)) = bytes.split_first_chunk()
+                && let Some((body, rest)) = rest.split_at_checked(body_length([a, b, c, d]))
+            {
+                *bytes = rest;
+                return Some((tag, &body[..body.len().min(KEPT)]));
+            }
             self.body.clear();
         }
+        let length = self.head_length();
         if self.head.len() < length {
             let (head, rest) = bytes.split_at(bytes.len().min(length - self.head.len()));
             self.head.extend_from_slice(head);
@@ -111,10 +133,7 @@ impl Parts {
                 return None;
             }
             self.left = match *self.head {
-                [a, b, c, d] | [_, a, b, c, d] => {
-                    // It counts itself.
-                    (u32::from_be_bytes([a, b, c, d]) as usize).saturating_sub(4)
-                }
+                [a, b, c, d] | [_, a, b, c, d] => body_length([a, b, c, d]),
                 _ => 0,
             };
         }
@@ -132,6 +151,11 @@ impl Parts {
     }
 }
 
+/// As it is written, which counts itself.
+fn body_length(written: [u8; 4]) -> usize {
+    (u32::from_be_bytes(written) as usize).saturating_sub(4)
+}
+
 impl Wire {
     pub(super) fn new() -> Self {
         let seen = Seen {
@@ -139,12 +163,33 @@ impl Wire {
             came: Parts::of(Form::Tagged),
             owed: VecDeque::new(),
             executes: false,
+            ends_copy: false,
+            copies: false,
+            has_copied: false,
+            doubts: false,
             status: Status::Idle,
             pid: 0,
             tag: Vec::new(),
             is_blocked: false,
         };
-        Self { seen: Mutex::new(seen) }
+        Self { seen: Mutex::new(seen), reader: OnceLock::new() }
+    }
+
+    /// What is to be read wakes that task, and nothing else does by the same waker.
+    pub(super) fn is_read_by(&self, task: &Waker) {
+        self.reader.get_or_init(|| task.clone());
+    }
+
+    /// Reads with that waker.
+    pub(super) fn read_by<T>(
+        &self,
+        cx: &mut Context<'_>,
+        read: impl FnOnce(&mut Context<'_>) -> T,
+    ) -> T {
+        match self.reader.get() {
+            Some(task) => read(&mut Context::from_waker(task)),
+            None => read(cx),
+        }
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {
@@ -174,13 +219,9 @@ impl Wire {
             match tag {
                 b'Q' if body.starts_with(LAST.as_bytes()) => seen.owed.push_back(Owed::Last),
                 b'Q' | b'F' => seen.owed.push_back(Owed::Query),
-                // To execute, and how what is copied ends.
-                b'E' | b'c' | b'f' => seen.executes = true,
-                b'S' => {
-                    let owed = if seen.executes { Owed::Sync } else { Owed::Aside };
-                    seen.executes = false;
-                    seen.owed.push_back(owed);
-                }
+                b'E' => seen.executes = true,
+                b'c' | b'f' => seen.ends_copy = true,
+                b'S' => seen.syncs(),
                 _ => {}
             }
         }
@@ -202,14 +243,15 @@ impl Wire {
             match tag {
                 b'Z' => {
                     seen.owed.pop_front();
+                    (seen.copies, seen.has_copied) = (false, false);
                     seen.status = match body {
                         b"T" => Status::InTransaction,
                         b"E" => Status::Failed,
                         _ => Status::Idle,
                     };
                 }
-                // Of what came before the data of a copy, its end is not answered.
-                b'G' if seen.owed.front() == Some(&Owed::Sync) => drop(seen.owed.pop_front()),
+                b'G' if seen.owed.front() == Some(&Owed::Sync) => seen.takes_copy(),
+                b'E' if seen.has_copied => seen.doubts = true,
                 b'K' => {
                     if let Some(pid) = body.first_chunk() {
                         seen.pid = i32::from_be_bytes(*pid);
@@ -237,10 +279,17 @@ impl Wire {
         before.into_iter().any(|owed| *owed != Owed::Aside)
     }
 
-    /// The same as `is_quiet`, and no transaction is open.
+    /// The same as `is_quiet`, no transaction is open, and there is no doubt of either.
     pub(super) fn is_idle(&self) -> bool {
         let seen = self.seen();
-        seen.is_quiet() && seen.status == Status::Idle
+        seen.is_quiet() && seen.status == Status::Idle && !seen.doubts
+    }
+
+    /// The answer to a question has come, and to that question. A copy that fails in its very
+    /// first moment has its end answered twice, which neither this nor the driver can know: who
+    /// asks next would be given the answer of somebody else.
+    pub(super) fn is_proven(&self) {
+        self.seen().doubts = false;
     }
 
     pub(super) fn status(&self) -> Status {
@@ -259,6 +308,29 @@ impl Wire {
 }
 
 impl Seen {
+    /// An extended query ends.
+    fn syncs(&mut self) {
+        let (executes, ends_copy) = (take(&mut self.executes), take(&mut self.ends_copy));
+        match (executes, ends_copy) {
+            // The end of what began the copy is owed already.
+            (false, true) if self.copies => self.copies = false,
+            (_, true) => self.owed.push_back(Owed::EndOfCopy),
+            (true, false) => self.owed.push_back(Owed::Sync),
+            (false, false) => self.owed.push_back(Owed::Aside),
+        }
+    }
+
+    /// While it is copied to the server, that passes over the end of the query which began it.
+    /// So of this and the end of the copy only one is answered, whichever was sent by now.
+    fn takes_copy(&mut self) {
+        self.has_copied = true;
+        if self.owed.get(1) == Some(&Owed::EndOfCopy) {
+            self.owed.pop_front();
+        } else {
+            self.copies = true;
+        }
+    }
+
     fn is_quiet(&self) -> bool {
         !self.is_blocked && self.owed.iter().all(|owed| *owed == Owed::Aside)
     }
@@ -339,14 +411,42 @@ mod tests {
                 wire.has_sent(&message(tag, b""));
             }
             wire.has_come(&message(b'G', &[0; 3]));
+            assert!(!wire.is_quiet(), "the server waits for what is copied");
             wire.has_sent(&message(b'd', b"1\n"));
             wire.has_sent(&message(end, b""));
             wire.has_sent(&message(b'S', b""));
             assert!(!wire.is_quiet());
             wire.has_come(&message(if failing { b'E' } else { b'C' }, b"COPY 1\0"));
             wire.has_come(&message(b'Z', b"I"));
-            assert!(wire.is_idle());
+            assert!(wire.is_quiet());
+            assert_eq!(wire.is_idle(), !failing);
         }
+        // The end may be sent before anybody knows that it has begun.
+        let wire = started();
+        for tag in [b'B', b'E', b'S', b'f', b'S'] {
+            wire.has_sent(&message(tag, b""));
+        }
+        wire.has_come(&message(b'G', &[0; 3]));
+        assert!(!wire.is_quiet());
+        wire.has_come(&message(b'Z', b"I"));
+        assert!(wire.is_idle());
+        // One that fails may be answered twice.
+        assert!(!wire.seen().doubts);
+        let wire = started();
+        for tag in [b'B', b'E', b'S'] {
+            wire.has_sent(&message(tag, b""));
+        }
+        for (tag, body) in [(b'G', &[0; 3][..]), (b'E', b""), (b'Z', b"I")] {
+            wire.has_come(&message(tag, body));
+        }
+        assert!(wire.is_quiet() && !wire.is_idle());
+        for tag in [b'f', b'S'] {
+            wire.has_sent(&message(tag, b""));
+        }
+        assert!(!wire.is_quiet());
+        wire.has_come(&message(b'Z', b"I"));
+        wire.is_proven();
+        assert!(wire.is_idle());
         // One that never began has two.
         let wire = started();
         for tag in [b'B', b'E', b'S', b'f', b'S'] {
