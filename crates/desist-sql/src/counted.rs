@@ -1,4 +1,7 @@
 //! Counters and gauges, where they are asked for; `database` is the label that tells whose.
+//!
+//! Work counts as stopped once, wherever the stop finds it: before it has asked for a
+//! connection, while it waits for one, or with one; and whether its token or a drop stops it.
 
 /// What is counted for as long as it is there.
 #[derive(Debug)]
@@ -22,6 +25,33 @@ pub(crate) fn waiting(database: &'static str) -> Counted {
 /// Work was stopped.
 pub(crate) fn cancelled(database: &'static str) {
     one_more("desist_sql_cancelled_total", database);
+}
+
+/// Work has asked for a connection, and is stopped before it has one, unless it is told.
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct Unless {
+    database: &'static str,
+    is_told: bool,
+}
+
+impl Unless {
+    pub(crate) fn stopped(database: &'static str) -> Self {
+        Self { database, is_told: false }
+    }
+
+    /// It has one, or is told that there is none.
+    pub(crate) fn told(mut self) {
+        self.is_told = true;
+    }
+}
+
+impl Drop for Unless {
+    fn drop(&mut self) {
+        if !self.is_told {
+            cancelled(self.database);
+        }
+    }
 }
 
 /// A connection was thrown away.

@@ -3,80 +3,20 @@
 
 mod common;
 
-use std::io::Write;
-use std::path::PathBuf;
-use std::process::Child;
 use std::str::FromStr;
-use std::time::{Duration, Instant};
 
 use common::sqlx::{pool_options, server, until};
-use common::{PATIENCE, Server};
+use common::{Bouncer, PATIENCE, Server};
 use desist::{Reason, Source, Token};
 use desist_sql::sqlx::Pool;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Executor};
 
-/// One that runs until this is dropped.
-struct Bouncer {
-    keeper: Child,
-    port: u16,
-}
-
-impl Bouncer {
-    /// `None`: it is missing, and that was said.
-    async fn start(server: &Server, mode: &str) -> Option<Self> {
-        let program = PathBuf::from("/usr/sbin/pgbouncer");
-        if !program.is_file() {
-            let missing = "pgbouncer is missing; install it with: apt-get install pgbouncer";
-            assert!(std::env::var_os("CI").is_none(), "{missing}");
-            // Past the capture of what tests print: a test that was not run is to be seen.
-            let _ = writeln!(std::io::stderr(), "NOT TESTED: {missing}");
-            return None;
-        }
-        let folder = server.folder().display();
-        let users = server.folder().join("users");
-        std::fs::write(&users, "\"postgres\" \"\"\n").unwrap();
-        // Somebody else may have the port by the time that it listens.
-        for _ in 0..10 {
-            let port = common::free_port();
-            let config = server.folder().join(format!("bouncer-{port}.ini"));
-            let text = format!(
-                "[databases]\n* = host={folder} port={}\n\
-                 [pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\n\
-                 unix_socket_dir =\nauth_type = trust\nauth_file = {}\npool_mode = {mode}\n\
-                 ignore_startup_parameters = extra_float_digits\n",
-                server.port(),
-                users.display()
-            );
-            std::fs::write(&config, text).unwrap();
-            let keeper = server.beside(&program, &[config.to_str().unwrap()]);
-            let bouncer = Self { keeper, port };
-            let begin = Instant::now();
-            while begin.elapsed() < PATIENCE / 10 {
-                if bouncer.options("probe").connect().await.is_ok() {
-                    return Some(bouncer);
-                }
-                // There is no event of it to wait for.
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-        }
-        panic!("pgbouncer does not start: {}", server.log());
-    }
-
-    fn options(&self, name: &str) -> PgConnectOptions {
-        let url = format!("postgres://postgres@127.0.0.1:{}/postgres", self.port);
-        let options = PgConnectOptions::from_str(&url).unwrap().application_name(name);
-        // What it does not know in this version.
-        options.statement_cache_capacity(0).disable_statement_logging()
-    }
-}
-
-impl Drop for Bouncer {
-    fn drop(&mut self) {
-        // The end of its input is its word.
-        drop(self.keeper.stdin.take());
-        let _ = self.keeper.wait();
-    }
+fn options(bouncer: &Bouncer, name: &str) -> PgConnectOptions {
+    let url = format!("postgres://postgres@127.0.0.1:{}/postgres", bouncer.port);
+    let options = PgConnectOptions::from_str(&url).unwrap().application_name(name);
+    // What it does not know in this version.
+    options.statement_cache_capacity(0).disable_statement_logging()
 }
 
 const SLEEP: &str = "SELECT pg_sleep(60)";
@@ -91,8 +31,8 @@ fn running(server: &Server, name: &str) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn in_session_mode_all_of_it_works() {
     let Some(server) = server() else { return };
-    let Some(bouncer) = Bouncer::start(server, "session").await else { return };
-    let pool = Pool::new(pool_options(1).connect_lazy_with(bouncer.options("session")));
+    let Some(bouncer) = Bouncer::start(server, "session") else { return };
+    let pool = Pool::new(pool_options(1).connect_lazy_with(options(&bouncer, "session")));
     let source = Source::new();
     let run = pool.run(&source.token(), async |mut conn| conn.execute(SLEEP).await.map(drop));
     let run = tokio::spawn(run);
@@ -111,8 +51,8 @@ async fn in_session_mode_all_of_it_works() {
 #[tokio::test(flavor = "multi_thread")]
 async fn in_transaction_mode_transactions_work() {
     let Some(server) = server() else { return };
-    let Some(bouncer) = Bouncer::start(server, "transaction").await else { return };
-    let pool = Pool::new(pool_options(4).connect_lazy_with(bouncer.options("transaction")));
+    let Some(bouncer) = Bouncer::start(server, "transaction") else { return };
+    let pool = Pool::new(pool_options(4).connect_lazy_with(options(&bouncer, "transaction")));
     pool.get_ref().execute("CREATE TABLE bounced (n int)").await.unwrap();
     // The others change backends with each transaction, and must not be hit.
     let stop = Source::new();

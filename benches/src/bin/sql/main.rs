@@ -5,12 +5,12 @@
 //!   sql --quick    fewer rounds: shows that it works
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
-/// That of the tests.
+mod databases;
+mod overhead;
+/// As the tests talk to it.
 #[path = "../../../../crates/desist-sql/tests/postgres/common/server.rs"]
 #[allow(dead_code)]
 mod server;
-
-mod overhead;
 mod stopping;
 
 use std::process::ExitCode;
@@ -33,9 +33,9 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let runtime = Builder::new_multi_thread().enable_all().build().expect("a runtime");
-    let Some(server) = runtime.block_on(Postgres::start()) else { return ExitCode::FAILURE };
+    let Some(server) = Postgres::start() else { return ExitCode::FAILURE };
     overhead::measure(&server, rounds, statements);
+    let runtime = Builder::new_multi_thread().enable_all().build().expect("a runtime");
     runtime.block_on(stopping::measure(&server, stops));
     ExitCode::SUCCESS
 }

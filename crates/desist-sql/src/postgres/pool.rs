@@ -14,7 +14,8 @@ use super::handle::Held;
 use super::lease::Lease;
 use super::manager::Manager;
 use super::pool_builder::PoolBuilder;
-use crate::{Error, Wait, counted};
+use crate::counted::{self, Unless};
+use crate::{Error, Wait};
 
 /// Connections to a Postgres server, and work with them that really stops.
 ///
@@ -85,9 +86,11 @@ impl Pool {
         PoolBuilder::new(config)
     }
 
-    /// A connection, as soon as there is one.
+    /// A connection, as soon as there is one; nothing is done for a token that is cancelled.
     pub(super) async fn lease<E>(&self, token: &Token) -> Result<(Lease, Held), Error<E>> {
         let shared = &self.shared;
+        let unless = Unless::stopped(DATABASE);
+        token.check()?;
         let taken = {
             let _waits = counted::waiting(DATABASE);
             let gets = pin!(shared.connections.get());
@@ -101,10 +104,12 @@ impl Pool {
                     lease.ended();
                     return Err(why.into());
                 }
+                unless.told();
                 Ok((lease, held))
             }
             Err(error) => {
                 token.check()?;
+                unless.told();
                 Err(no_connection(error))
             }
         }

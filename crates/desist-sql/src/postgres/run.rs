@@ -49,7 +49,6 @@ impl Pool {
         F: FnOnce(Conn) -> Fut,
         Fut: Future<Output = Result<T, E>>,
     {
-        token.check()?;
         let (lease, held) = self.lease(token).await?;
         // In its place from the beginning: it may be large, and is dropped here.
         let ended = {

@@ -75,7 +75,6 @@ impl Pool {
         Fut: Future<Output = Result<S, E>>,
         S: Stream<Item = Result<T, E>>,
     {
-        token.check()?;
         let (lease, held) = self.lease(token).await?;
         let begun = {
             let begins = pin!(begins(Conn::new(held)));

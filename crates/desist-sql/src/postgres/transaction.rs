@@ -68,7 +68,6 @@ impl Pool {
         F: FnOnce(Tx) -> Fut,
         Fut: Future<Output = Result<T, E>>,
     {
-        token.check()?;
         let (lease, held) = self.lease(token).await?;
         let held = match begin(token, held).await {
             Ok(Ok(held)) => held,

@@ -16,7 +16,8 @@ use super::lease::Lease;
 use super::pool::Shared;
 use super::settle::{self, Left, Uncommitted, Why};
 use super::{DATABASE, refused};
-use crate::{Error, Wait, counted};
+use crate::counted::{self, Unless};
+use crate::{Error, Wait};
 
 type Begins = Pin<Box<dyn Future<Output = Result<Lease, ::sqlx::Error>> + Send>>;
 type Until = Pin<Box<WhenCancelled<'static>>>;
@@ -42,6 +43,7 @@ enum State<F, Fut: Future> {
         comes: Begins,
         until: Until,
         f: F,
+        unless: Unless,
     },
     Works {
         work: Pin<Box<Fut>>,
@@ -170,6 +172,7 @@ where
     fn step(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, Error<E>>> {
         match &mut self.state {
             State::Begins(_) => {
+                let unless = Unless::stopped(DATABASE);
                 if let Some(why) = self.token.cancellation() {
                     self.state = State::Ended;
                     return Poll::Ready(Err(why.into()));
@@ -180,7 +183,7 @@ where
                 let comes =
                     Box::pin(begin(Arc::clone(&self.shared), self.kind, self.token.clone()));
                 let until = Box::pin(self.token.clone().cancelled_owned());
-                self.state = State::Acquires { comes, until, f };
+                self.state = State::Acquires { comes, until, f, unless };
                 Poll::Pending
             }
             State::Acquires { comes, until, .. } => {
@@ -189,11 +192,12 @@ where
                     return Poll::Ready(Err(why.into()));
                 }
                 let came = ready!(comes.as_mut().poll(cx));
-                let State::Acquires { until, f, .. } =
+                let State::Acquires { until, f, unless, .. } =
                     std::mem::replace(&mut self.state, State::Ended)
                 else {
                     unreachable!("it acquires")
                 };
+                unless.told();
                 let lease = match came {
                     Ok(lease) => lease,
                     Err(error) => {

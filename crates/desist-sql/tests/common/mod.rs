@@ -2,6 +2,8 @@
 #![allow(dead_code, unused_imports)] // Not every binary uses all of it.
 
 #[cfg(unix)]
+mod bouncer;
+#[cfg(unix)]
 mod server;
 #[cfg(all(unix, feature = "sqlx"))]
 pub(crate) mod sqlx;
@@ -10,6 +12,8 @@ mod wire;
 
 use std::time::Duration;
 
+#[cfg(unix)]
+pub(crate) use self::bouncer::Bouncer;
 #[cfg(unix)]
 pub(crate) use self::server::{LOCKED, Server, find, free_port};
 

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 use std::net::TcpListener;
-use std::os::unix::fs::{MetadataExt, chown};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -56,12 +56,23 @@ pub(crate) fn find() -> Option<PathBuf> {
 impl Server {
     /// With these settings, as `("max_connections", "50")`.
     pub(crate) fn start(settings: &[(&str, &str)]) -> Option<Self> {
+        Self::start_with(&[], settings)
+    }
+
+    /// And with these files in its folder, which nobody else can read.
+    pub(crate) fn start_with(files: &[(&str, &str)], settings: &[(&str, &str)]) -> Option<Self> {
         let bin = find()?;
         let folder = folder();
         // It refuses root.
         let uid = std::fs::metadata(&folder).unwrap().uid();
         let owner = if uid == 0 { (id("-u"), id("-g")) } else { own(&folder) };
         chown(&folder, Some(owner.0), Some(owner.1)).unwrap();
+        for (name, text) in files {
+            let path = folder.join(name);
+            std::fs::write(&path, text).unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+            chown(&path, Some(owner.0), Some(owner.1)).unwrap();
+        }
         let settings = settings.iter().map(|(name, value)| format!("{name}={value}")).collect();
         let keeper = sleeper();
         let mut server = Self { keeper, bin, folder, port: 0, owner, settings };
@@ -161,9 +172,14 @@ impl Server {
     }
 
     fn try_psql(&self, sql: &str) -> Result<String, String> {
+        self.try_psql_at(&self.folder.display().to_string(), self.port, sql)
+    }
+
+    /// There, which is not always this server itself.
+    pub(super) fn try_psql_at(&self, host: &str, port: u16, sql: &str) -> Result<String, String> {
         let mut psql = Command::new(self.bin.join("psql"));
         psql.args(["-XAtq", "-v", "ON_ERROR_STOP=1", "-U", "postgres", "-d", "postgres"]);
-        psql.args(["-p", &self.port.to_string(), "-c", sql]).arg("-h").arg(&self.folder);
+        psql.args(["-h", host, "-p", &port.to_string(), "-c", sql]);
         let done = psql.env("PGAPPNAME", "tests").output().unwrap();
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
         if done.status.success() { Ok(text(&done.stdout)) } else { Err(text(&done.stderr)) }

@@ -3,7 +3,7 @@ use std::error::Error as _;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::common::{PATIENCE, Postgres, in_time, running, runs};
+use crate::common::{LOCKED, PATIENCE, Postgres, in_time, running, runs, tcp_at};
 use desist::{Source, Token};
 use desist_sql::Error;
 use desist_sql::postgres::{Conn, Pool};
@@ -57,7 +57,7 @@ impl Cable {
     }
 
     fn address(&self) -> String {
-        format!("host=127.0.0.1 port={} user=postgres dbname=postgres", self.addr.port())
+        tcp_at(self.addr.port())
     }
 }
 
@@ -97,9 +97,9 @@ async fn sleeps(pool: Pool, token: Token, mark: &'static str) -> Result<(), Erro
 /// A stop that the server does not hear has its bound, and its connection is nobody's.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cut_network_holds_nobody_up() {
-    let Some(server) = Postgres::shared().await else { return };
+    let Some(server) = Postgres::shared() else { return };
     let admin = server.client().await;
-    let cable = Cable::to(server.port).await;
+    let cable = Cable::to(server.port()).await;
     let pool = pool_at(&cable.address());
     let source = Source::new();
     let work = tokio::spawn(sleeps(pool.clone(), source.token(), "cut"));
@@ -129,8 +129,8 @@ async fn a_cut_network_holds_nobody_up() {
 /// whatever comes next.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cancel_that_takes_its_time_hits_nobody_else() {
-    let Some(server) = Postgres::shared().await else { return };
-    let cable = Cable::with_slow_cancels(server.port, Duration::from_millis(100)).await;
+    let Some(server) = Postgres::shared() else { return };
+    let cable = Cable::with_slow_cancels(server.port(), Duration::from_millis(100)).await;
     let pool = Pool::builder(cable.address().parse().unwrap()).size(1).build().unwrap();
     let never = Token::never();
     for _ in 0..5 {
@@ -149,7 +149,7 @@ async fn a_cancel_that_takes_its_time_hits_nobody_else() {
 /// One that cannot be cancelled is ended, from beside.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_does_not_heed_a_cancel_is_ended() {
-    let Some(server) = Postgres::shared().await else { return };
+    let Some(server) = Postgres::shared() else { return };
     let admin = server.client().await;
     // Nor does it look whether anybody is there.
     let builder = Pool::builder(server.address().parse().unwrap()).size(1);
@@ -177,7 +177,7 @@ async fn a_server_that_does_not_heed_a_cancel_is_ended() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_is_killed_fails_what_runs_and_is_told() {
-    let Some(server) = Postgres::start().await else { return };
+    let Some(server) = Postgres::start() else { return };
     let admin = server.client().await;
     let pool = pool_at(&server.address());
     let work = tokio::spawn(sleeps(pool.clone(), Token::never(), "killed"));
@@ -197,7 +197,7 @@ async fn a_server_that_is_killed_fails_what_runs_and_is_told() {
 /// A process that is killed leaves nothing running, for the server looks for it.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_nobody_waits_for_is_ended_by_the_server() {
-    let Some(server) = Postgres::shared().await else { return };
+    let Some(server) = Postgres::shared() else { return };
     let admin = server.client().await;
     let check = Some(Duration::from_millis(100));
     let config = server.tcp().parse().unwrap();
@@ -229,17 +229,17 @@ async fn what_nobody_waits_for_is_ended_by_the_server() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn wrong_addresses_say_what_to_do_and_no_password() {
-    let Some(server) = Postgres::shared().await else { return };
-    let admin = server.client().await;
-    admin.batch_execute("CREATE ROLE secret LOGIN PASSWORD 'right'").await.unwrap();
-    let wrong =
-        format!("host=127.0.0.1 port={} user=secret password=hunter2 dbname=postgres", server.port);
+    let Some(server) = Postgres::shared() else { return };
+    let wrong = format!(
+        "host=127.0.0.1 port={} user=locked password=hunter2 dbname=postgres",
+        server.port()
+    );
     for address in [
         wrong.as_str(),
-        "host=127.0.0.1 port=1 user=secret password=hunter2",
-        "host=nowhere.invalid user=secret password=hunter2",
-        "host=/nowhere user=secret password=hunter2",
-        "host=127.0.0.1 user=secret password=hunter2 sslmode=require",
+        "host=127.0.0.1 port=1 user=locked password=hunter2",
+        "host=nowhere.invalid user=locked password=hunter2",
+        "host=/nowhere user=locked password=hunter2",
+        "host=127.0.0.1 user=locked password=hunter2 sslmode=require",
     ] {
         let pool = pool_at(address);
         let never = Token::never();
@@ -254,7 +254,7 @@ async fn wrong_addresses_say_what_to_do_and_no_password() {
         assert!(said.contains("are its address and password right?"), "{said}");
         assert!(!said.contains("hunter2"), "{said}");
     }
-    let right = wrong.replace("hunter2", "right");
+    let right = wrong.replace("hunter2", LOCKED.1);
     let pool = pool_at(&right);
     let never = Token::never();
     in_time(pool.run(&never, |conn| async move { conn.batch_execute("SELECT 1").await }))

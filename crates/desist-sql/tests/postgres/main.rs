@@ -3,6 +3,9 @@
 #![cfg(all(unix, feature = "postgres"))]
 
 mod common;
+mod copies;
+#[path = "../common/mod.rs"]
+mod databases;
 mod faults;
 mod pooler;
 mod races;

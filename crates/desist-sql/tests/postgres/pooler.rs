@@ -1,18 +1,18 @@
 //! The same through PgBouncer, which gives a server's connection to many clients in turn.
 use std::time::Duration;
 
-use crate::common::{PATIENCE, PgBouncer, Postgres, in_time, running, runs};
+use crate::common::{Bouncer, PATIENCE, Postgres, in_time, running, runs, tcp_at};
 use desist::{Source, Token};
 use desist_sql::postgres::{Pool, Tx};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn statements_stop_and_nobody_else_is_hit_through_a_pooler() {
-    let Some(server) = Postgres::shared().await else { return };
+    let Some(server) = Postgres::shared() else { return };
     let admin = server.client().await;
     admin.batch_execute("CREATE TABLE pooled (n int)").await.unwrap();
     for mode in ["session", "transaction"] {
-        let Some(bouncer) = PgBouncer::start(server, mode).await else { return };
-        let pool = Pool::builder(bouncer.address().parse().unwrap()).size(3).build().unwrap();
+        let Some(bouncer) = Bouncer::start(server, mode) else { return };
+        let pool = Pool::builder(tcp_at(bouncer.port).parse().unwrap()).size(3).build().unwrap();
         for goes in ["by a stop", "by its time", "dropped"] {
             for in_transaction in [false, true] {
                 let mark = format!("{mode} {goes} {in_transaction}");
@@ -72,9 +72,9 @@ async fn statements_stop_and_nobody_else_is_hit_through_a_pooler() {
 /// Half of them are stopped, at about the time that they end.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_races_through_a_pooler_hit_nobody() {
-    let Some(server) = Postgres::shared().await else { return };
-    let Some(bouncer) = PgBouncer::start(server, "transaction").await else { return };
-    let pool = Pool::builder(bouncer.address().parse().unwrap()).size(2).build().unwrap();
+    let Some(server) = Postgres::shared() else { return };
+    let Some(bouncer) = Bouncer::start(server, "transaction") else { return };
+    let pool = Pool::builder(tcp_at(bouncer.port).parse().unwrap()).size(2).build().unwrap();
     let never = Token::never();
     let (mut completed, mut cancelled) = (0, 0);
     for race in 0..1000_u64 {

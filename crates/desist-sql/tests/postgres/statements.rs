@@ -36,7 +36,7 @@ async fn is_clean(pool: &Pool, admin: &tokio_postgres::Client, mark: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn work_is_done_and_its_failures_are_its_own() {
-    let Some(server) = Postgres::shared().await else { return };
+    let Some(server) = Postgres::shared() else { return };
     let pool = pool_of(server, 2);
     let token = Source::new().token();
     let row = pool.run(&token, |conn| async move { conn.query_one("SELECT 41 + 1", &[]).await });
@@ -96,7 +96,7 @@ async fn goes_on(conn: Conn, kind: &str, statement: &str) -> Result<(), tokio_po
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_statement_that_is_stopped_stops_on_the_server() {
-    let Some(server) = Postgres::shared().await else { return };
+    let Some(server) = Postgres::shared() else { return };
     let admin = server.client().await;
     admin.batch_execute("CREATE TABLE copied (n int)").await.unwrap();
     let holder = server.client().await;
@@ -155,7 +155,7 @@ async fn with_a_token_that_is_cancelled_nothing_is_done() {
 /// Before its statement is on its way, at every poll.
 #[tokio::test(flavor = "multi_thread")]
 async fn it_may_be_dropped_at_any_moment() {
-    let Some(server) = Postgres::shared().await else { return };
+    let Some(server) = Postgres::shared() else { return };
     let admin = server.client().await;
     let pool = pool_of(server, 1);
     for polls in 0..40 {
@@ -178,7 +178,7 @@ async fn it_may_be_dropped_at_any_moment() {
 /// Whoever drops a part of the work, and goes on.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_work_itself_abandons_is_stopped_when_it_ends() {
-    let Some(server) = Postgres::shared().await else { return };
+    let Some(server) = Postgres::shared() else { return };
     let admin = server.client().await;
     let pool = pool_of(server, 1);
     let never = Token::never();
@@ -199,9 +199,28 @@ async fn what_the_work_itself_abandons_is_stopped_when_it_ends() {
     }
 }
 
+/// With one thread nothing of it is sent before the work has ended.
+#[tokio::test(flavor = "current_thread")]
+async fn what_was_not_even_sent_is_stopped_as_well() {
+    let Some(server) = Postgres::shared() else { return };
+    let admin = server.client().await;
+    let pool = pool_of(server, 1);
+    let pid = pid_of(&pool).await;
+    let never = Token::never();
+    let work = pool.run(&never, |conn| async move {
+        let mut sleeps = pin!(conn.batch_execute("SELECT pg_sleep(600) /*unsent*/"));
+        let pending = poll_fn(|cx| Poll::Ready(sleeps.as_mut().poll(cx).is_pending())).await;
+        assert!(pending);
+        Ok::<_, tokio_postgres::Error>(())
+    });
+    in_time(work).await.unwrap();
+    is_clean(&pool, &admin, "unsent").await;
+    assert_eq!(pid_of(&pool).await, pid);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_outlives_the_work_that_began_it_and_is_stopped() {
-    let Some(server) = Postgres::shared().await else { return };
+    let Some(server) = Postgres::shared() else { return };
     let admin = server.client().await;
     let pool = pool_of(server, 1);
     for goes in ["to its end", "by a stop", "dropped", "failing"] {
@@ -255,7 +274,7 @@ async fn a_stream_outlives_the_work_that_began_it_and_is_stopped() {
 /// Nobody has the connection before it is clean, whoever waits for that.
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_wants_does_not_wait_for_the_server() {
-    let Some(server) = Postgres::shared().await else { return };
+    let Some(server) = Postgres::shared() else { return };
     let admin = server.client().await;
     let config = server.address().parse().unwrap();
     let pool = Pool::builder(config).size(1).wait(Wait::AtOnce).build().unwrap();
@@ -282,7 +301,7 @@ async fn whoever_wants_does_not_wait_for_the_server() {
 /// Whatever the work says of it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failure_after_the_stop_is_the_stop() {
-    let Some(server) = Postgres::shared().await else { return };
+    let Some(server) = Postgres::shared() else { return };
     let pool = pool_of(server, 1);
     let source = Source::new();
     let stops = source.clone();
@@ -306,7 +325,7 @@ async fn a_failure_after_the_stop_is_the_stop() {
 /// It is not ours to say that it was stopped.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_somebody_else_cancels_is_a_failure() {
-    let Some(server) = Postgres::shared().await else { return };
+    let Some(server) = Postgres::shared() else { return };
     let admin = server.client().await;
     let pool = pool_of(server, 1);
     let token = Source::new().token();
@@ -326,7 +345,7 @@ async fn what_somebody_else_cancels_is_a_failure() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_waits_for_a_connection_is_stopped_and_loses_nobodys() {
-    let Some(server) = Postgres::shared().await else { return };
+    let Some(server) = Postgres::shared() else { return };
     let pool = pool_of(server, 1);
     let (ends, may_end) = tokio::sync::oneshot::channel::<()>();
     let never = Token::never();
@@ -358,7 +377,7 @@ async fn whoever_waits_for_a_connection_is_stopped_and_loses_nobodys() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_keeps_a_handle_keeps_it_for_good() {
-    let Some(server) = Postgres::shared().await else { return };
+    let Some(server) = Postgres::shared() else { return };
     let admin = server.client().await;
     let pool = pool_of(server, 2);
     let never = Token::never();
@@ -383,7 +402,7 @@ async fn whoever_keeps_a_handle_keeps_it_for_good() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_panic_in_the_work_costs_nobody_else_anything() {
-    let Some(server) = Postgres::shared().await else { return };
+    let Some(server) = Postgres::shared() else { return };
     let admin = server.client().await;
     let pool = pool_of(server, 1);
     let panics = tokio::spawn({
@@ -410,7 +429,7 @@ async fn a_panic_in_the_work_costs_nobody_else_anything() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pool_that_is_closed_waits_for_what_runs_and_begins_nothing() {
-    let Some(server) = Postgres::shared().await else { return };
+    let Some(server) = Postgres::shared() else { return };
     let pool = pool_of(server, 2);
     let source = Source::new();
     let (token, of_work) = (source.token(), pool.clone());

@@ -33,8 +33,9 @@ async fn statements_stop_over_tls() {
     let key = generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let files = [("server.crt", key.cert.pem()), ("server.key", key.signing_key.serialize_pem())];
     let files = [("server.crt", files[0].1.as_str()), ("server.key", files[1].1.as_str())];
-    let settings = "-c ssl=on -c ssl_cert_file=../server.crt -c ssl_key_file=../server.key";
-    let Some(server) = Postgres::start_with(&files, settings).await else { return };
+    let settings =
+        [("ssl", "on"), ("ssl_cert_file", "../server.crt"), ("ssl_key_file", "../server.key")];
+    let Some(server) = Postgres::start_with(&files, &settings) else { return };
     let admin = server.client().await;
     for mode in ["require", "prefer"] {
         let address = server.tcp().replace("127.0.0.1", "localhost");
@@ -82,7 +83,7 @@ async fn statements_stop_over_tls() {
 /// With a connector, and a server that has no TLS.
 #[tokio::test(flavor = "multi_thread")]
 async fn where_it_is_only_preferred_it_is_done_without() {
-    let Some(server) = Postgres::shared().await else { return };
+    let Some(server) = Postgres::shared() else { return };
     let key = generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let config = format!("{} sslmode=prefer", server.tcp()).parse().unwrap();
     let pool = Pool::builder(config).size(1).tls(connector(&key)).build().unwrap();

@@ -42,7 +42,7 @@ async fn nobody_is_in_a_transaction(admin: &Client, table: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_succeeds_is_committed_and_what_fails_is_not() {
-    let Some(server) = Postgres::shared().await else { return };
+    let Some(server) = Postgres::shared() else { return };
     let admin = server.client().await;
     table(&admin, "simple").await;
     let pool = pool_of(server, 1);
@@ -74,7 +74,7 @@ async fn what_succeeds_is_committed_and_what_fails_is_not() {
 /// The server would say nothing of it, but that it has rolled back.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failure_that_the_work_swallows_is_no_commit() {
-    let Some(server) = Postgres::shared().await else { return };
+    let Some(server) = Postgres::shared() else { return };
     let admin = server.client().await;
     table(&admin, "swallowed").await;
     let pool = pool_of(server, 1);
@@ -114,7 +114,7 @@ async fn a_failure_that_the_work_swallows_is_no_commit() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_that_is_stopped_is_rolled_back() {
-    let Some(server) = Postgres::shared().await else { return };
+    let Some(server) = Postgres::shared() else { return };
     let admin = server.client().await;
     table(&admin, "stopped_tx").await;
     for goes in ["by a stop", "by its time", "dropped"] {
@@ -173,7 +173,7 @@ async fn one_that_is_stopped_is_rolled_back() {
 /// It goes along with `BEGIN`, so that the server stops even if nobody tells it.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_server_knows_of_the_deadline() {
-    let Some(server) = Postgres::shared().await else { return };
+    let Some(server) = Postgres::shared() else { return };
     let pool = pool_of(server, 1);
     let says = |tx: Tx| async move {
         let row = tx.query_one(
@@ -191,7 +191,7 @@ async fn the_server_knows_of_the_deadline() {
 /// The server is told of it, and nobody else: what it says of that is the deadline's.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_sees_the_deadline_first_says_what_the_token_says() {
-    let Some(server) = Postgres::shared().await else { return };
+    let Some(server) = Postgres::shared() else { return };
     let pool = pool_of(server, 1);
     for _ in 0..20 {
         let source = Source::with_timeout(Duration::from_millis(30));
@@ -210,7 +210,7 @@ async fn a_server_that_sees_the_deadline_first_says_what_the_token_says() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn savepoints_nest_and_are_undone_alone() {
-    let Some(server) = Postgres::shared().await else { return };
+    let Some(server) = Postgres::shared() else { return };
     let admin = server.client().await;
     table(&admin, "saved").await;
     let pool = pool_of(server, 1);
@@ -260,7 +260,7 @@ async fn tx_is_lost(tx: &Tx) -> PgError {
 /// Whether it is stopped or dropped, a commit that is on its way comes to its end.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_commit_that_is_on_its_way_is_stopped_by_nobody() {
-    let Some(server) = Postgres::shared().await else { return };
+    let Some(server) = Postgres::shared() else { return };
     let admin = server.client().await;
     table(&admin, "committing").await;
     let pool = pool_of(server, 1);
@@ -293,7 +293,7 @@ async fn a_commit_that_is_on_its_way_is_stopped_by_nobody() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_that_is_cancelled_before_the_commit_stops_it() {
-    let Some(server) = Postgres::shared().await else { return };
+    let Some(server) = Postgres::shared() else { return };
     let admin = server.client().await;
     table(&admin, "before").await;
     let pool = pool_of(server, 1);
@@ -313,7 +313,7 @@ async fn a_token_that_is_cancelled_before_the_commit_stops_it() {
 /// Nobody knows what became of it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_that_is_lost_while_it_commits_is_a_doubt() {
-    let Some(server) = Postgres::start().await else { return };
+    let Some(server) = Postgres::start() else { return };
     let admin = server.client().await;
     table(&admin, "doubtful").await;
     let pool = pool_of(&server, 1);
@@ -332,10 +332,49 @@ async fn a_connection_that_is_lost_while_it_commits_is_a_doubt() {
     assert!(in_time(pool.close_within(PATIENCE)).await);
 }
 
+/// It is the last word of a process that is ended, and it may have committed by then.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_ends_its_process_while_it_commits_leaves_a_doubt() {
+    let Some(server) = Postgres::shared() else { return };
+    let admin = server.client().await;
+    table(&admin, "terminated").await;
+    let pool = pool_of(server, 1);
+    let of_work = pool.clone();
+    let work = tokio::spawn(async move {
+        let inserts = |tx: Tx| async move {
+            tx.batch_execute("INSERT INTO terminated VALUES (1, 600)").await?;
+            Ok::<_, PgError>(())
+        };
+        of_work.transaction(&Token::never(), inserts).await
+    });
+    let ends = "SELECT pg_terminate_backend(l.pid) FROM pg_locks l \
+                JOIN pg_stat_activity a USING (pid) \
+                WHERE l.relation = 'terminated'::regclass AND a.query = 'COMMIT'";
+    in_time(async {
+        while admin.query(ends, &[]).await.unwrap().is_empty() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    })
+    .await;
+    let error = in_time(work).await.unwrap().unwrap_err();
+    assert!(error.is_in_doubt(), "{error:?}");
+    // And one that it refuses is none.
+    let inserts = |tx: Tx| async move {
+        tx.batch_execute(
+            "CREATE TABLE refused (n int UNIQUE DEFERRABLE INITIALLY DEFERRED);
+             INSERT INTO refused VALUES (1), (1)",
+        )
+        .await
+    };
+    let error = in_time(pool.transaction(&Token::never(), inserts)).await.unwrap_err();
+    assert!(!error.is_in_doubt() && error.failure().is_none(), "{error:?}");
+    assert!(in_time(pool.close_within(PATIENCE)).await);
+}
+
 /// By hand, and left open.
 #[tokio::test(flavor = "multi_thread")]
 async fn one_that_was_left_open_is_rolled_back_before_anybody_comes() {
-    let Some(server) = Postgres::shared().await else { return };
+    let Some(server) = Postgres::shared() else { return };
     let admin = server.client().await;
     table(&admin, "left_open").await;
     let pool = pool_of(server, 1);

@@ -36,7 +36,7 @@ async fn moves(tx: Tx, from: i64, to: i64, caller: i64) -> Result<(), tokio_post
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_is_stopped_at_random_leaves_all_or_nothing() {
-    let Some(server) = Postgres::shared().await else { return };
+    let Some(server) = Postgres::shared() else { return };
     let admin = server.client().await;
     let makes = format!(
         "CREATE TABLE accounts (id bigint PRIMARY KEY, amount bigint);

@@ -1,11 +1,10 @@
 //! A server, and what tests ask of it.
 #![allow(dead_code, unused_imports)] // Not every binary uses all of it.
 
-mod pgbouncer;
 mod server;
 
-pub(crate) use self::pgbouncer::PgBouncer;
-pub(crate) use self::server::{PATIENCE, Postgres};
+pub(crate) use self::server::{Postgres, tcp_at};
+pub(crate) use crate::databases::{Bouncer, LOCKED, PATIENCE};
 
 pub(crate) async fn in_time<T>(what: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, what).await.expect("in time")

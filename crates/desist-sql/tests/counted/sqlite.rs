@@ -1,87 +1,11 @@
-//! What is counted. It has a process of its own, because threads count it.
-#![cfg(all(feature = "sqlite", feature = "metrics"))]
-
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
-
+use crate::recorder::sums;
 use desist::{Source, Token};
 use desist_sql::sqlite::Pool;
-use metrics::{
-    Counter, CounterFn, Gauge, GaugeFn, Histogram, Key, KeyName, Metadata, Recorder, SharedString,
-    Unit,
-};
 use tokio::sync::oneshot;
-
-#[derive(Clone, Default)]
-struct Sums(Arc<Mutex<BTreeMap<String, f64>>>);
-
-struct Sum(String, Sums);
-
-impl Sums {
-    fn add(&self, name: &str, value: f64) {
-        *self.0.lock().unwrap().entry(name.to_owned()).or_default() += value;
-    }
-
-    fn of(&self, name: &str) -> f64 {
-        let name = format!("desist_sql_{name} database=sqlite");
-        self.0.lock().unwrap().get(&name).copied().unwrap_or_default()
-    }
-
-    fn sum(&self, key: &Key) -> Arc<Sum> {
-        let labels: Vec<_> =
-            key.labels().map(|label| format!("{}={}", label.key(), label.value())).collect();
-        Arc::new(Sum(format!("{} {}", key.name(), labels.join(" ")), self.clone()))
-    }
-}
-
-impl CounterFn for Sum {
-    fn increment(&self, value: u64) {
-        self.1.add(&self.0, value as f64);
-    }
-
-    fn absolute(&self, _: u64) {
-        panic!("it only counts");
-    }
-}
-
-impl GaugeFn for Sum {
-    fn increment(&self, value: f64) {
-        self.1.add(&self.0, value);
-    }
-
-    fn decrement(&self, value: f64) {
-        self.1.add(&self.0, -value);
-    }
-
-    fn set(&self, _: f64) {
-        panic!("several pools share it");
-    }
-}
-
-impl Recorder for Sums {
-    fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
-
-    fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
-
-    fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
-
-    fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
-        Counter::from_arc(self.sum(key))
-    }
-
-    fn register_gauge(&self, key: &Key, _: &Metadata<'_>) -> Gauge {
-        Gauge::from_arc(self.sum(key))
-    }
-
-    fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
-        Histogram::noop()
-    }
-}
 
 #[tokio::test]
 async fn what_is_in_use_waits_is_stopped_and_thrown_away_is_counted() {
-    let sums = Sums::default();
-    metrics::set_global_recorder(sums.clone()).unwrap();
+    let sums = sums("sqlite");
     let pool = Pool::builder().in_memory().readers(1).queue(2).open().await.unwrap();
     let never = Token::never();
 
