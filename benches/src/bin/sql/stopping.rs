@@ -10,9 +10,11 @@ use crate::server::Postgres;
 use crate::{plain_pool, pool};
 
 /// From a stop to a server that is idle, and to the answer of the next statement.
-pub(crate) async fn measure(server: &Postgres, stops: usize) {
+/// Whether it is at least not far from its aim.
+pub(crate) async fn measure(server: &Postgres, stops: usize) -> bool {
     let admin = server.client().await;
     let pool = pool(server);
+    let mut is_soon = true;
     for (kind, statement) in [
         ("sleep", "SELECT pg_sleep(2) /*stopping*/"),
         ("loop", "DO $$ BEGIN LOOP NULL; END LOOP; END $$ /*stopping*/"),
@@ -42,6 +44,7 @@ pub(crate) async fn measure(server: &Postgres, stops: usize) {
             pool.run(&never, one).await.expect("it is clean");
             next.push(begin.elapsed().as_secs_f64() * 1e3);
         }
+        is_soon &= median(&mut next) < 200.0;
         println!(
             "{kind}, stopped: confirmed as idle after {}; the next statement answered after {}; aims <= 10 and <= 20",
             percentiles(&mut idle),
@@ -65,12 +68,18 @@ pub(crate) async fn measure(server: &Postgres, stops: usize) {
         "a sleep of 2 s, dropped, in a plain pool of deadpool's: the next statement answered after {}",
         percentiles(&mut next)
     );
+    is_soon
 }
 
 async fn runs(admin: &Client) {
     let counts = "SELECT count(*) FROM pg_stat_activity \
                   WHERE query LIKE '%/*stopping*/%' AND state = 'active' AND pid <> pg_backend_pid()";
     while admin.query_one(counts, &[]).await.expect("a row").get::<_, i64>(0) == 0 {}
+}
+
+fn median(all: &mut [f64]) -> f64 {
+    all.sort_unstable_by(f64::total_cmp);
+    all[all.len() / 2]
 }
 
 fn percentiles(all: &mut [f64]) -> String {
