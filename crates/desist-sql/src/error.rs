@@ -1,3 +1,4 @@
+use std::convert::Infallible;
 use std::error::Error as StdError;
 use std::fmt;
 
@@ -120,6 +121,56 @@ impl<E> Error<E> {
     #[must_use]
     pub fn is_in_doubt(&self) -> bool {
         matches!(self.kind, Kind::InDoubt(_))
+    }
+
+    /// Whether the database did not commit a transaction whose work had come to a good end, as
+    /// for a constraint that is looked at then. What the driver says of it, if it was that, is
+    /// the source. Nothing of the transaction is there.
+    ///
+    /// ```
+    /// # use desist::Token;
+    /// let stopped = Token::cancelled_with("enough").check().unwrap_err();
+    /// assert!(!desist_sql::Error::<std::io::Error>::from(stopped).is_not_committed());
+    /// ```
+    #[must_use]
+    pub fn is_not_committed(&self) -> bool {
+        matches!(self.kind, Kind::NotCommitted(_))
+    }
+
+    /// Whether there was no connection to begin with, so that nothing was done.
+    ///
+    /// ```
+    /// # use desist::Token;
+    /// let stopped = Token::cancelled_with("enough").check().unwrap_err();
+    /// assert!(!desist_sql::Error::<std::io::Error>::from(stopped).is_no_connection());
+    /// ```
+    #[must_use]
+    pub fn is_no_connection(&self) -> bool {
+        matches!(self.kind, Kind::NoConnection { .. })
+    }
+
+    /// For work whose errors are in a box already, which this is no error for itself: what the
+    /// work failed with as it is, and whatever else it was as an error of this kind.
+    ///
+    /// ```
+    /// use desist::{Token, find_cancelled};
+    ///
+    /// type BoxError = Box<dyn std::error::Error + Send + Sync>;
+    ///
+    /// let stopped = Token::cancelled_with("enough").check().unwrap_err();
+    /// let boxed: BoxError = desist_sql::Error::<BoxError>::from(stopped).into_boxed();
+    /// assert!(find_cancelled(&*boxed).is_some());
+    /// ```
+    pub fn into_boxed(self) -> BoxError
+    where
+        E: Into<BoxError>,
+    {
+        match self.into_failure() {
+            Ok(error) => error.into(),
+            Err(other) => {
+                Box::new(other.map(|_| -> Infallible { unreachable!("it did not fail") }))
+            }
+        }
     }
 
     /// The same with another error of the work's own.

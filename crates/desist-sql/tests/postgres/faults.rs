@@ -251,6 +251,7 @@ async fn wrong_addresses_say_what_to_do_and_no_password() {
             said += &format!(" {cause} {cause:?}");
             source = cause.source();
         }
+        assert!(error.is_no_connection());
         assert!(said.contains("are its address and password right?"), "{said}");
         assert!(!said.contains("hunter2"), "{said}");
     }

@@ -86,7 +86,7 @@ async fn a_failure_that_the_work_swallows_is_no_commit() {
     });
     let error = in_time(work).await.unwrap_err();
     assert_eq!(error.to_string(), "the transaction was not committed");
-    assert!(error.failure().is_none() && !error.is_in_doubt());
+    assert!(error.is_not_committed() && !error.is_in_doubt());
     assert_eq!(rows_of(&admin, "swallowed").await, 0);
     // Nor is one that it has ended by itself.
     let work = pool.transaction(&never, |tx| async move { tx.batch_execute("ROLLBACK").await });
@@ -367,7 +367,7 @@ async fn a_server_that_ends_its_process_while_it_commits_leaves_a_doubt() {
         .await
     };
     let error = in_time(pool.transaction(&Token::never(), inserts)).await.unwrap_err();
-    assert!(!error.is_in_doubt() && error.failure().is_none(), "{error:?}");
+    assert!(error.is_not_committed(), "{error:?}");
     assert!(in_time(pool.close_within(PATIENCE)).await);
 }
 
