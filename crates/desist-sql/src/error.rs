@@ -48,7 +48,8 @@ impl<E> Error<E> {
         Self { kind: Kind::NoConnection { doing, source: source.into() } }
     }
 
-    /// The connection was lost between the question to commit and its answer.
+    /// The connection was lost between the question to commit and its answer, or it is not the
+    /// transaction any more that was begun.
     #[allow(dead_code)]
     pub(crate) fn in_doubt(source: impl Into<BoxError>) -> Self {
         Self { kind: Kind::InDoubt(source.into()) }
@@ -111,7 +112,7 @@ impl<E> Error<E> {
     }
 
     /// Whether nobody knows what became of a transaction: its connection was lost while it was
-    /// committed. Look at the data before it is tried again.
+    /// committed, or its work has ended it by itself. Look at the data before it is tried again.
     ///
     /// ```
     /// # use desist::Token;
@@ -207,8 +208,8 @@ impl<E> fmt::Display for Error<E> {
             Kind::Failed(_) => "the work with the database failed",
             Kind::NoConnection { doing, .. } => doing,
             Kind::InDoubt(_) => {
-                "the connection was lost while it committed; whether it did is not known, so look \
-                 at the data before it is tried again"
+                "whether the transaction was committed is not known; look at the data before it is \
+                 tried again"
             }
             Kind::NotCommitted(_) => "the transaction was not committed",
         })

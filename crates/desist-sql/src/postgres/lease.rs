@@ -17,6 +17,7 @@
 //! whatever future, is owing; no future of a caller is waited for.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use deadpool::managed::Object;
 use tokio::task::JoinHandle;
@@ -72,6 +73,12 @@ impl Slot {
     }
 }
 
+/// Rounded up, so that the token is the first; and none is no limit for a server.
+fn milliseconds(time: Duration) -> u128 {
+    const MOST: u128 = i32::MAX as u128;
+    time.as_nanos().div_ceil(1_000_000).clamp(1, MOST)
+}
+
 /// A connection in somebody's hands.
 pub(super) struct Lease {
     slot: Arc<Slot>,
@@ -79,6 +86,8 @@ pub(super) struct Lease {
     out: Option<Out>,
     end: Arc<End>,
     owes: Owes,
+    /// The server was told of a deadline, which is not to be the next one's.
+    is_told: bool,
 }
 
 impl Lease {
@@ -87,11 +96,24 @@ impl Lease {
         let end = Arc::clone(&taken.end);
         let slot = Arc::new(Slot::default());
         let held = Held::new(taken, &slot);
-        (Self { slot, out: Some(out), end, owes: Owes::Work }, held)
+        (Self { slot, out: Some(out), end, owes: Owes::Work, is_told: false }, held)
     }
 
     pub(super) fn slot(&self) -> &Arc<Slot> {
         &self.slot
+    }
+
+    /// What the server is to be told of that deadline: nothing, where it allows less itself.
+    pub(super) fn says_of(&self, left: Duration) -> Option<String> {
+        let is_less = self.end.statement_timeout.is_none_or(|limit| left < limit);
+        is_less.then(|| format!("statement_timeout = {}", milliseconds(left)))
+    }
+
+    /// Whether it is certain whom it would be told; it lasts for longer than the lease then, and
+    /// is undone at its end.
+    pub(super) fn tells(&mut self) -> bool {
+        self.is_told = self.end.served.is_some();
+        self.is_told
     }
 
     /// What is on its way from here on is to come to its end: it is waited for, and not
@@ -108,7 +130,9 @@ impl Lease {
     pub(super) fn ended(mut self) {
         let Some(out) = self.out.take() else { return };
         match self.slot.close() {
-            Some(taken) if taken.driven.has_sent() && taken.wire.is_idle() => drop(taken),
+            Some(taken) if !self.is_told && taken.driven.has_sent() && taken.wire.is_idle() => {
+                drop(taken);
+            }
             Some(taken) => drop(self.owner(taken, Owes::Rest, out)),
             None => drop(self.is_kept(out)),
         }
@@ -140,7 +164,7 @@ impl Lease {
     }
 
     fn owner(&self, taken: Taken, owes: Owes, out: Out) -> JoinHandle<()> {
-        self.end.runtime.spawn(settle::settle(taken, owes, out))
+        self.end.runtime.spawn(settle::settle(taken, owes, self.is_told, out))
     }
 
     /// Somebody has kept the handle: what they do with it is nobody else's.
@@ -154,5 +178,23 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         drop(self.is_left());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_rounded_up_and_is_never_none() {
+        for (time, said) in [
+            (Duration::ZERO, 1),
+            (Duration::from_nanos(1), 1),
+            (Duration::from_micros(1001), 2),
+            (Duration::from_secs(5), 5000),
+            (Duration::MAX, 2_147_483_647),
+        ] {
+            assert_eq!(milliseconds(time), said, "{time:?}");
+        }
     }
 }

@@ -22,6 +22,9 @@ pub(super) struct Manager {
     pub(super) settings: Settings,
 }
 
+/// As soon as it may be gone.
+const SOON: Duration = Duration::from_millis(2);
+
 /// What is set for each of them.
 #[derive(Debug, Clone)]
 pub(super) struct Settings {
@@ -44,6 +47,8 @@ pub(super) struct End {
     pub(super) place: Place,
     /// `None`: somebody is between, and nobody says who serves it.
     pub(super) served: Option<Served>,
+    /// How long a statement may take at most, as the session began; `None`: as long as it wants.
+    pub(super) statement_timeout: Option<Duration>,
     /// Where it is driven; whatever is done about it is done there, for a drop may be anywhere.
     pub(super) runtime: Handle,
 }
@@ -108,7 +113,14 @@ impl Manager {
             let _ = client.batch_execute(&set).await;
         }
         let served = served(&client).await.filter(|served| served.pid == connected.wire.pid());
-        let end = End { place: connected.place, served, runtime: Handle::current() };
+        let limit = first(&client, STATEMENT_TIMEOUT, 0).await?;
+        let limit = limit.and_then(|limit| limit.parse().ok()).filter(|limit| *limit > 0);
+        let end = End {
+            place: connected.place,
+            served,
+            statement_timeout: limit.map(Duration::from_millis),
+            runtime: Handle::current(),
+        };
         let (wire, driven) = (connected.wire, connected.driven);
         Ok(Box::new(Link { client, wire, driven, end: Arc::new(end) }))
     }
@@ -131,16 +143,22 @@ impl Manager {
         self.connect.cancel(&self.config, &link.end.place, link.cancel_token()).await
     }
 
-    /// Ends a server's process, from beside; `false`: it was not there any more.
-    pub(super) async fn terminate(&self, place: &Place, served: &Served) -> Result<bool, BoxError> {
+    /// Ends a server's process, from beside, until it is not there any more.
+    pub(super) async fn terminate(&self, place: &Place, served: &Served) -> Result<(), BoxError> {
         let connected = self.connect.connect(&self.config, place.clone()).await?;
         let client = ClientWrapper::new(connected.client, connected.driver);
         let terminates = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
                           WHERE pid = $1 AND backend_start::text = $2";
-        let ended = client.query_opt(terminates, &[&served.pid, &served.since]).await?;
-        Ok(ended.is_some_and(|row| row.get(0)))
+        let terminates = client.prepare(terminates).await?;
+        while !client.query(&terminates, &[&served.pid, &served.since]).await?.is_empty() {
+            // There is no event of it to wait for.
+            tokio::time::sleep(SOON).await;
+        }
+        Ok(())
     }
 }
+
+const STATEMENT_TIMEOUT: &str = "SELECT setting FROM pg_settings WHERE name = 'statement_timeout'";
 
 /// Who serves it.
 async fn served(client: &Client) -> Option<Served> {

@@ -43,6 +43,7 @@ pub(super) struct Shared {
     pub(super) settle_within: Duration,
     pub(super) commit_within: Duration,
     pub(super) wait: Wait,
+    pub(super) tells_deadline: bool,
 }
 
 impl Shared {
@@ -117,6 +118,10 @@ impl Pool {
 
     pub(super) fn wait(&self) -> Wait {
         self.shared.wait
+    }
+
+    pub(super) fn tells_deadline(&self) -> bool {
+        self.shared.tells_deadline
     }
 
     pub(super) fn commit_within(&self) -> Duration {

@@ -22,6 +22,7 @@ pub struct PoolBuilder {
     settle_within: Duration,
     commit_within: Duration,
     wait: Wait,
+    tells_deadline: bool,
 }
 
 impl PoolBuilder {
@@ -37,6 +38,7 @@ impl PoolBuilder {
             settle_within: Duration::from_secs(5),
             commit_within: Duration::from_secs(30),
             wait: Wait::default(),
+            tells_deadline: false,
         }
     }
 
@@ -80,6 +82,21 @@ impl PoolBuilder {
     /// ```
     pub fn wait(mut self, wait: Wait) -> Self {
         self.wait = wait;
+        self
+    }
+
+    /// Whether the server is told of a deadline also outside of a transaction
+    /// (`statement_timeout`), so that a statement ends in time there though nobody can be reached
+    /// here. It costs a round trip before the work, and one after it, for which nobody waits; the
+    /// work's own `SET statement_timeout` ends with it. Behind a pooler, which may give the
+    /// server's process to others meanwhile, it is not done. Not, if nothing is said.
+    ///
+    /// ```
+    /// # let config = "host=localhost user=shop".parse().unwrap();
+    /// let _builder = desist_sql::postgres::Pool::builder(config).tells_deadline(true);
+    /// ```
+    pub fn tells_deadline(mut self, whether: bool) -> Self {
+        self.tells_deadline = whether;
         self
     }
 
@@ -147,12 +164,14 @@ impl PoolBuilder {
         if self.size == 0 {
             return Err(BuildError::nothing());
         }
-        let Self { config, connect, size, settings, settle_within, commit_within, wait } = self;
+        let Self { config, connect, size, settings, .. } = self;
+        let Self { settle_within, commit_within, wait, tells_deadline, .. } = self;
         let manager = Manager { config, connect, settings };
         let connections = managed::Pool::builder(manager).max_size(size).build();
         let connections = connections.map_err(BuildError::pool)?;
         let counts = Counts::default();
-        let shared = Shared { connections, counts, settle_within, commit_within, wait };
+        let shared =
+            Shared { connections, counts, settle_within, commit_within, wait, tells_deadline };
         Ok(Pool::of(shared))
     }
 }

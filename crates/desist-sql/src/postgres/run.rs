@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use desist::{Cancelled, Token};
 
-use super::handle::Conn;
+use super::handle::{Conn, Held};
 use super::lease::Lease;
 use super::pool::Pool;
 use crate::{Error, Wait};
@@ -49,7 +49,7 @@ impl Pool {
         F: FnOnce(Conn) -> Fut,
         Fut: Future<Output = Result<T, E>>,
     {
-        let (lease, held) = self.lease(token).await?;
+        let (lease, held) = self.lease_told(token).await?;
         // In its place from the beginning: it may be large, and is dropped here.
         let ended = {
             let work = pin!(work(Conn::new(held)));
@@ -70,11 +70,53 @@ impl Pool {
             }
         }
     }
+
+    /// A connection, whose server knows of the deadline where that is wanted.
+    pub(super) async fn lease_told<E>(&self, token: &Token) -> Result<(Lease, Held), Error<E>> {
+        let (mut lease, held) = self.lease(token).await?;
+        let left = token.remaining().filter(|_| self.tells_deadline());
+        let Some(says) = left.and_then(|left| lease.says_of(left)) else {
+            return Ok((lease, held));
+        };
+        if !lease.tells() {
+            return Ok((lease, held));
+        }
+        let failed = "the server could not be told of the deadline";
+        self.first(token, lease, held, &format!("SET {says}"), failed).await
+    }
+
+    /// What is done before the work is.
+    pub(super) async fn first<E>(
+        &self,
+        token: &Token,
+        lease: Lease,
+        held: Held,
+        does: &str,
+        failed: &'static str,
+    ) -> Result<(Lease, Held), Error<E>> {
+        let done = {
+            let does = pin!(async move {
+                held.client().batch_execute(does).await?;
+                Ok::<_, tokio_postgres::Error>(held)
+            });
+            until_stopped(token, does).await
+        };
+        match done {
+            Ok(Ok(held)) => Ok((lease, held)),
+            Ok(Err(error)) => {
+                lease.failed().await;
+                Err(Error::no_connection(failed, error))
+            }
+            Err(why) => {
+                stop(lease, self.wait()).await;
+                Err(why.into())
+            }
+        }
+    }
 }
 
-/// The result of the work, or why it was stopped. A
-/// failure that comes when the time is over is a consequence of that: a server with the same
-/// time may be faster than the token.
+/// The result of the work, or why it was stopped. A failure that comes when the time is over is
+/// a consequence of that: a server with the same time may be faster than the token.
 pub(super) async fn until_stopped<T, E>(
     token: &Token,
     mut work: Pin<&mut impl Future<Output = Result<T, E>>>,

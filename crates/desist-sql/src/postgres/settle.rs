@@ -73,13 +73,13 @@ impl Drop for Held {
 }
 
 /// Gives it back when it is clean, or ends it.
-pub(super) async fn settle(taken: Taken, owes: Owes, out: Out) {
+pub(super) async fn settle(taken: Taken, owes: Owes, is_told: bool, out: Out) {
     let shared = out.shared();
     let within = if owes == Owes::Commit { shared.commit_within } else { shared.settle_within };
     let end = Arc::clone(&taken.end);
     let held = Held(Some(taken));
     let settled = match held.link() {
-        Some(link) => tokio::time::timeout(within, clean(link, owes, shared)).await,
+        Some(link) => tokio::time::timeout(within, clean(link, owes, is_told, shared)).await,
         None => Ok(Err(Lost)),
     };
     if let Ok(Ok(())) = settled {
@@ -91,15 +91,17 @@ pub(super) async fn settle(taken: Taken, owes: Owes, out: Out) {
     }
 }
 
-async fn clean(link: &Link, owes: Owes, shared: &Shared) -> Result<(), Lost> {
-    if owes == Owes::Rest && rests(link).await {
+async fn clean(link: &Link, owes: Owes, is_told: bool, shared: &Shared) -> Result<(), Lost> {
+    if owes == Owes::Rest && !is_told && rests(link).await {
         return Ok(());
     }
     let mut may_cancel = owes != Owes::Commit;
     loop {
-        let begins =
-            if may_cancel && link.wire.status() != Status::Idle { "ROLLBACK;" } else { "" };
-        let has_cancelled = pass(link, begins, may_cancel, shared).await?;
+        let is_open = may_cancel && link.wire.status() != Status::Idle;
+        let undoes = if is_open { "ROLLBACK;" } else { "" };
+        let forgets = if is_told { "RESET statement_timeout;" } else { "" };
+        let begins = format!("{undoes}{forgets}");
+        let has_cancelled = pass(link, &begins, may_cancel, shared).await?;
         if !has_cancelled {
             link.wire.is_proven();
             if link.wire.is_idle() {

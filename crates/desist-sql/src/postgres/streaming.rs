@@ -75,7 +75,7 @@ impl Pool {
         Fut: Future<Output = Result<S, E>>,
         S: Stream<Item = Result<T, E>>,
     {
-        let (lease, held) = self.lease(token).await?;
+        let (lease, held) = self.lease_told(token).await?;
         let begun = {
             let begins = pin!(begins(Conn::new(held)));
             until_stopped(token, begins).await

@@ -1,7 +1,6 @@
 use std::fmt;
 use std::ops::Deref;
 use std::pin::pin;
-use std::time::Duration;
 
 use deadpool_postgres::ClientWrapper;
 use desist::Token;
@@ -69,17 +68,12 @@ impl Pool {
         Fut: Future<Output = Result<T, E>>,
     {
         let (lease, held) = self.lease(token).await?;
-        let held = match begin(token, held).await {
-            Ok(Ok(held)) => held,
-            Ok(Err(error)) => {
-                stop(lease, Wait::Confirmed).await;
-                return Err(Error::no_connection("the transaction could not begin", error));
-            }
-            Err(why) => {
-                stop(lease, self.wait()).await;
-                return Err(why.into());
-            }
-        };
+        // In one flush, with the time that there is.
+        let says = token.remaining().and_then(|left| lease.says_of(left));
+        let begins = says.map_or_else(|| "BEGIN".to_owned(), |it| format!("BEGIN; SET LOCAL {it}"));
+        let failed = "the transaction could not begin";
+        let (lease, held) = self.first(token, lease, held, &begins, failed).await?;
+        held.wire().begins();
         let ended = {
             let work = pin!(work(Tx { held: Some(held), depth: 0 }));
             until_stopped(token, work).await
@@ -106,6 +100,13 @@ impl Pool {
             lease.ended();
             return Err(Error::not_committed("its handle was kept beyond the work"));
         };
+        if held.wire().has_turned() {
+            drop(held);
+            lease.failed().await;
+            let why = "a statement in it has committed it, or begun another one; leave both to \
+                       the result of its work";
+            return Err(Error::in_doubt(why));
+        }
         if held.wire().status() == Status::Idle && held.wire().is_quiet() {
             drop(held);
             lease.ended();
@@ -141,28 +142,6 @@ impl Pool {
             }
         }
     }
-}
-
-/// In one flush, with the time that there is.
-async fn begin(
-    token: &Token,
-    held: Held,
-) -> Result<Result<Held, tokio_postgres::Error>, desist::Cancelled> {
-    let begins = match token.remaining() {
-        None => "BEGIN".to_owned(),
-        Some(left) => format!("BEGIN; SET LOCAL statement_timeout = {}", milliseconds(left)),
-    };
-    let begun = pin!(async move {
-        held.client().batch_execute(&begins).await?;
-        Ok(held)
-    });
-    until_stopped(token, begun).await
-}
-
-/// Rounded up, so that the token is the first; and none is no limit for a server.
-fn milliseconds(time: Duration) -> u128 {
-    const MOST: u128 = i32::MAX as u128;
-    time.as_nanos().div_ceil(1_000_000).clamp(1, MOST)
 }
 
 impl Tx {
@@ -226,23 +205,5 @@ impl Deref for Tx {
 impl fmt::Debug for Tx {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Tx").field("depth", &self.depth).finish_non_exhaustive()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_time_is_rounded_up_and_is_never_none() {
-        for (time, said) in [
-            (Duration::ZERO, 1),
-            (Duration::from_nanos(1), 1),
-            (Duration::from_micros(1001), 2),
-            (Duration::from_secs(5), 5000),
-            (Duration::MAX, 2_147_483_647),
-        ] {
-            assert_eq!(milliseconds(time), said, "{time:?}");
-        }
     }
 }

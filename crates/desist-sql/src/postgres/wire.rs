@@ -40,6 +40,8 @@ struct Seen {
     pid: i32,
     /// What the last statement that was completed says that it was.
     tag: Vec<u8>,
+    /// A transaction was begun, or committed, since that was last asked for.
+    has_turned: bool,
     /// The socket takes no more for now, so that not all of what was sent has been seen.
     is_blocked: bool,
 }
@@ -93,6 +95,10 @@ enum Form {
 
 /// As much of a body as anybody looks at.
 const KEPT: usize = 32;
+
+/// What a statement says that commits a transaction, or begins one. One that rolls it back says
+/// the same as one that goes back to a savepoint.
+const TURNS: [&[u8]; 4] = [b"BEGIN", b"START TRANSACTION", b"COMMIT", b"PREPARE TRANSACTION"];
 
 /// How a client asks for TLS.
 const ASKS_FOR_TLS: [u8; 4] = 80_877_103_u32.to_be_bytes();
@@ -170,6 +176,7 @@ impl Wire {
             status: Status::Idle,
             pid: 0,
             tag: Vec::new(),
+            has_turned: false,
             is_blocked: false,
         };
         Self { seen: Mutex::new(seen), reader: OnceLock::new() }
@@ -261,6 +268,7 @@ impl Wire {
                     let length = body.iter().position(|byte| *byte == 0).unwrap_or(body.len());
                     seen.tag.clear();
                     seen.tag.extend_from_slice(&body[..length]);
+                    seen.has_turned |= TURNS.contains(&seen.tag.as_slice());
                 }
                 _ => {}
             }
@@ -299,6 +307,16 @@ impl Wire {
     /// Who serves it, as the server says it; behind a pooler it is nobody.
     pub(super) fn pid(&self) -> i32 {
         self.seen().pid
+    }
+
+    /// A transaction has begun, and is the pool's.
+    pub(super) fn begins(&self) {
+        self.seen().has_turned = false;
+    }
+
+    /// It may be another one by now.
+    pub(super) fn has_turned(&self) -> bool {
+        self.seen().has_turned
     }
 
     /// Whether the last statement says of itself that it was that.

@@ -6,6 +6,7 @@ mod common;
 mod copies;
 #[path = "../common/mod.rs"]
 mod databases;
+mod deadlines;
 mod faults;
 mod pooler;
 mod races;

@@ -172,43 +172,6 @@ async fn one_that_is_stopped_is_rolled_back() {
 
 /// It goes along with `BEGIN`, so that the server stops even if nobody tells it.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_server_knows_of_the_deadline() {
-    let Some(server) = Postgres::shared() else { return };
-    let pool = pool_of(server, 1);
-    let says = |tx: Tx| async move {
-        let row = tx.query_one(
-            "SELECT setting::int FROM pg_settings WHERE name = 'statement_timeout'",
-            &[],
-        );
-        Ok::<i32, PgError>(row.await?.get(0))
-    };
-    let minute = Source::with_timeout(Duration::from_secs(60)).token();
-    let told = in_time(pool.transaction(&minute, says)).await.unwrap();
-    assert!((50_000..=60_000).contains(&told), "{told}");
-    assert_eq!(in_time(pool.transaction(&Token::never(), says)).await.unwrap(), 0);
-}
-
-/// The server is told of it, and nobody else: what it says of that is the deadline's.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_sees_the_deadline_first_says_what_the_token_says() {
-    let Some(server) = Postgres::shared() else { return };
-    let pool = pool_of(server, 1);
-    for _ in 0..20 {
-        let source = Source::with_timeout(Duration::from_millis(30));
-        let sleeps = |tx: Tx| async move {
-            // A little less than it was told.
-            tx.batch_execute("SET LOCAL statement_timeout = 29").await?;
-            tx.batch_execute("SELECT pg_sleep(600)").await
-        };
-        let error = in_time(pool.transaction(&source.token(), sleeps)).await.unwrap_err();
-        let is_deadline = error.cancelled().is_some_and(|why| why.reason() == Reason::Deadline);
-        let is_the_servers =
-            error.failure().is_some_and(|error| error.code() == Some(&SqlState::QUERY_CANCELED));
-        assert!(is_deadline || is_the_servers, "{error:?}");
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn savepoints_nest_and_are_undone_alone() {
     let Some(server) = Postgres::shared() else { return };
     let admin = server.client().await;
@@ -330,6 +293,57 @@ async fn a_connection_that_is_lost_while_it_commits_is_a_doubt() {
     assert!(error.is_in_doubt(), "{error:?}");
     assert!(error.to_string().contains("look at the data before it is tried again"), "{error}");
     assert!(in_time(pool.close_within(PATIENCE)).await);
+}
+
+/// It is not the pool's any more, and what of it is there nobody knows.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_its_work_ends_by_itself_is_not_said_to_be_whole() {
+    let Some(server) = Postgres::shared() else { return };
+    let admin = server.client().await;
+    table(&admin, "by_hand").await;
+    let pool = pool_of(server, 1);
+    let never = Token::never();
+    for (by_hand, then) in [
+        ("COMMIT", "SELECT 1"),
+        ("COMMIT AND CHAIN", "INSERT INTO by_hand VALUES (2)"),
+        ("COMMIT; BEGIN", "INSERT INTO by_hand VALUES (2)"),
+        ("ROLLBACK; BEGIN", "INSERT INTO by_hand VALUES (2)"),
+        ("ROLLBACK; START TRANSACTION", "INSERT INTO by_hand VALUES (2)"),
+    ] {
+        let work = pool.transaction(&never, |tx| async move {
+            tx.batch_execute("INSERT INTO by_hand VALUES (1)").await?;
+            tx.batch_execute(by_hand).await?;
+            tx.batch_execute(then).await
+        });
+        let error = in_time(work).await.unwrap_err();
+        assert!(error.is_in_doubt(), "{by_hand}: {error:?}");
+        nobody_is_in_a_transaction(&admin, "by_hand").await;
+    }
+    let twos = "SELECT count(*) FROM by_hand WHERE n = 2";
+    assert_eq!(admin.query_one(twos, &[]).await.unwrap().get::<_, i64>(0), 0);
+    // Savepoints by hand are no matter.
+    let work = pool.transaction(&never, |tx| async move {
+        tx.batch_execute("SAVEPOINT s; INSERT INTO by_hand VALUES (3); ROLLBACK TO s").await?;
+        tx.batch_execute("INSERT INTO by_hand VALUES (4); SAVEPOINT t").await
+    });
+    in_time(work).await.unwrap();
+    let last = "SELECT array_agg(n) FROM by_hand WHERE n > 2";
+    assert_eq!(admin.query_one(last, &[]).await.unwrap().get::<_, Vec<i32>>(0), [4]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn its_isolation_is_set_by_its_first_statement() {
+    let Some(server) = Postgres::shared() else { return };
+    let pool = pool_of(server, 1);
+    for token in [Token::never(), Source::with_timeout(PATIENCE).token()] {
+        let work = pool.transaction(&token, |tx| async move {
+            tx.batch_execute("SET TRANSACTION ISOLATION LEVEL SERIALIZABLE, READ ONLY").await?;
+            let asks = "SELECT current_setting('transaction_isolation') || ' ' ||
+                        current_setting('transaction_read_only')";
+            Ok::<String, PgError>(tx.query_one(asks, &[]).await?.get(0))
+        });
+        assert_eq!(in_time(work).await.unwrap(), "serializable on");
+    }
 }
 
 /// It is the last word of a process that is ended, and it may have committed by then.
