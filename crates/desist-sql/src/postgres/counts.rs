@@ -13,21 +13,28 @@ pub(super) const DATABASE: &str = "postgres";
 
 #[derive(Default)]
 pub(super) struct Counts {
+    /// And whoever is about to have one: a connection that is being made is nobody's yet.
     leases: AtomicUsize,
     none: Notify,
 }
 
-/// A connection is out of the pool, until this is dropped: then it is back, or gone for good.
+/// A connection is out of the pool, or asked for, until this is dropped: then it is back, or
+/// gone for good.
 pub(super) struct Out {
     shared: Arc<Shared>,
-    _in_use: Counted,
+    /// `None`: it is only asked for.
+    in_use: Option<Counted>,
 }
 
 impl Out {
     pub(super) fn of(shared: &Arc<Shared>) -> Self {
         // Ordering: it only counts; who waits for none is told when one is dropped.
         shared.counts.leases.fetch_add(1, Ordering::Relaxed);
-        Self { shared: Arc::clone(shared), _in_use: counted::in_use(DATABASE) }
+        Self { shared: Arc::clone(shared), in_use: None }
+    }
+
+    pub(super) fn has_it(&mut self) {
+        self.in_use = Some(counted::in_use(DATABASE));
     }
 
     pub(super) fn shared(&self) -> &Shared {
@@ -37,6 +44,8 @@ impl Out {
 
 impl Drop for Out {
     fn drop(&mut self) {
+        // Whoever waits for none finds that none is counted.
+        self.in_use = None;
         let counts = &self.shared.counts;
         // Ordering: Release, with the Acquire in `leases`.
         if counts.leases.fetch_sub(1, Ordering::Release) == 1 {

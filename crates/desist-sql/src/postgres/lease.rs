@@ -122,10 +122,6 @@ impl Lease {
         self.owes = Owes::Commit;
     }
 
-    pub(super) fn rolls_back(&mut self) {
-        self.owes = Owes::Work;
-    }
-
     /// The work has come to its end by itself.
     pub(super) fn ended(mut self) {
         let Some(out) = self.out.take() else { return };
@@ -139,14 +135,20 @@ impl Lease {
     }
 
     /// The work has failed: what is open is undone, whoever waits for that.
-    pub(super) async fn failed(mut self) {
-        let Some(out) = self.out.take() else { return };
-        let undone = match self.slot.close() {
+    pub(super) async fn failed(self) {
+        if let Some(undone) = self.undone() {
+            // Where its runtime has ended so has what it was to wait for.
+            let _ = undone.await;
+        }
+    }
+
+    /// The same, and what it gives back says when that is done.
+    pub(super) fn undone(mut self) -> Option<JoinHandle<()>> {
+        let out = self.out.take()?;
+        Some(match self.slot.close() {
             Some(taken) => self.owner(taken, Owes::Work, out),
             None => self.is_kept(out),
-        };
-        // Where its runtime has ended so has what it was to wait for.
-        let _ = undone.await;
+        })
     }
 
     /// It was stopped; what it gives back says when its connection is settled.

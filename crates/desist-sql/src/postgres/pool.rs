@@ -92,6 +92,7 @@ impl Pool {
         let shared = &self.shared;
         let unless = Unless::stopped(DATABASE);
         token.check()?;
+        let mut out = Out::of(shared);
         let taken = {
             let _waits = counted::waiting(DATABASE);
             let gets = pin!(shared.connections.get());
@@ -99,7 +100,13 @@ impl Pool {
         };
         match taken {
             Ok(taken) => {
-                let (lease, held) = Lease::new(taken, Out::of(shared));
+                // It may have been closed while this one was being made.
+                if shared.connections.is_closed() {
+                    unless.told();
+                    return Err(no_connection(PoolError::Closed));
+                }
+                out.has_it();
+                let (lease, held) = Lease::new(taken, out);
                 if let Err(why) = token.check() {
                     drop(held);
                     lease.ended();
@@ -159,9 +166,8 @@ fn no_connection<E>(error: PoolError<BoxError>) -> Error<E> {
 
 impl fmt::Debug for Pool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let status = self.shared.connections.status();
         f.debug_struct("Pool")
-            .field("size", &status.max_size)
+            .field("size", &self.shared.connections.status().max_size)
             .field("in_use", &self.shared.counts.leases())
             .finish_non_exhaustive()
     }

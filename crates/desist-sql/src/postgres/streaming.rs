@@ -29,6 +29,11 @@ enum Now<S> {
         until: Pin<Box<WhenCancelled<'static>>>,
         lease: Lease,
     },
+    /// It has failed when its time was over, and waits for the word of that.
+    Late {
+        until: Pin<Box<WhenCancelled<'static>>>,
+        lease: Lease,
+    },
     /// What runs is being stopped.
     Stops {
         settling: JoinHandle<()>,
@@ -116,28 +121,33 @@ where
                     this.now = Now::Ended;
                     return Poll::Ready(Some(Err(why.into())));
                 }
-                Now::Reads { stream, until, .. } => {
-                    let mut stopped = until.as_mut().poll(cx);
-                    if stopped.is_pending() {
-                        let next = ready!(stream.as_mut().poll_next(cx));
-                        let is_late = this.token.is_cancelled()
-                            || this.token.remaining() == Some(Duration::ZERO);
-                        match next {
-                            Some(Ok(item)) => return Poll::Ready(Some(Ok(item))),
-                            Some(Err(_)) if is_late => stopped = until.as_mut().poll(cx),
-                            Some(Err(error)) => {
-                                this.ends();
-                                return Poll::Ready(Some(Err(Error::failed(error))));
-                            }
-                            None => {
-                                this.ends();
-                                return Poll::Ready(None);
-                            }
-                        }
-                    }
-                    let why = ready!(stopped);
+                Now::Late { until, .. } => {
+                    let why = ready!(until.as_mut().poll(cx));
                     if let Some(item) = this.stops(why) {
                         return Poll::Ready(Some(item));
+                    }
+                }
+                Now::Reads { stream, until, .. } => {
+                    if let Poll::Ready(why) = until.as_mut().poll(cx) {
+                        match this.stops(why) {
+                            Some(item) => return Poll::Ready(Some(item)),
+                            None => continue,
+                        }
+                    }
+                    let next = ready!(stream.as_mut().poll_next(cx));
+                    let is_late =
+                        this.token.is_cancelled() || this.token.remaining() == Some(Duration::ZERO);
+                    match next {
+                        Some(Ok(item)) => return Poll::Ready(Some(Ok(item))),
+                        Some(Err(_)) if is_late => this.is_late(),
+                        Some(Err(error)) => {
+                            this.ends();
+                            return Poll::Ready(Some(Err(Error::failed(error))));
+                        }
+                        None => {
+                            this.ends();
+                            return Poll::Ready(None);
+                        }
                     }
                 }
             }
@@ -153,10 +163,24 @@ impl<S> Streaming<S> {
         }
     }
 
+    /// Nobody asks the stream again, which would look like an end.
+    fn is_late(&mut self) {
+        if let Now::Reads { until, lease, .. } = std::mem::replace(&mut self.now, Now::Ended) {
+            self.now = Now::Late { until, lease };
+        }
+    }
+
     /// What is said at once, if nobody waits.
     fn stops<T, E>(&mut self, why: Cancelled) -> Option<Result<T, Error<E>>> {
-        if let Now::Reads { stream, lease, .. } = std::mem::replace(&mut self.now, Now::Ended) {
-            drop(stream);
+        let lease = match std::mem::replace(&mut self.now, Now::Ended) {
+            Now::Reads { stream, lease, .. } => {
+                drop(stream);
+                Some(lease)
+            }
+            Now::Late { lease, .. } => Some(lease),
+            _ => None,
+        };
+        if let Some(lease) = lease {
             if let (Some(settling), Wait::Confirmed) = (lease.stopped(), self.wait) {
                 self.now = Now::Stops { settling, why };
                 return None;

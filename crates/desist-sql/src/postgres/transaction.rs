@@ -11,7 +11,7 @@ use super::lease::Lease;
 use super::pool::Pool;
 use super::run::{stop, until_stopped};
 use super::wire::Status;
-use crate::{Error, Wait};
+use crate::Error;
 
 /// A transaction, in the hands of the work that it is for: statements are made with the
 /// driver's own client, to which it derefs.
@@ -130,14 +130,13 @@ impl Pool {
                 let severity = error.as_db_error().and_then(DbError::parsed_severity);
                 let is_answer = severity == Some(Severity::Error);
                 drop(held);
-                lease.rolls_back();
-                stop(lease, Wait::Confirmed).await;
+                lease.failed().await;
                 Err(if is_answer { Error::not_committed(error) } else { Error::in_doubt(error) })
             }
             Err(late) => {
                 drop(held);
-                lease.rolls_back();
-                stop(lease, Wait::AtOnce).await;
+                // Nobody waits for that any longer.
+                drop(lease.undone());
                 Err(Error::in_doubt(late))
             }
         }

@@ -6,9 +6,9 @@
 //! written to when that has come. What is read also tells who serves it, and whether a
 //! transaction is open.
 //!
-//! Of a request that only asks for a statement to be parsed, described or closed nothing is
-//! left running; it is owed *aside*. The driver closes statements whenever they are dropped,
-//! and nobody has to wait for that.
+//! Of a request that only closes a statement nothing is left running; it is owed *aside*. The
+//! driver closes them whenever they are dropped, and nobody has to wait for that. To be parsed
+//! is another matter: a statement waits there for the locks of its tables.
 
 use std::collections::VecDeque;
 use std::mem::take;
@@ -26,8 +26,8 @@ struct Seen {
     sent: Parts,
     came: Parts,
     owed: VecDeque<Owed>,
-    /// Something was executed since the last of the messages that are answered.
-    executes: bool,
+    /// Something was asked for, and not only closed, since the last message that is answered.
+    works: bool,
     /// The end of what is copied was sent since.
     ends_copy: bool,
     /// The server takes what is copied, and answers nothing but its end.
@@ -54,7 +54,7 @@ enum Owed {
     Sync,
     /// By the end of what is copied to the server.
     EndOfCopy,
-    /// By one that executes nothing.
+    /// By one that only closes something.
     Aside,
     /// By a query that does nothing, and comes after all others.
     Last,
@@ -168,7 +168,7 @@ impl Wire {
             sent: Parts::of(Form::Untagged),
             came: Parts::of(Form::Tagged),
             owed: VecDeque::new(),
-            executes: false,
+            works: false,
             ends_copy: false,
             copies: false,
             has_copied: false,
@@ -226,7 +226,7 @@ impl Wire {
             match tag {
                 b'Q' if body.starts_with(LAST.as_bytes()) => seen.owed.push_back(Owed::Last),
                 b'Q' | b'F' => seen.owed.push_back(Owed::Query),
-                b'E' => seen.executes = true,
+                b'P' | b'B' | b'D' | b'E' => seen.works = true,
                 b'c' | b'f' => seen.ends_copy = true,
                 b'S' => seen.syncs(),
                 _ => {}
@@ -328,8 +328,8 @@ impl Wire {
 impl Seen {
     /// An extended query ends.
     fn syncs(&mut self) {
-        let (executes, ends_copy) = (take(&mut self.executes), take(&mut self.ends_copy));
-        match (executes, ends_copy) {
+        let (works, ends_copy) = (take(&mut self.works), take(&mut self.ends_copy));
+        match (works, ends_copy) {
             // The end of what began the copy is owed already.
             (false, true) if self.copies => self.copies = false,
             (_, true) => self.owed.push_back(Owed::EndOfCopy),
@@ -405,7 +405,13 @@ mod tests {
     }
 
     #[test]
-    fn what_executes_nothing_is_owed_aside() {
+    fn what_only_closes_something_is_owed_aside() {
+        for tag in [b'P', b'D'] {
+            let wire = started();
+            wire.has_sent(&message(tag, b"\0LOCKED\0\0\0"));
+            wire.has_sent(&message(b'S', b""));
+            assert!(!wire.is_quiet() && wire.has_work());
+        }
         let wire = started();
         wire.has_sent(&message(b'C', b"Ss1\0"));
         wire.has_sent(&message(b'S', b""));

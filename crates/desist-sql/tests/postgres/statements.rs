@@ -56,10 +56,12 @@ async fn work_is_done_and_its_failures_are_its_own() {
 }
 
 /// Statements of every kind, each of which goes on for longer than a test.
-const KINDS: [(&str, &str); 8] = [
+const KINDS: [(&str, &str); 9] = [
     ("sleep", "SELECT pg_sleep(600)"),
     ("cpu", "SELECT count(*) FROM generate_series(1, 100000000000)"),
     ("lock", "SELECT pg_advisory_xact_lock(4711)"),
+    // Where it waits to be parsed.
+    ("table lock", "SELECT * FROM locked"),
     (
         "sort",
         "SELECT * FROM (SELECT md5(n::text) AS m FROM generate_series(1, 100000000) n) s \
@@ -100,7 +102,8 @@ async fn a_statement_that_is_stopped_stops_on_the_server() {
     let admin = server.client().await;
     admin.batch_execute("CREATE TABLE copied (n int)").await.unwrap();
     let holder = server.client().await;
-    holder.batch_execute("SELECT pg_advisory_lock(4711)").await.unwrap();
+    holder.batch_execute("CREATE TABLE locked (n int)").await.unwrap();
+    holder.batch_execute("BEGIN; LOCK locked; SELECT pg_advisory_lock(4711)").await.unwrap();
     for (kind, statement) in KINDS {
         for goes in ["by a stop", "by its time", "dropped"] {
             let mark = format!("{kind} {goes}");
@@ -434,11 +437,11 @@ async fn a_pool_that_is_closed_waits_for_what_runs_and_begins_nothing() {
     let source = Source::new();
     let (token, of_work) = (source.token(), pool.clone());
     let work = tokio::spawn(async move {
-        let sleeps = |conn: Conn| async move { conn.batch_execute("SELECT pg_sleep(600)").await };
-        of_work.run(&token, sleeps).await
+        let sleeps = "SELECT pg_sleep(600) /*while it closes*/";
+        of_work.run(&token, |conn| async move { conn.batch_execute(sleeps).await }).await
     });
     let admin = server.client().await;
-    runs(&admin, "pg_sleep(600)").await;
+    runs(&admin, "while it closes").await;
     assert!(!in_time(pool.close_within(WHILE)).await, "it still runs");
     let never = Token::never();
     let late = pool.run(&never, |_conn| async { Ok::<_, tokio_postgres::Error>(()) });
