@@ -12,6 +12,7 @@ use tokio_postgres::config::SslMode;
 use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
 use tokio_postgres::{CancelToken, Client, Config, NoTls};
 
+use super::confirmed::{self, NotConfirmed};
 use super::driven::{Drive, Driven};
 use super::socket::{Place, Socket};
 use super::watched::Watched;
@@ -32,8 +33,12 @@ pub(super) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 pub struct RawStream(Watched<Socket>);
 
 impl RawStream {
-    fn new(socket: Socket, wire: Option<Arc<Wire>>) -> Self {
-        Self(Watched::new(socket, wire))
+    fn new(socket: Socket, wire: Arc<Wire>) -> Self {
+        Self(Watched::new(socket, Some(wire)))
+    }
+
+    pub(super) fn unwatched(socket: Socket) -> Self {
+        Self(Watched::new(socket, None))
     }
 }
 
@@ -94,7 +99,7 @@ pub(super) trait Connect: Send + Sync {
         config: &'a Config,
         place: &'a Place,
         token: CancelToken,
-    ) -> BoxFuture<'a, Result<(), BoxError>>;
+    ) -> BoxFuture<'a, Result<(), NotConfirmed>>;
 }
 
 pub(super) struct Plain;
@@ -121,11 +126,8 @@ impl Connect for Plain {
         config: &'a Config,
         place: &'a Place,
         token: CancelToken,
-    ) -> BoxFuture<'a, Result<(), BoxError>> {
-        Box::pin(async move {
-            let socket = place.connect(config).await?.until_it_closes();
-            Ok(token.cancel_query_raw(RawStream::new(socket, None), NoTls).await?)
-        })
+    ) -> BoxFuture<'a, Result<(), NotConfirmed>> {
+        Box::pin(confirmed::cancel(config, place, token, None::<NoTls>))
     }
 }
 
@@ -137,7 +139,7 @@ where
     T: MakeTlsConnect<RawStream> + Clone + Send + Sync + 'static,
     T::TlsConnect: Send,
     T::Stream: Send + 'static,
-    <T::TlsConnect as TlsConnect<RawStream>>::Future: Send,
+    <T::TlsConnect as TlsConnect<RawStream>>::Future: Send + 'static,
 {
     fn connect<'a>(
         &'a self,
@@ -160,15 +162,11 @@ where
         config: &'a Config,
         place: &'a Place,
         token: CancelToken,
-    ) -> BoxFuture<'a, Result<(), BoxError>> {
+    ) -> BoxFuture<'a, Result<(), NotConfirmed>> {
         Box::pin(async move {
-            let socket = place.connect(config).await?.until_it_closes();
-            let socket = RawStream::new(socket, None);
-            let Some(host) = place.host() else {
-                return Ok(token.cancel_query_raw(socket, NoTls).await?);
-            };
-            let tls = self.0.clone().make_tls_connect(host).map_err(Into::into)?;
-            Ok(token.cancel_query_raw(socket, tls).await?)
+            let tls = place.host().map(|host| self.0.clone().make_tls_connect(host)).transpose();
+            let tls = tls.map_err(|_| NotConfirmed::NotAsked)?;
+            confirmed::cancel(config, place, token, tls).await
         })
     }
 }
@@ -206,7 +204,7 @@ where
     T::Stream: Unpin + Send + 'static,
 {
     let wire = Arc::new(Wire::new());
-    let stream = RawStream::new(socket, Some(Arc::clone(&wire)));
+    let stream = RawStream::new(socket, Arc::clone(&wire));
     let (client, connection) = config.connect_raw(stream, tls).await?;
     let driven = Driven::new();
     let drive = Drive::new(connection, Arc::clone(&driven), Arc::clone(&wire));

@@ -10,6 +10,7 @@ use tokio::runtime::Handle;
 use tokio_postgres::config::TargetSessionAttrs;
 use tokio_postgres::{CancelToken, Client, Config, SimpleQueryMessage};
 
+use super::confirmed::NotConfirmed;
 use super::connector::{BoxError, Connect};
 use super::driven::Driven;
 use super::socket::Place;
@@ -139,7 +140,7 @@ impl Manager {
     }
 
     /// Asks the server to cancel what runs on it, until it has said that it passed it on.
-    pub(super) async fn cancel(&self, link: &Link) -> Result<(), BoxError> {
+    pub(super) async fn cancel(&self, link: &Link) -> Result<(), NotConfirmed> {
         self.connect.cancel(&self.config, &link.end.place, link.cancel_token()).await
     }
 

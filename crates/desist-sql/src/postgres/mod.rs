@@ -17,6 +17,7 @@
 //! connection that it came by; the driver does not wait for that, and here it is waited for.
 
 mod build_error;
+mod confirmed;
 mod connector;
 mod counts;
 mod driven;

@@ -67,7 +67,7 @@ impl PoolBuilder {
         T: MakeTlsConnect<RawStream> + Clone + Send + Sync + 'static,
         T::TlsConnect: Send,
         T::Stream: Send + 'static,
-        <T::TlsConnect as TlsConnect<RawStream>>::Future: Send,
+        <T::TlsConnect as TlsConnect<RawStream>>::Future: Send + 'static,
     {
         self.connect = Box::new(Tls(connector));
         self

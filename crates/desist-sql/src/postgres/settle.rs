@@ -25,6 +25,7 @@ use std::time::Duration;
 use deadpool::managed::Object;
 use tokio_postgres::SimpleQueryMessage;
 
+use super::confirmed::NotConfirmed;
 use super::counts::{DATABASE, Out};
 use super::lease::Taken;
 use super::manager::{End, Link};
@@ -45,6 +46,9 @@ pub(super) enum Owes {
 
 /// Long enough for what is done already, and not felt by anybody.
 const SOON: Duration = Duration::from_millis(1);
+
+/// Between one request to cancel and the next, at most.
+const LATER: Duration = Duration::from_millis(200);
 
 /// What is asked for.
 static NEXT: AtomicU64 = AtomicU64::new(1);
@@ -134,9 +138,9 @@ async fn pass(link: &Link, does: &str, may_cancel: bool, shared: &Shared) -> Res
     let number = NEXT.fetch_add(1, Ordering::Relaxed).to_string();
     let last = format!("{LAST}{does}SELECT {number}");
     let mut answered = pin!(link.client.simple_query(&last));
-    let mut has_cancelled = false;
+    let (mut has_cancelled, mut pause) = (false, SOON);
     loop {
-        match tokio::time::timeout(SOON, answered.as_mut()).await {
+        match tokio::time::timeout(pause, answered.as_mut()).await {
             Ok(Ok(said)) if says(&said, &number) => return Ok(has_cancelled),
             // It was hit itself, or fails for another reason, which the next one tells.
             Ok(Err(error)) if error.as_db_error().is_some() => return Ok(true),
@@ -144,9 +148,15 @@ async fn pass(link: &Link, does: &str, may_cancel: bool, shared: &Shared) -> Res
             Err(_) => {}
         }
         if may_cancel && link.wire.has_work() {
-            has_cancelled = true;
-            // It may fail, as while the server has no room for one more; then it is asked again.
-            let _ = shared.manager().cancel(link).await;
+            // One that does not heed it is asked less and less often.
+            pause = LATER.min(pause * 2);
+            match shared.manager().cancel(link).await {
+                Ok(()) => has_cancelled = true,
+                // As while nobody can be reached; then it is asked again.
+                Err(NotConfirmed::NotAsked) => {}
+                // It may come at any time, and nobody else is to be there then.
+                Err(NotConfirmed::Perhaps) => return Err(Lost),
+            }
         }
     }
 }
@@ -161,6 +171,11 @@ fn says(messages: &[SimpleQueryMessage], number: &str) -> bool {
 /// Ends the server's process, as far as anybody knows which it is.
 pub(super) async fn terminate(shared: &Shared, end: &End) {
     let Some(served) = &end.served else { return };
-    let terminates = shared.manager().terminate(&end.place, served);
+    // There may be no room for one more who asks.
+    let terminates = async {
+        while shared.manager().terminate(&end.place, served).await.is_err() {
+            tokio::time::sleep(LATER).await;
+        }
+    };
     let _ = tokio::time::timeout(shared.settle_within, terminates).await;
 }

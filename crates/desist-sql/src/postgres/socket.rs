@@ -4,6 +4,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -29,9 +31,24 @@ pub(super) enum Place {
 #[derive(Debug)]
 pub(super) struct Socket {
     stream: Stream,
-    /// It is shut down only when the other side has closed, too: that is how a server says
-    /// that it has passed on a request to cancel. The driver would shut down and go.
-    is_to_the_end: bool,
+    /// Set when the other side has closed it.
+    has_ended: Option<Ended>,
+}
+
+/// Whether a socket's other side has closed it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Ended(Arc<AtomicBool>);
+
+impl Ended {
+    fn sets(&self) {
+        // Ordering: who asks is the task that has read.
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_set(&self) -> bool {
+        // Ordering: as in `sets`.
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 #[derive(Debug)]
@@ -132,11 +149,13 @@ fn keep_alive(stream: &TcpStream, config: &Config) -> io::Result<()> {
 
 impl Socket {
     fn of(stream: Stream) -> Self {
-        Self { stream, is_to_the_end: false }
+        Self { stream, has_ended: None }
     }
 
-    pub(super) fn until_it_closes(self) -> Self {
-        Self { is_to_the_end: true, ..self }
+    /// And what says that its other side has closed it.
+    pub(super) fn watched(self) -> (Self, Ended) {
+        let ended = Ended::default();
+        (Self { has_ended: Some(ended.clone()), ..self }, ended)
     }
 }
 
@@ -156,7 +175,13 @@ impl AsyncRead for Socket {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        with!(self, stream => Pin::new(stream).poll_read(cx, buf))
+        let ended = self.has_ended.clone();
+        let before = buf.filled().len();
+        ready!(with!(self, stream => Pin::new(stream).poll_read(cx, buf)))?;
+        if let Some(ended) = ended.filter(|_| buf.filled().len() == before) {
+            ended.sets();
+        }
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -173,22 +198,7 @@ impl AsyncWrite for Socket {
         with!(self, stream => Pin::new(stream).poll_flush(cx))
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if !self.is_to_the_end {
-            return with!(self, stream => Pin::new(stream).poll_shutdown(cx));
-        }
-        loop {
-            let mut bytes = [0; 64];
-            let mut buf = ReadBuf::new(&mut bytes);
-            match ready!(self.as_mut().poll_read(cx, &mut buf)) {
-                Ok(()) if buf.filled().is_empty() => return Poll::Ready(Ok(())),
-                Ok(()) => {}
-                // It has closed without reading the goodbye of TLS.
-                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {
-                    return Poll::Ready(Ok(()));
-                }
-                Err(error) => return Poll::Ready(Err(error)),
-            }
-        }
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        with!(self, stream => Pin::new(stream).poll_shutdown(cx))
     }
 }

@@ -1,88 +1,19 @@
 //! Servers that die, networks that are cut, and addresses that are wrong.
 use std::error::Error as _;
-use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::common::{LOCKED, PATIENCE, Postgres, in_time, running, runs, tcp_at};
+use crate::common::{Cable, LOCKED, Later, PATIENCE, Postgres, in_time, running, runs};
 use desist::{Source, Token};
 use desist_sql::Error;
 use desist_sql::postgres::{Conn, Pool};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+
+/// How much later a request to cancel comes.
+const LATE: Duration = Duration::from_millis(100);
 
 type PgError = tokio_postgres::Error;
 
 /// How long a server has to answer, here.
 const SOON: Duration = Duration::from_millis(500);
-
-/// How a request to cancel begins.
-const CANCELS: [u8; 8] = [0, 0, 0, 16, 4, 210, 22, 46];
-
-/// Passes bytes on, until it is cut: then connections are there, and nothing comes through.
-struct Cable {
-    addr: SocketAddr,
-    cut: watch::Sender<bool>,
-}
-
-impl Cable {
-    async fn to(port: u16) -> Self {
-        Self::with_slow_cancels(port, Duration::ZERO).await
-    }
-
-    /// Whoever asks to cancel is passed on so much later.
-    async fn with_slow_cancels(port: u16, late: Duration) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let addr = listener.local_addr().unwrap();
-        let (cut, is_cut) = watch::channel(false);
-        tokio::spawn(async move {
-            loop {
-                let (near, _) = listener.accept().await.unwrap();
-                let far = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
-                let (near_reads, near_writes) = near.into_split();
-                let (far_reads, far_writes) = far.into_split();
-                tokio::spawn(passes(near_reads, far_writes, is_cut.clone(), late));
-                tokio::spawn(passes(far_reads, near_writes, is_cut.clone(), Duration::ZERO));
-            }
-        });
-        Self { addr, cut }
-    }
-
-    fn cut(&self) {
-        self.cut.send(true).unwrap();
-    }
-
-    fn mend(&self) {
-        self.cut.send(false).unwrap();
-    }
-
-    fn address(&self) -> String {
-        tcp_at(self.addr.port())
-    }
-}
-
-async fn passes(
-    mut from: impl tokio::io::AsyncRead + Unpin,
-    mut to: impl tokio::io::AsyncWrite + Unpin,
-    mut cut: watch::Receiver<bool>,
-    late: Duration,
-) {
-    let mut bytes = [0; 4096];
-    loop {
-        let read = from.read(&mut bytes).await.unwrap_or(0);
-        if bytes[..read].starts_with(&CANCELS) {
-            tokio::time::sleep(late).await;
-        }
-        // What was on its way when it was cut is lost with the connection.
-        if *cut.borrow() {
-            let _ = cut.wait_for(|cut| !cut).await;
-            return;
-        }
-        if read == 0 || to.write_all(&bytes[..read]).await.is_err() {
-            return;
-        }
-    }
-}
 
 fn pool_at(address: &str) -> Pool {
     let builder = Pool::builder(address.parse().unwrap()).size(1);
@@ -130,7 +61,7 @@ async fn a_cut_network_holds_nobody_up() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cancel_that_takes_its_time_hits_nobody_else() {
     let Some(server) = Postgres::shared() else { return };
-    let cable = Cable::with_slow_cancels(server.port(), Duration::from_millis(100)).await;
+    let cable = Cable::with(server.port(), Later::Late(LATE)).await;
     let pool = Pool::builder(cable.address().parse().unwrap()).size(1).build().unwrap();
     let never = Token::never();
     for _ in 0..5 {
@@ -143,6 +74,27 @@ async fn a_cancel_that_takes_its_time_hits_nobody_else() {
         let next = pool
             .run(&never, |conn| async move { conn.batch_execute("SELECT pg_sleep(0.2)").await });
         in_time(next).await.expect("it is nobody's to cancel");
+    }
+}
+
+/// Nor one of which nobody knows whether it is on its way: its connection is ended.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancel_that_is_lost_from_sight_hits_nobody_else() {
+    let Some(server) = Postgres::shared() else { return };
+    let never = Token::never();
+    for _ in 0..3 {
+        let cable = Cable::with(server.port(), Later::Resets(LATE)).await;
+        let pool = pool_at(&cable.address());
+        let source = Source::with_timeout(Duration::from_millis(20));
+        let token = source.token();
+        let ends = pool
+            .run(&token, |conn| async move { conn.batch_execute("SELECT pg_sleep(0.04)").await });
+        assert!(in_time(ends).await.unwrap_err().cancelled().is_some());
+        let next = pool_at(&server.tcp());
+        let next = next
+            .run(&never, |conn| async move { conn.batch_execute("SELECT pg_sleep(0.2)").await });
+        in_time(next).await.expect("it is nobody's to cancel");
+        assert!(format!("{pool:?}").contains("in_use: 0"));
     }
 }
 

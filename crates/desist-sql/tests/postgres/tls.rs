@@ -1,12 +1,19 @@
 //! The same over TLS, in which nobody sees what goes over the wire but from within.
+use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
 
-use crate::common::{PATIENCE, Postgres, in_time, running, runs};
+use crate::common::{Cable, Later, PATIENCE, Postgres, in_time, running, runs};
 use desist::{Source, Token};
-use desist_sql::postgres::Pool;
+use desist_sql::postgres::{Conn, Pool, RawStream};
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use rustls::crypto::ring::default_provider;
 use rustls::{ClientConfig, RootCertStore};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_postgres::Config;
+use tokio_postgres::tls::{ChannelBinding, MakeTlsConnect, TlsConnect, TlsStream};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 fn connector(trusted: &CertifiedKey<rcgen::KeyPair>) -> MakeRustlsConnect {
@@ -28,14 +35,18 @@ async fn is_encrypted(pool: &Pool) -> bool {
     in_time(row).await.unwrap().get(0)
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn statements_stop_over_tls() {
+fn start() -> Option<(Postgres, CertifiedKey<rcgen::KeyPair>)> {
     let key = generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let files = [("server.crt", key.cert.pem()), ("server.key", key.signing_key.serialize_pem())];
     let files = [("server.crt", files[0].1.as_str()), ("server.key", files[1].1.as_str())];
     let settings =
         [("ssl", "on"), ("ssl_cert_file", "../server.crt"), ("ssl_key_file", "../server.key")];
-    let Some(server) = Postgres::start_with(&files, &settings) else { return };
+    Some((Postgres::start_with(&files, &settings)?, key))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn statements_stop_over_tls() {
+    let Some((server, key)) = start() else { return };
     let admin = server.client().await;
     for mode in ["require", "prefer"] {
         let address = server.tcp().replace("127.0.0.1", "localhost");
@@ -78,6 +89,99 @@ async fn statements_stop_over_tls() {
     let never = Token::never();
     let refused = pool.run(&never, |_conn| async { Ok::<_, tokio_postgres::Error>(()) });
     assert!(in_time(refused).await.is_err());
+}
+
+/// TLS of which nobody hears of the end of the socket, as some libraries have it.
+#[derive(Clone)]
+struct Aloof(MakeRustlsConnect);
+
+struct AloofStream<S>(S);
+
+type Connect = <MakeRustlsConnect as MakeTlsConnect<RawStream>>::TlsConnect;
+type Stream = <MakeRustlsConnect as MakeTlsConnect<RawStream>>::Stream;
+
+struct AloofConnect(Connect);
+
+impl MakeTlsConnect<RawStream> for Aloof {
+    type Stream = AloofStream<Stream>;
+    type TlsConnect = AloofConnect;
+    type Error = <MakeRustlsConnect as MakeTlsConnect<RawStream>>::Error;
+
+    fn make_tls_connect(&mut self, host: &str) -> Result<AloofConnect, Self::Error> {
+        MakeTlsConnect::<RawStream>::make_tls_connect(&mut self.0, host).map(AloofConnect)
+    }
+}
+
+impl TlsConnect<RawStream> for AloofConnect {
+    type Stream = AloofStream<Stream>;
+    type Error = <Connect as TlsConnect<RawStream>>::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Stream, Self::Error>> + Send>>;
+
+    fn connect(self, stream: RawStream) -> Self::Future {
+        let connects = self.0.connect(stream);
+        Box::pin(async move { Ok(AloofStream(connects.await?)) })
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for AloofStream<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buf)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for AloofStream<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: TlsStream + Unpin> TlsStream for AloofStream<S> {
+    fn channel_binding(&self) -> ChannelBinding {
+        self.0.channel_binding()
+    }
+}
+
+/// Whatever a connector makes of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancel_that_takes_its_time_hits_nobody_else_over_tls() {
+    let Some((server, key)) = start() else { return };
+    let cable = Cable::with(server.port(), Later::Late(Duration::from_millis(30))).await;
+    let address = cable.address().replace("127.0.0.1", "localhost");
+    let config: Config = format!("{address} hostaddr=127.0.0.1 sslmode=require").parse().unwrap();
+    for aloof in [false, true] {
+        let builder = Pool::builder(config.clone()).size(1);
+        let pool = match aloof {
+            false => builder.tls(connector(&key)),
+            true => builder.tls(Aloof(connector(&key))),
+        };
+        let pool = pool.build().unwrap();
+        let never = Token::never();
+        for _ in 0..5 {
+            let source = Source::with_timeout(Duration::from_millis(20));
+            let token = source.token();
+            // It ends by itself while the cancel is on its way.
+            let ends = |conn: Conn| async move { conn.batch_execute("SELECT pg_sleep(0.1)").await };
+            assert!(in_time(pool.run(&token, ends)).await.unwrap_err().cancelled().is_some());
+            let next = |conn: Conn| async move { conn.batch_execute("SELECT pg_sleep(0.2)").await };
+            in_time(pool.run(&never, next)).await.expect("it is nobody's to cancel");
+        }
+    }
 }
 
 /// With a connector, and a server that has no TLS.

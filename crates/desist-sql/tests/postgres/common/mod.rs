@@ -1,8 +1,10 @@
 //! A server, and what tests ask of it.
 #![allow(dead_code, unused_imports)] // Not every binary uses all of it.
 
+mod cable;
 mod server;
 
+pub(crate) use self::cable::{Cable, Later};
 pub(crate) use self::server::{Postgres, tcp_at};
 pub(crate) use crate::databases::{Bouncer, LOCKED, PATIENCE};
 
