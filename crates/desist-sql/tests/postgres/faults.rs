@@ -90,11 +90,9 @@ async fn a_cancel_that_is_lost_from_sight_hits_nobody_else() {
         let ends = pool
             .run(&token, |conn| async move { conn.batch_execute("SELECT pg_sleep(0.04)").await });
         assert!(in_time(ends).await.unwrap_err().cancelled().is_some());
-        let next = pool_at(&server.tcp());
-        let next = next
+        let next = pool
             .run(&never, |conn| async move { conn.batch_execute("SELECT pg_sleep(0.2)").await });
         in_time(next).await.expect("it is nobody's to cancel");
-        assert!(format!("{pool:?}").contains("in_use: 0"));
     }
 }
 

@@ -22,7 +22,7 @@ pub(crate) enum Later {
     Passes,
     /// All that is written is passed on so much later.
     Late(Duration),
-    /// The same, and who has written is reset at once.
+    /// The same, and who has written is reset at once; but only the first of them.
     Resets(Duration),
 }
 
@@ -36,7 +36,7 @@ impl Cable {
         let addr = listener.local_addr().unwrap();
         let (cut, is_cut) = watch::channel(false);
         tokio::spawn(async move {
-            let mut later_ones = Later::Passes;
+            let (mut later_ones, mut has_reset) = (Later::Passes, false);
             loop {
                 let (near, _) = listener.accept().await.unwrap();
                 let far = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
@@ -48,7 +48,13 @@ impl Cable {
                         Later::Passes => carries(near, far, is_cut, Duration::ZERO),
                     }
                 });
-                later_ones = later;
+                later_ones = match (later_ones, later) {
+                    // Of those only the first.
+                    (Later::Resets(_), _) => Later::Passes,
+                    (Later::Passes, Later::Resets(_)) if has_reset => Later::Passes,
+                    _ => later,
+                };
+                has_reset |= matches!(later_ones, Later::Resets(_));
             }
         });
         Self { addr, cut }
