@@ -51,6 +51,12 @@ impl Held {
         &taken.wire
     }
 
+    /// Nothing that was asked for is on its way to the socket.
+    pub(super) fn has_sent(&self) -> bool {
+        let Some(taken) = &self.taken else { unreachable!("it is there until it is dropped") };
+        taken.driven.has_sent()
+    }
+
     pub(super) fn client(&self) -> &ClientWrapper {
         let Some(taken) = &self.taken else { unreachable!("it is there until it is dropped") };
         &taken.client

@@ -42,6 +42,8 @@ struct Laid {
     taken: Option<Taken>,
     /// Nobody looks any more: what is laid here is not to be used.
     is_closed: bool,
+    /// A savepoint that deep was dropped half-way, and is not undone.
+    torn: Option<usize>,
 }
 
 impl Slot {
@@ -63,6 +65,21 @@ impl Slot {
     /// `None`: somebody has it.
     pub(super) fn pick(&self) -> Option<Taken> {
         self.place().taken.take()
+    }
+
+    /// A savepoint that deep was dropped half-way.
+    pub(super) fn tears(&self, depth: usize) {
+        self.place().torn.get_or_insert(depth);
+    }
+
+    /// One that deep was undone, and all that was within.
+    pub(super) fn mends(&self, depth: usize) {
+        let mut place = self.place();
+        place.torn = place.torn.filter(|torn| *torn < depth);
+    }
+
+    pub(super) fn is_torn(&self) -> bool {
+        self.place().torn.is_some()
     }
 
     /// What is there, and nothing more is laid here.

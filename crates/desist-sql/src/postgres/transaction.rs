@@ -1,13 +1,15 @@
 use std::fmt;
 use std::ops::Deref;
 use std::pin::pin;
+use std::sync::Arc;
 
 use deadpool_postgres::ClientWrapper;
-use desist::Token;
+use desist::{Cancelled, Token};
 use tokio_postgres::error::{DbError, Severity};
 
+use super::connector::BoxError;
 use super::handle::Held;
-use super::lease::Lease;
+use super::lease::{Lease, Slot};
 use super::pool::Pool;
 use super::run::{stop, until_stopped};
 use super::wire::Status;
@@ -100,6 +102,12 @@ impl Pool {
             lease.ended();
             return Err(Error::not_committed("its handle was kept beyond the work"));
         };
+        if lease.slot().is_torn() {
+            drop(held);
+            lease.failed().await;
+            let why = "a savepoint of it was dropped half-way; await it, or return its error";
+            return Err(Error::not_committed(why));
+        }
         if held.wire().has_turned() {
             drop(held);
             lease.failed().await;
@@ -112,6 +120,18 @@ impl Pool {
             lease.ended();
             return Err(Error::not_committed("a statement in it has ended it already"));
         }
+        // What the work has left running comes first, and is stopped as the work is.
+        let held = match self.rests(token, held).await {
+            Ok(Ok(held)) => held,
+            Ok(Err(error)) => {
+                lease.failed().await;
+                return Err(Error::not_committed(error));
+            }
+            Err(why) => {
+                stop(lease, self.wait()).await;
+                return Err(why.into());
+            }
+        };
         // From here on nobody stops it: who drops this future leaves it to the lease's owner.
         lease.commits();
         let commits = held.client().batch_execute("COMMIT");
@@ -143,9 +163,25 @@ impl Pool {
     }
 }
 
+impl Pool {
+    /// The connection, when all that was asked for has its answer.
+    async fn rests(&self, token: &Token, held: Held) -> Result<Result<Held, BoxError>, Cancelled> {
+        if held.has_sent() && held.wire().is_quiet() {
+            return Ok(Ok(held));
+        }
+        let within = self.commit_within();
+        let rests = pin!(async move {
+            tokio::time::timeout(within, held.client().batch_execute("")).await??;
+            Ok::<_, BoxError>(held)
+        });
+        until_stopped(token, rests).await
+    }
+}
+
 impl Tx {
     /// Does that work in a savepoint: what it has done is undone when it fails, and the
-    /// transaction goes on. They nest.
+    /// transaction goes on. They nest. One that is dropped half-way is not undone: the
+    /// transaction is not committed then, unless a savepoint around it is undone.
     ///
     /// # Errors
     ///
@@ -175,21 +211,62 @@ impl Tx {
         let depth = self.depth + 1;
         self.batch_execute(&format!("SAVEPOINT desist_{depth}")).await?;
         let Some(held) = self.held.take() else { unreachable!("it is there until it is dropped") };
-        let slot = held.slot();
-        // The handle of the work lays it into its slot, from where it is picked up again. Who
-        // drops this in the middle leaves it there, which is where it belongs.
-        let ended = work(Self { held: Some(held), depth }).await;
-        self.held = Held::of(&slot);
-        assert!(self.held.is_some(), "the handle of a savepoint was kept beyond its work");
-        let undoes = format!("ROLLBACK TO desist_{depth}; RELEASE desist_{depth}");
-        let ends = if ended.is_ok() { format!("RELEASE desist_{depth}") } else { undoes };
-        self.batch_execute(&ends).await?;
+        let mut lent = Lent { slot: held.slot(), to: &mut self.held, depth, has_ended: false };
+        let ended = {
+            let work = pin!(work(Self { held: Some(held), depth }));
+            work.await
+        };
+        lent.comes_back();
+        assert!(lent.to.is_some(), "the handle of a savepoint was kept beyond its work");
+        if ended.is_ok() {
+            lent.client().batch_execute(&format!("RELEASE desist_{depth}")).await?;
+        } else {
+            let undoes = format!("ROLLBACK TO desist_{depth}; RELEASE desist_{depth}");
+            // What the work has failed with says more than what that may.
+            if lent.client().batch_execute(&undoes).await.is_ok() {
+                lent.slot.mends(depth);
+            } else {
+                return ended;
+            }
+        }
+        lent.has_ended = true;
         ended
     }
 
     fn client(&self) -> &ClientWrapper {
         let Some(held) = &self.held else { unreachable!("it is there until it is dropped") };
         held.client()
+    }
+}
+
+/// A connection that the work of a savepoint has. Its handle lays it into the slot, from where it
+/// is picked up again, also when all of that is dropped half-way.
+struct Lent<'a> {
+    slot: Arc<Slot>,
+    to: &'a mut Option<Held>,
+    depth: usize,
+    has_ended: bool,
+}
+
+impl Lent<'_> {
+    fn comes_back(&mut self) {
+        if self.to.is_none() {
+            *self.to = Held::of(&self.slot);
+        }
+    }
+
+    fn client(&self) -> &ClientWrapper {
+        let Some(held) = &self.to else { unreachable!("it has come back") };
+        held.client()
+    }
+}
+
+impl Drop for Lent<'_> {
+    fn drop(&mut self) {
+        self.comes_back();
+        if !self.has_ended {
+            self.slot.tears(self.depth);
+        }
     }
 }
 

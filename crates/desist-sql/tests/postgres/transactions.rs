@@ -1,5 +1,5 @@
 //! Transactions of tokio-postgres: all or nothing, whatever comes between.
-use std::future::poll_fn;
+use std::future::{pending, poll_fn};
 use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
@@ -134,7 +134,7 @@ async fn one_that_is_stopped_is_rolled_back() {
                     if in_statement {
                         return tx.batch_execute("SELECT pg_sleep(600)").await;
                     }
-                    std::future::pending().await
+                    pending().await
                 };
                 of_work.transaction(&token, inserts).await
             });
@@ -202,22 +202,76 @@ async fn savepoints_nest_and_are_undone_alone() {
     let rows = admin.query("SELECT n FROM saved ORDER BY n", &[]).await.unwrap();
     let rows: Vec<i32> = rows.iter().map(|row| row.get(0)).collect();
     assert_eq!(rows, [1, 2, 4, 6]);
-    // One that is dropped in the middle leaves the transaction to whoever goes on.
-    let work = pool.transaction(&never, |mut tx| async move {
-        insert(&tx, 7).await?;
-        let sleeps =
-            tx.savepoint(|tx| async move { tx.batch_execute("SELECT pg_sleep(600)").await });
-        assert!(tokio::time::timeout(Duration::from_millis(50), sleeps).await.is_err());
-        Err::<(), _>(tx_is_lost(&tx).await)
-    });
-    assert!(in_time(work).await.is_err());
-    assert_eq!(rows_of(&admin, "saved").await, 4);
 }
 
-async fn tx_is_lost(tx: &Tx) -> PgError {
-    let _ = tx;
-    // Any error of the driver's.
-    tokio_postgres::connect("port=many", tokio_postgres::NoTls).await.map(drop).unwrap_err()
+/// Whoever has dropped a part of it half-way has a transaction of which that part is not undone.
+#[tokio::test(flavor = "multi_thread")]
+async fn with_a_savepoint_that_was_dropped_half_way_nothing_is_committed() {
+    let Some(server) = Postgres::shared() else { return };
+    let admin = server.client().await;
+    table(&admin, "torn").await;
+    let pool = pool_of(server, 1);
+    let never = Token::never();
+    let tears = async |tx: &mut Tx| {
+        let inserts = tx.savepoint(|tx| async move {
+            tx.batch_execute("INSERT INTO torn VALUES (1)").await?;
+            pending::<()>().await;
+            Ok::<_, PgError>(())
+        });
+        assert!(tokio::time::timeout(Duration::from_millis(50), inserts).await.is_err());
+    };
+    let work = pool.transaction(&never, |mut tx| async move {
+        tears(&mut tx).await;
+        // It can be used, all the same.
+        tx.batch_execute("INSERT INTO torn VALUES (2)").await
+    });
+    assert!(in_time(work).await.unwrap_err().is_not_committed());
+    // A savepoint around it undoes it.
+    let work = pool.transaction(&never, |mut tx| async move {
+        let undone = tx.savepoint(|mut tx| async move {
+            tears(&mut tx).await;
+            tx.batch_execute("SELECT 1/0").await
+        });
+        assert_eq!(undone.await.unwrap_err().code(), Some(&SqlState::DIVISION_BY_ZERO));
+        tx.batch_execute("INSERT INTO torn VALUES (3)").await
+    });
+    in_time(work).await.unwrap();
+    let rows = admin.query("SELECT n FROM torn", &[]).await.unwrap();
+    assert_eq!(rows.iter().map(|row| row.get(0)).collect::<Vec<i32>>(), [3]);
+}
+
+/// What the work has left running is stopped as the work would be, and no commit waits for it
+/// that nobody can stop.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_left_running_is_stopped_before_the_commit() {
+    let Some(server) = Postgres::shared() else { return };
+    let admin = server.client().await;
+    table(&admin, "left_running").await;
+    let pool = pool_of(server, 1);
+    let leaves = |sleeps: &'static str| {
+        move |tx: Tx| async move {
+            tx.batch_execute("INSERT INTO left_running VALUES (1)").await?;
+            let mut sleeps = pin!(tx.batch_execute(sleeps));
+            let pending = poll_fn(|cx| Poll::Ready(sleeps.as_mut().poll(cx).is_pending())).await;
+            assert!(pending);
+            Ok::<_, PgError>(())
+        }
+    };
+    let source = Source::new();
+    let (token, of_work) = (source.token(), pool.clone());
+    let long = leaves("SELECT pg_sleep(600) /*left running*/");
+    let work = tokio::spawn(async move { of_work.transaction(&token, long).await });
+    runs(&admin, "left running").await;
+    source.cancel_with(Reason::Superseded);
+    let error = in_time(work).await.unwrap().unwrap_err();
+    assert_eq!(error.cancelled().expect("it was stopped").reason(), Reason::Superseded);
+    assert_eq!(rows_of(&admin, "left_running").await, 0);
+    // One that fails leaves nothing to commit, and one that ends is waited for.
+    let never = Token::never();
+    let fails = pool.transaction(&never, leaves("SELECT 1/0"));
+    assert!(in_time(fails).await.unwrap_err().is_not_committed());
+    in_time(pool.transaction(&never, leaves("SELECT pg_sleep(0.05)"))).await.unwrap();
+    assert_eq!(rows_of(&admin, "left_running").await, 1);
 }
 
 /// Whether it is stopped or dropped, a commit that is on its way comes to its end.
