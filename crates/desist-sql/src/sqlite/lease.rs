@@ -25,6 +25,7 @@ pub(super) struct Lease {
     pub(super) source: Source,
     pub(super) token: Token,
     pub(super) caller: &'static Location<'static>,
+    pub(super) is_writer: bool,
     state: Mutex<State>,
     /// For whoever waits for a lock of the database.
     stopped: Condvar,
@@ -32,8 +33,13 @@ pub(super) struct Lease {
 
 struct State {
     phase: Phase,
-    /// The hook has let a commit pass, and no statement has begun since.
-    commits: bool,
+    /// Nothing commits but by the pool (S6).
+    is_whole: bool,
+    commit: Commit,
+    /// The last commit came to nothing. Who made it may not know (S7).
+    lost: bool,
+    /// A transaction was rolled back, not only to a savepoint.
+    rolled_back: bool,
 }
 
 enum Phase {
@@ -42,6 +48,16 @@ enum Phase {
     Withdrawn,
     Refused,
     Over,
+}
+
+/// Of the statement that runs, or was the last.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Commit {
+    No,
+    /// It has waited for a lock, and in vain; a commit needs one before the hook is asked.
+    NoLock,
+    /// The hook has let it pass, and nothing was rolled back.
+    OnItsWay,
 }
 
 /// What becomes of a call whose answer is not there.
@@ -53,12 +69,20 @@ pub(super) enum Outlook {
 }
 
 impl Lease {
-    pub(super) fn new(source: Source, caller: &'static Location<'static>) -> Self {
+    pub(super) fn new(source: Source, caller: &'static Location<'static>, is_writer: bool) -> Self {
+        let state = State {
+            phase: Phase::Waiting,
+            is_whole: false,
+            commit: Commit::No,
+            lost: false,
+            rolled_back: false,
+        };
         Self {
             token: source.token(),
             source,
             caller,
-            state: Mutex::new(State { phase: Phase::Waiting, commits: false }),
+            is_writer,
+            state: Mutex::new(state),
             stopped: Condvar::new(),
         }
     }
@@ -121,18 +145,63 @@ impl Lease {
         }
     }
 
-    /// A statement begins; whatever has committed is over. `false`: it must not.
-    pub(super) fn may_begin(&self) -> bool {
+    /// Whatever has committed is over. After the stop, what begins is interrupted: it is of
+    /// this lease, for that is on, so it cannot come late.
+    pub(super) fn statement_begins(&self) {
         let mut state = lock(&self.state);
-        state.commits = false;
-        !self.token.is_cancelled()
+        state.commit = Commit::No;
+        if let (Phase::Running { interrupt, .. }, true) = (&state.phase, self.token.is_cancelled())
+        {
+            interrupt.interrupt();
+        }
     }
 
     /// Whether a commit may go on. After `true`, a caller that does not wait does.
     pub(super) fn may_commit(&self) -> bool {
         let mut state = lock(&self.state);
-        state.commits = !self.token.is_cancelled();
-        state.commits
+        let passes = !state.is_whole && !self.token.is_cancelled();
+        state.commit = if passes { Commit::OnItsWay } else { Commit::No };
+        state.lost = !passes;
+        passes
+    }
+
+    /// A statement will fail, for somebody else has a lock.
+    pub(super) fn finds_no_lock(&self) {
+        lock(&self.state).commit = Commit::NoLock;
+    }
+
+    /// SQLite has rolled a transaction back, as it was told to, or by itself.
+    pub(super) fn rolled_back(&self) {
+        let mut state = lock(&self.state);
+        state.rolled_back = true;
+        // In one statement with the commit: that has failed. And what a writer gives up after
+        // the stop was to be committed.
+        state.lost |= state.commit != Commit::No || (self.is_writer && self.token.is_cancelled());
+        state.commit = Commit::No;
+    }
+
+    /// Whether a commit came to nothing, and no other has passed since.
+    pub(super) fn has_lost(&self) -> bool {
+        lock(&self.state).lost
+    }
+
+    /// From here on nothing commits, and it is seen whether something is rolled back.
+    pub(super) fn keep_whole(&self) {
+        let mut state = lock(&self.state);
+        state.is_whole = true;
+        state.rolled_back = false;
+    }
+
+    /// Whether it still is; then it may commit.
+    pub(super) fn end_whole(&self) -> bool {
+        let mut state = lock(&self.state);
+        state.is_whole = false;
+        !state.rolled_back
+    }
+
+    /// Whether the hook let the last commit pass, and nothing took it back.
+    pub(super) fn has_committed(&self) -> bool {
+        lock(&self.state).commit == Commit::OnItsWay
     }
 
     /// Waits, at most so long, for the stop; whether it has come.
@@ -151,7 +220,7 @@ impl Lease {
         let is_free = match &state.phase {
             Phase::Refused => return Outlook::Refused,
             Phase::Waiting | Phase::Withdrawn => true,
-            Phase::Running { .. } => wait == Wait::AtOnce && !state.commits,
+            Phase::Running { .. } => wait == Wait::AtOnce && state.commit != Commit::OnItsWay,
             Phase::Over => false,
         };
         let stop = self.token.cancellation().filter(|_| is_free);

@@ -7,13 +7,15 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::builder::Builder;
 use super::crew::Crew;
-use super::handlers;
+use super::current;
 use super::lane::Lane;
 use super::running::Running;
 use crate::{Error, Wait};
 
 const NOT_BEGUN: &str = "the transaction could not begin; if another process has the lock, try \
                          again, or wait longer with `busy_timeout`";
+const ROLLED_BACK: &str = "it was rolled back before its end, by its closure or by SQLite; look at \
+                           the errors of its statements";
 
 /// Connections to one SQLite database, each with its thread: one that writes, and several that
 /// read.
@@ -147,8 +149,8 @@ impl Pool {
     ///
     /// # Errors
     ///
-    /// It was stopped, before or while it ran; `work` failed, or left a transaction open; there
-    /// is no connection.
+    /// It was stopped, before or while it ran; `work` failed, left a transaction open, or its
+    /// last commit came to nothing, whether it knows of that or not; there is no connection.
     ///
     /// ```
     /// use desist::Token;
@@ -179,12 +181,13 @@ impl Pool {
     /// otherwise, and after a panic, it is rolled back. Savepoints are rusqlite's own,
     /// and nest.
     ///
-    /// `work` cannot commit by itself: whatever tries to is rolled back.
+    /// `work` cannot commit by itself: whatever tries to is rolled back. What was rolled back,
+    /// by `work` or by SQLite, is not committed in part.
     ///
     /// # Errors
     ///
-    /// It was stopped, and then nothing of it is there; `work` failed; it could not begin or
-    /// not be committed; there is no connection.
+    /// It was stopped, and then nothing of it is there; `work` failed; it could not begin, was
+    /// rolled back before its end, or could not be committed; there is no connection.
     ///
     /// ```
     /// use desist::Token;
@@ -263,13 +266,21 @@ fn in_transaction<T, E>(
     conn: &mut Connection,
     work: impl FnOnce(&mut Transaction<'_>) -> Result<T, E>,
 ) -> Result<T, Error<E>> {
+    let lease = current::lease().expect("it runs in one");
     let begun = conn.transaction_with_behavior(TransactionBehavior::Immediate);
     let mut tx = begun.map_err(|error| Error::no_connection(NOT_BEGUN, error))?;
-    handlers::keep_whole(true);
+    lease.keep_whole();
     let value = work(&mut tx).map_err(Error::failed)?;
-    handlers::keep_whole(false);
-    tx.commit().map_err(Error::not_committed)?;
-    Ok(value)
+    if !lease.end_whole() {
+        return Err(Error::not_committed(ROLLED_BACK));
+    }
+    match tx.commit() {
+        // A hook that SQLite asks after the commit may fail, and that is not undone by it.
+        Err(error) if !(lease.has_committed() && conn.is_autocommit()) => {
+            Err(Error::not_committed(error))
+        }
+        _ => Ok(value),
+    }
 }
 
 impl fmt::Debug for Pool {

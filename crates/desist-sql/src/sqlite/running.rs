@@ -84,7 +84,7 @@ impl<T: Send + 'static, E: Send + 'static> Running<T, E> {
         let lane = self.pool.lane(self.is_writer);
         let number = place(lane, &source).inspect_err(|_| counted::cancelled(DATABASE))?;
         let token = source.token();
-        let ticket = Arc::new(Ticket::new(Lease::new(source, caller), work));
+        let ticket = Arc::new(Ticket::new(Lease::new(source, caller, self.is_writer), work));
         let registration = {
             let (ticket, lane) = (Arc::clone(&ticket), Arc::clone(lane));
             token.on_cancel(move |_| {

@@ -24,6 +24,8 @@ pub(super) type Answer<T, E> = thread::Result<Result<T, Error<E>>>;
 
 const LEFT_OPEN: &str = "its closure left a transaction open, which was rolled back; commit it, or \
                          use `transaction`";
+const LOST: &str = "its last commit came to nothing, and its closure did not say so; the error is \
+                    lost where rows are dropped before their end, so read them all";
 
 pub(super) struct Ticket<T, E> {
     lease: Arc<Lease>,
@@ -70,13 +72,17 @@ impl<T, E> Ticket<T, E> {
         lock(&self.work).take()
     }
 
-    fn judge(&self, result: Answer<T, E>, cleaned: &Cleaned, is_writer: bool) -> Answer<T, E> {
-        let result = match result? {
-            Ok(value) if is_writer && cleaned.was_open => {
+    /// What the caller is told (S4, S7).
+    fn judge(&self, result: Answer<T, E>, cleaned: &Cleaned) -> Answer<T, E> {
+        let left_open = cleaned.was_open && self.lease.is_writer;
+        let untrue = left_open.then_some(LEFT_OPEN);
+        let untrue = untrue.or_else(|| self.lease.has_lost().then_some(LOST));
+        let result = match (result?, untrue) {
+            (Ok(value), Some(why)) => {
                 catch_unwind(AssertUnwindSafe(|| drop(value)))?;
-                Err(Error::not_committed(LEFT_OPEN))
+                Err(Error::not_committed(why))
             }
-            result => result,
+            (result, _) => result,
         };
         Ok(match (result, self.lease.token.cancellation()) {
             (Err(error), Some(cancelled)) => {
@@ -117,7 +123,7 @@ impl<T: Send, E: Send> Job for Ticket<T, E> {
         if !cleaned.is_fit {
             counted::discarded(DATABASE);
         }
-        let answer = self.judge(result, &cleaned, place.lane.is_writer);
+        let answer = self.judge(result, &cleaned);
         drop(place);
         self.answer.put(answer);
         cleaned.is_fit

@@ -2,6 +2,7 @@
 #![cfg(feature = "sqlite")]
 
 mod closing;
+mod commits;
 mod common;
 mod data;
 mod killed;

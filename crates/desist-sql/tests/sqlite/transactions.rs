@@ -101,22 +101,25 @@ async fn after_a_stop_nothing_commits() {
     }
 }
 
-/// A closure that swallows its errors is stopped all the same.
+/// A closure that swallows its errors is stopped all the same, and its caller told.
 #[tokio::test]
 async fn what_goes_on_after_the_stop_writes_nothing() {
     let folder = Folder::new();
     let pool = with_table(&folder).await;
     let source = Source::new();
     let (waits, begins, go_on) = gate();
+    let (tell, told) = oneshot::channel();
     let running = tokio::spawn(pool.write(&source.token(), |conn| {
         waits();
         let tries = (0..100).filter(|_| conn.execute("INSERT INTO t VALUES (1)", []).is_ok());
-        Ok::<_, rusqlite::Error>(tries.count())
+        tell.send(tries.count()).unwrap();
+        Ok::<_, rusqlite::Error>(())
     }));
     begins.await.unwrap();
     source.cancel();
     go_on.send(()).unwrap();
-    assert_eq!(running.await.unwrap().unwrap(), 0);
+    assert!(running.await.unwrap().unwrap_err().cancelled().is_some());
+    assert_eq!(told.await.unwrap(), 0);
     assert_eq!(count(&pool, "t").await, 0);
 }
 
