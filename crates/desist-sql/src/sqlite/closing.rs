@@ -52,10 +52,14 @@ impl Pool {
         for is_write in [true, false] {
             for job in self.lane(is_write).running() {
                 let lease = job.lease();
-                let Some(since) = lease.running_since() else { continue };
-                let (caller, running_for) = (lease.caller, since.elapsed());
-                still_running.push(StillRunning { caller, is_write, running_for });
+                let before = lease.running_since();
+                // Also one that has its turn, and waits for its connection to be opened.
                 lease.source.cancel_with(Reason::Shutdown);
+                // From here on none begins, but one may have before it was stopped.
+                if let Some(since) = before.or_else(|| lease.running_since()) {
+                    let (caller, running_for) = (lease.caller, since.elapsed());
+                    still_running.push(StillRunning { caller, is_write, running_for });
+                }
             }
         }
         Closed { still_running, is_clean: false }
@@ -99,7 +103,8 @@ impl Closed {
         self.is_clean
     }
 
-    /// What ran when the bound was over. It was stopped then.
+    /// What ran when the bound was over. It was stopped then, and so was, unnamed, what had
+    /// its turn and had not begun.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]

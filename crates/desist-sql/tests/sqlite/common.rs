@@ -143,6 +143,16 @@ pub(crate) async fn fill(pool: &Pool) {
     filled.await.unwrap();
 }
 
+/// Costs its connection.
+pub(crate) fn forgets(conn: &mut Connection) -> rusqlite::Result<()> {
+    let mut statement = conn.prepare("VALUES (1), (2)")?;
+    let mut rows = statement.query([])?;
+    rows.next()?;
+    std::mem::forget(rows);
+    std::mem::forget(statement);
+    Ok(())
+}
+
 pub(crate) async fn count(pool: &Pool, table: &'static str) -> i64 {
     let count = pool.run(&Token::never(), move |conn| {
         conn.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0))

@@ -7,7 +7,7 @@ use std::time::Duration;
 use desist::{Source, Token};
 use rusqlite::Connection;
 
-use super::common::{ENDLESS, Folder, Halt, count};
+use super::common::{ENDLESS, Folder, Halt, count, forgets};
 
 /// A pool that counts how many connections it has opened.
 async fn counting(folder: &Folder) -> (desist_sql::sqlite::Pool, Arc<AtomicUsize>) {
@@ -28,20 +28,11 @@ async fn a_statement_that_was_forgotten_costs_its_connection() {
     let (pool, opened) = counting(&folder).await;
     assert_eq!(opened.load(SeqCst), 2);
     // It reads.
-    let forgets = pool.run(&Token::never(), |conn| {
-        let mut statement = conn.prepare("VALUES (1), (2)")?;
-        statement.query([])?.next()?;
-        let mut rows = statement.query([])?;
-        rows.next()?;
-        std::mem::forget(rows);
-        std::mem::forget(statement);
-        Ok::<_, rusqlite::Error>(())
-    });
-    forgets.await.unwrap();
+    pool.run(&Token::never(), forgets).await.unwrap();
     assert_eq!(count(&pool, "t").await, 0);
     assert_eq!(opened.load(SeqCst), 3);
     // It writes, and holds the lock.
-    let forgets = pool.write(&Token::never(), |conn| {
+    let forgotten = pool.write(&Token::never(), |conn| {
         let mut statement = conn.prepare("INSERT INTO t VALUES (1), (2) RETURNING x")?;
         let mut rows = statement.query([])?;
         rows.next()?;
@@ -49,7 +40,7 @@ async fn a_statement_that_was_forgotten_costs_its_connection() {
         std::mem::forget(statement);
         Ok::<_, rusqlite::Error>(())
     });
-    forgets.await.unwrap();
+    forgotten.await.unwrap();
     let insert = |conn: &mut Connection| conn.execute("INSERT INTO t VALUES (3)", []);
     assert_eq!(pool.write(&Token::never(), insert).await.unwrap(), 1);
     assert_eq!(opened.load(SeqCst), 4);
@@ -67,15 +58,7 @@ async fn whoever_is_stopped_while_its_connection_is_opened_does_not_begin() {
         Ok(())
     };
     let pool = folder.builder().setup(opens).open().await.unwrap();
-    let forgets = pool.run(&Token::never(), |conn| {
-        let mut statement = conn.prepare("VALUES (1), (2)")?;
-        let mut rows = statement.query([])?;
-        rows.next()?;
-        std::mem::forget(rows);
-        std::mem::forget(statement);
-        Ok::<_, rusqlite::Error>(())
-    });
-    forgets.await.unwrap();
+    pool.run(&Token::never(), forgets).await.unwrap();
     let (source, has_run) = (Source::new(), Arc::new(AtomicBool::new(false)));
     let runs = Arc::clone(&has_run);
     let stopped = tokio::spawn(pool.run(&source.token(), move |_| {
