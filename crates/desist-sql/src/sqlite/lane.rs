@@ -29,6 +29,13 @@ struct State {
     is_closed: bool,
 }
 
+/// Why there is no number.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum NoPlace {
+    Closed,
+    Full,
+}
+
 /// What is counted goes with no lock held: that is foreign code.
 type Waiter = (Arc<dyn Job>, Counted);
 
@@ -37,17 +44,20 @@ impl Lane {
         Self { is_writer, room, state: Mutex::default(), changed: Condvar::new() }
     }
 
-    /// A number, which is the place in the queue. `None`: there is no room.
-    pub(super) fn number(&self) -> Option<u64> {
+    /// A number, which is the place in the queue.
+    pub(super) fn number(&self) -> Result<u64, NoPlace> {
         let mut state = lock(&self.state);
+        if state.is_closed {
+            return Err(NoPlace::Closed);
+        }
         // Whoever has a thread that is free does not wait, though it may take a moment.
         let free = state.threads - state.running.len();
         if state.waiting.len() + state.coming >= self.room.saturating_add(free) {
-            return None;
+            return Err(NoPlace::Full);
         }
         state.coming += 1;
         state.next += 1;
-        Some(state.next)
+        Ok(state.next)
     }
 
     /// Puts work in that place, unless the lane is closed. If it was stopped in the meantime

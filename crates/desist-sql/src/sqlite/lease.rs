@@ -11,8 +11,10 @@
 //! done about it. The token is marked before anybody is told, and the commit hook asks it
 //! under the lock: whoever then finds no commit on its way knows that none will come.
 
+use std::mem;
 use std::panic::Location;
 use std::sync::{Condvar, Mutex, PoisonError};
+use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
 use desist::{Cancelled, Source, Token};
@@ -40,6 +42,10 @@ struct State {
     lost: bool,
     /// A transaction was rolled back, not only to a savepoint.
     rolled_back: bool,
+    /// Its stop was counted.
+    is_counted: bool,
+    /// Of a caller that waits for nothing but the commit that is on its way.
+    waker: Option<Waker>,
 }
 
 enum Phase {
@@ -76,6 +82,8 @@ impl Lease {
             commit: Commit::No,
             lost: false,
             rolled_back: false,
+            is_counted: false,
+            waker: None,
         };
         Self {
             token: source.token(),
@@ -120,9 +128,12 @@ impl Lease {
         }
     }
 
-    /// It was stopped, and comes to nothing.
+    /// It was stopped, and its caller is told so, or nobody.
     pub(super) fn count(&self) {
-        counted::cancelled(DATABASE);
+        let is_counted = mem::replace(&mut lock(&self.state).is_counted, true);
+        if !is_counted {
+            counted::cancelled(DATABASE);
+        }
     }
 
     /// The pool is closed.
@@ -149,11 +160,13 @@ impl Lease {
     /// this lease, for that is on, so it cannot come late.
     pub(super) fn statement_begins(&self) {
         let mut state = lock(&self.state);
-        state.commit = Commit::No;
         if let (Phase::Running { interrupt, .. }, true) = (&state.phase, self.token.is_cancelled())
         {
             interrupt.interrupt();
         }
+        let waker = state.no_commit();
+        drop(state);
+        waker.into_iter().for_each(Waker::wake);
     }
 
     /// Whether a commit may go on. After `true`, a caller that does not wait does.
@@ -177,7 +190,9 @@ impl Lease {
         // In one statement with the commit: that has failed. And what a writer gives up after
         // the stop was to be committed.
         state.lost |= state.commit != Commit::No || (self.is_writer && self.token.is_cancelled());
-        state.commit = Commit::No;
+        let waker = state.no_commit();
+        drop(state);
+        waker.into_iter().for_each(Waker::wake);
     }
 
     /// Whether a commit came to nothing, and no other has passed since.
@@ -214,8 +229,11 @@ impl Lease {
         self.token.is_cancelled()
     }
 
-    /// For the caller, who has no answer yet.
-    pub(super) fn outlook(&self, wait: Wait) -> Outlook {
+    /// For the caller, who has no answer yet. It is woken when that is another.
+    pub(super) fn outlook(&self, wait: Wait, cx: &Context<'_>) -> Outlook {
+        // Wakers are foreign code: cloned before the lock is taken, dropped after it.
+        let is_for_commit = wait == Wait::AtOnce && self.token.is_cancelled();
+        let waker = is_for_commit.then(|| cx.waker().clone());
         let mut state = lock(&self.state);
         let is_free = match &state.phase {
             Phase::Refused => return Outlook::Refused,
@@ -223,18 +241,26 @@ impl Lease {
             Phase::Running { .. } => wait == Wait::AtOnce && state.commit != Commit::OnItsWay,
             Phase::Over => false,
         };
-        let stop = self.token.cancellation().filter(|_| is_free);
-        let Some(cancelled) = stop else { return Outlook::Wait };
-        let withdraws = state.withdraws();
+        let stop = self.token.cancellation();
+        let Some(cancelled) = stop.filter(|_| is_free) else {
+            let _before = mem::replace(&mut state.waker, waker);
+            drop(state);
+            return Outlook::Wait;
+        };
+        state.withdraws();
         drop(state);
-        if withdraws {
-            self.count();
-        }
+        self.count();
         Outlook::Stopped(cancelled)
     }
 }
 
 impl State {
+    /// No commit is on its way, and who waits for that alone is to be woken.
+    fn no_commit(&mut self) -> Option<Waker> {
+        self.commit = Commit::No;
+        self.waker.take()
+    }
+
     /// Whether it waited, which it does no more.
     fn withdraws(&mut self) -> bool {
         let waited = matches!(self.phase, Phase::Waiting);

@@ -228,15 +228,30 @@ fn an_interrupt_before_the_first_step_is_lost_by_sqlite() {
     assert_eq!(lost.count(), 200);
 }
 
+/// Whether its caller has looked for the answer by then or not.
 #[tokio::test]
 async fn a_stop_after_the_end_changes_nothing() {
-    let folder = Folder::new();
-    let pool = folder.pool().await;
-    let source = Source::new();
-    let made = pool.write(&source.token(), |conn| conn.execute_batch("CREATE TABLE t (x)"));
-    made.await.unwrap();
-    source.cancel();
-    assert_eq!(count(&pool, "t").await, 0);
+    for wait in [Wait::Confirmed, Wait::AtOnce] {
+        let folder = Folder::new();
+        let pool = folder.builder().wait(wait).open().await.unwrap();
+        let source = Source::new();
+        let make = |conn: &mut Connection| {
+            conn.execute_batch("CREATE TABLE t (x); INSERT INTO t VALUES (1)")
+        };
+        let mut made = Box::pin(pool.write(&source.token(), make));
+        assert!(once(&mut made).await.is_none());
+        while pool.in_use() + pool.waiting() > 0 {
+            tokio::task::yield_now().await;
+        }
+        source.cancel();
+        made.await.expect("it is done");
+        let source = Source::new();
+        let insert = |conn: &mut Connection| conn.execute("INSERT INTO t VALUES (2)", []);
+        assert_eq!(pool.write(&source.token(), insert).await.unwrap(), 1);
+        source.cancel();
+        assert_eq!(count(&pool, "t").await, 2);
+        assert_eq!(pool.write(&Token::never(), insert).await.unwrap(), 1, "nobody else is hit");
+    }
 }
 
 /// An error that was not a stop stays one, although a stop comes later, and SQLite's
@@ -374,6 +389,36 @@ async fn whoever_does_not_want_to_wait_is_told_at_once() {
     assert_eq!(pool.waiting(), 1, "the connection is not free before that");
     reins.release();
     assert_eq!(next.await.unwrap(), 2);
+}
+
+/// Also when the commit that it waited for is over, and what comes after that takes long.
+#[tokio::test]
+async fn whoever_waits_for_a_commit_alone_is_told_when_that_is_over() {
+    let folder = Folder::new();
+    let pool = folder.builder().wait(Wait::AtOnce).open().await.unwrap();
+    let source = Source::new();
+    let (tell, mut tells) = tokio::sync::mpsc::channel::<()>(1);
+    let (go_on, goes_on) = mpsc::channel::<()>();
+    let mut running = Box::pin(pool.write(&source.token(), move |conn| {
+        conn.execute_batch("CREATE TABLE t (x)")?;
+        tell.blocking_send(()).unwrap();
+        goes_on.recv().unwrap();
+        conn.execute("INSERT INTO t VALUES (1)", []).unwrap_err();
+        // It heeds nothing.
+        goes_on.recv().unwrap();
+        Ok::<_, rusqlite::Error>(())
+    }));
+    assert!(once(&mut running).await.is_none());
+    tells.recv().await.unwrap();
+    source.cancel();
+    assert!(once(&mut running).await.is_none(), "its commit may still be on its way");
+    go_on.send(()).unwrap();
+    let told = tokio::time::timeout(Duration::from_secs(20), running);
+    let error = told.await.expect("it is woken").unwrap_err();
+    assert!(error.cancelled().is_some());
+    assert_eq!(pool.in_use(), 1);
+    go_on.send(()).unwrap();
+    assert_eq!(count(&pool, "t").await, 0);
 }
 
 /// And whoever does, is told when it is so.
