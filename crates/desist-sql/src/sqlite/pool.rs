@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use desist::Token;
-use rusqlite::{Connection, Transaction, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 
 use super::builder::Builder;
 use super::crew::Crew;
@@ -12,8 +12,11 @@ use super::lane::Lane;
 use super::running::Running;
 use crate::{Error, Wait};
 
-const NOT_BEGUN: &str = "the transaction could not begin; if another process has the lock, try \
-                         again, or wait longer with `busy_timeout`";
+const NOT_BEGUN: &str = "the transaction could not begin";
+const LOCKED: &str = "the transaction could not begin, for another process has the lock; try \
+                      again, or wait longer with `busy_timeout`";
+const READ_ONLY: &str = "the transaction could not begin, for its connection may not write; look at \
+                         the file's permissions, and at what closures set, as `query_only`";
 const ROLLED_BACK: &str = "it was rolled back before its end, by its closure or by SQLite; look at \
                            the errors of its statements";
 
@@ -268,7 +271,7 @@ fn in_transaction<T, E>(
 ) -> Result<T, Error<E>> {
     let lease = current::lease().expect("it runs in one");
     let begun = conn.transaction_with_behavior(TransactionBehavior::Immediate);
-    let mut tx = begun.map_err(|error| Error::no_connection(NOT_BEGUN, error))?;
+    let mut tx = begun.map_err(not_begun)?;
     lease.keep_whole();
     let value = work(&mut tx).map_err(Error::failed)?;
     if !lease.end_whole() {
@@ -281,6 +284,15 @@ fn in_transaction<T, E>(
         }
         _ => Ok(value),
     }
+}
+
+fn not_begun<E>(error: rusqlite::Error) -> Error<E> {
+    let doing = match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => LOCKED,
+        Some(ErrorCode::ReadOnly) => READ_ONLY,
+        _ => NOT_BEGUN,
+    };
+    Error::no_connection(doing, error)
 }
 
 impl fmt::Debug for Pool {

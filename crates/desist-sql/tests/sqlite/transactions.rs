@@ -6,6 +6,7 @@ use std::sync::mpsc;
 use desist::{Reason, Source, Token};
 use desist_sql::Wait;
 use desist_sql::sqlite::Pool;
+use rusqlite::hooks::{AuthContext, Authorization};
 use rusqlite::{Connection, ErrorCode};
 use tokio::sync::oneshot;
 
@@ -239,4 +240,25 @@ async fn it_begins_with_the_lock_to_write() {
     assert_eq!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy));
     reins.release();
     running.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn one_that_cannot_begin_says_what_to_do() {
+    let folder = Folder::new();
+    let pool = folder.builder().busy_timeout(std::time::Duration::ZERO).open().await.unwrap();
+    let begin = || pool.transaction(&Token::never(), |_| Ok::<_, ()>(()));
+    let other = Connection::open(folder.file()).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let said = begin().await.unwrap_err().to_string();
+    assert!(said.contains("wait longer with `busy_timeout`"), "{said}");
+    other.execute_batch("COMMIT").unwrap();
+    // To wait is of no use to this one, nor to that.
+    let set = |conn: &mut Connection| conn.pragma_update(None, "query_only", true);
+    pool.write(&Token::never(), set).await.unwrap();
+    let said = begin().await.unwrap_err().to_string();
+    assert!(said.contains("its connection may not write"), "{said}");
+    let deny = |_: AuthContext<'_>| Authorization::Deny;
+    pool.write(&Token::never(), move |conn| conn.authorizer(Some(deny))).await.unwrap();
+    let said = begin().await.unwrap_err().to_string();
+    assert_eq!(said, "the transaction could not begin");
 }
