@@ -4,13 +4,12 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::Duration;
 
 use rusqlite::Connection;
 
 use super::lane::Lane;
 use super::lease::Lease;
-use super::opening::NotOpened;
+use super::opening::{NotOpened, Plan};
 use super::slot::Slot;
 use super::worker::{Cleaned, clean};
 use super::{DATABASE, handlers, lock};
@@ -37,7 +36,7 @@ pub(super) struct Ticket<T, E> {
 pub(super) struct Place<'a> {
     pub(super) lane: &'a Lane,
     pub(super) number: u64,
-    pub(super) busy_timeout: Duration,
+    pub(super) plan: &'a Plan,
     pub(super) _counted: Counted,
 }
 
@@ -72,6 +71,13 @@ impl<T, E> Ticket<T, E> {
         lock(&self.work).take()
     }
 
+    /// A waker that panics costs nothing but itself.
+    fn tell(&self, answer: Answer<T, E>) {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.answer.put(answer))) {
+            discard(panic);
+        }
+    }
+
     /// What the caller is told (S4, S7).
     fn judge(&self, result: Answer<T, E>, cleaned: &Cleaned) -> Answer<T, E> {
         let left_open = cleaned.was_open && self.lease.is_writer;
@@ -103,11 +109,12 @@ impl<T: Send, E: Send> Job for Ticket<T, E> {
 
     fn run(&self, conn: &mut Connection, place: Place<'_>) -> bool {
         let Some(work) = self.take_work() else { return true };
-        let on = match handlers::begin(conn, &self.lease, place.busy_timeout) {
+        let on = match handlers::begin(conn, &self.lease, place.plan.busy_timeout) {
             Ok(Some(on)) => on,
             begun => {
                 drop(place);
                 if let Err(error) = begun {
+                    counted::discarded(DATABASE);
                     let doing = "the handlers that stop it cannot be installed";
                     self.fail(Ok(NotOpened { doing, error: error.into() }));
                     return false;
@@ -119,19 +126,19 @@ impl<T: Send, E: Send> Job for Ticket<T, E> {
         };
         let result = catch_unwind(AssertUnwindSafe(|| work(conn)));
         drop(on);
-        let cleaned = clean(conn);
+        let cleaned = clean(conn, place.plan, place.lane.is_writer);
         if !cleaned.is_fit {
             counted::discarded(DATABASE);
         }
         let answer = self.judge(result, &cleaned);
         drop(place);
-        self.answer.put(answer);
+        self.tell(answer);
         cleaned.is_fit
     }
 
     fn fail(&self, why: thread::Result<NotOpened>) {
         let answer = why.map(|NotOpened { doing, error }| Err(Error::no_connection(doing, error)));
-        self.answer.put(answer);
+        self.tell(answer);
     }
 
     fn wake(&self) {
