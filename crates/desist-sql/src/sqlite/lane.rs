@@ -141,3 +141,66 @@ impl Lane {
         lock(&self.state).running.values().cloned().collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::panic::Location;
+    use std::thread;
+
+    use desist::Source;
+    use rusqlite::Connection;
+
+    use super::*;
+    use crate::sqlite::lease::Lease;
+    use crate::sqlite::opening::NotOpened;
+    use crate::sqlite::ticket::Place;
+
+    struct Idle(Arc<Lease>);
+
+    impl Job for Idle {
+        fn lease(&self) -> &Arc<Lease> {
+            &self.0
+        }
+
+        fn run(&self, _: &mut Connection, _: Place<'_>) -> bool {
+            unreachable!("nobody runs it")
+        }
+
+        fn fail(&self, _: thread::Result<NotOpened>) {}
+
+        fn wake(&self) {}
+    }
+
+    fn idle() -> Arc<Idle> {
+        Arc::new(Idle(Arc::new(Lease::new(Source::new(), Location::caller(), false))))
+    }
+
+    /// Between its number and its place in the queue.
+    #[test]
+    fn who_is_stopped_on_its_way_does_not_stay() {
+        let lane = Lane::new(false, usize::MAX);
+        let number = lane.number().unwrap();
+        let job = idle();
+        job.lease().source.cancel();
+        job.lease().stop();
+        lane.remove(number);
+        lane.push(number, job);
+        assert_eq!(lane.waiting(), 0);
+        let number = lane.number().unwrap();
+        lane.push(number, idle());
+        assert_eq!(lane.waiting(), 1, "the next does");
+    }
+
+    #[test]
+    fn who_is_on_its_way_takes_room() {
+        let lane = Lane::new(false, 1);
+        let number = lane.number().unwrap();
+        assert_eq!(lane.number(), Err(NoPlace::Full));
+        lane.push(number, idle());
+        assert_eq!(lane.number(), Err(NoPlace::Full));
+        lane.remove(number);
+        assert!(lane.number().is_ok());
+        lane.close();
+        assert_eq!(lane.number(), Err(NoPlace::Closed));
+    }
+}

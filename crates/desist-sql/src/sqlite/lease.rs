@@ -270,3 +270,37 @@ impl State {
         waited
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, mpsc};
+    use std::thread;
+
+    use super::*;
+
+    /// A wait for a lock ends with the stop, and not with its own time.
+    #[test]
+    fn a_stop_wakes_who_waits_for_a_lock() {
+        let conn = rusqlite::Connection::open_in_memory().unwrap();
+        for _ in 0..100 {
+            let source = Source::new();
+            let lease = Arc::new(Lease::new(source.clone(), Location::caller(), true));
+            assert!(lease.begin(conn.get_interrupt_handle()));
+            let (tell, told) = mpsc::channel();
+            let waits = Arc::clone(&lease);
+            let thread = thread::spawn(move || {
+                tell.send(None).unwrap();
+                tell.send(Some(waits.is_stopped_within(Duration::from_secs(3600)))).unwrap();
+            });
+            assert_eq!(told.recv(), Ok(None));
+            // Nobody says that it waits now; once in a hundred times it does.
+            for _ in 0..100 {
+                thread::yield_now();
+            }
+            source.cancel();
+            lease.stop();
+            assert_eq!(told.recv_timeout(Duration::from_secs(60)), Ok(Some(true)));
+            thread.join().unwrap();
+        }
+    }
+}

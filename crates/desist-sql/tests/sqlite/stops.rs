@@ -254,6 +254,30 @@ async fn a_stop_after_the_end_changes_nothing() {
     }
 }
 
+/// Its closure has ended, and the connection is still being made ready for the next.
+#[tokio::test]
+async fn a_stop_between_the_end_and_the_answer_changes_nothing() {
+    for wait in [Wait::Confirmed, Wait::AtOnce] {
+        let folder = Folder::new();
+        let (halt, mut reins) = Halt::at(1);
+        let halts = move |_: &mut Connection| {
+            halt.call();
+            Ok(())
+        };
+        let pool = folder.builder().wait(wait).reset(halts).open().await.unwrap();
+        let source = Source::new();
+        let make = |conn: &mut Connection| conn.execute_batch("CREATE TABLE t (x)");
+        let mut made = Box::pin(pool.write(&source.token(), make));
+        assert!(once(&mut made).await.is_none());
+        reins.halted().await;
+        source.cancel();
+        assert!(once(&mut made).await.is_none(), "its answer is on its way");
+        reins.release();
+        made.await.expect("it is done");
+        assert_eq!(count(&pool, "t").await, 0);
+    }
+}
+
 /// An error that was not a stop stays one, although a stop comes later, and SQLite's
 /// code for an interrupt is no stop by itself.
 #[tokio::test]
@@ -323,6 +347,24 @@ async fn a_lock_that_is_not_free_in_time_is_an_error_and_no_stop() {
     assert!(error.to_string().starts_with("the transaction could not begin"), "{error}");
 }
 
+#[tokio::test]
+async fn each_statement_waits_for_a_lock_as_long() {
+    let folder = Folder::new();
+    let timeout = Duration::from_millis(40);
+    let pool = folder.builder().busy_timeout(timeout).open().await.unwrap();
+    let other = Connection::open(folder.file()).unwrap();
+    other.execute_batch("CREATE TABLE t (x); BEGIN IMMEDIATE").unwrap();
+    let waited = pool.write(&Token::never(), |conn| {
+        let wait = |_| {
+            let began = Instant::now();
+            conn.execute("INSERT INTO t VALUES (1)", []).unwrap_err();
+            began.elapsed()
+        };
+        Ok::<_, rusqlite::Error>([1, 2, 3].map(wait))
+    });
+    assert!(waited.await.unwrap().iter().all(|waited| *waited >= timeout));
+}
+
 /// The handlers look at the token, not at what the stop has done so far.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_callback_that_holds_up_the_canceller_holds_up_no_stop() {
@@ -344,6 +386,45 @@ async fn a_callback_that_holds_up_the_canceller_holds_up_no_stop() {
     tells.await.unwrap();
     reins.release();
     assert!(running.await.unwrap().unwrap_err().cancelled().is_some());
+    go_on.send(()).unwrap();
+    assert!(canceller.join().unwrap());
+    drop(holds_up);
+}
+
+/// The token is marked, and nobody has done anything about it: it must not begin.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_callback_that_holds_up_the_canceller_lets_nothing_begin() {
+    let folder = Folder::new();
+    let (halt, mut reins) = Halt::at(500);
+    let pool = folder.builder().setup(halt.installs()).open().await.unwrap();
+    let holds = tokio::spawn(KINDS[0].1.begin(&pool, &Token::never()));
+    reins.halted().await;
+    let source = Source::new();
+    let has_run = Arc::new(AtomicBool::new(false));
+    let ran = Arc::clone(&has_run);
+    let mut waits = Box::pin(pool.run(&source.token(), move |_| {
+        ran.store(true, SeqCst);
+        Ok::<_, rusqlite::Error>(())
+    }));
+    assert!(once(&mut waits).await.is_none());
+    let (go_on, goes_on) = mpsc::channel::<()>();
+    let (told, tells) = oneshot::channel();
+    // One that is called before the pool's own.
+    let newer = source.token().child();
+    let holds_up = newer.token().on_cancel(move |_| {
+        told.send(()).unwrap();
+        goes_on.recv().unwrap();
+    });
+    let canceller = thread::spawn(move || source.cancel());
+    tells.await.unwrap();
+    // The one before it ends; then it is its turn.
+    holds.abort();
+    reins.release();
+    assert!(waits.await.unwrap_err().cancelled().is_some());
+    while pool.in_use() + pool.waiting() > 0 {
+        tokio::task::yield_now().await;
+    }
+    assert!(!has_run.load(SeqCst));
     go_on.send(()).unwrap();
     assert!(canceller.join().unwrap());
     drop(holds_up);
