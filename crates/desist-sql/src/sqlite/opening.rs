@@ -61,19 +61,22 @@ impl Plan {
     }
 
     fn connect(&self, is_writer: bool) -> rusqlite::Result<Connection> {
-        let writes = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
         let flags = OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let writes = flags | OpenFlags::SQLITE_OPEN_READ_WRITE;
+        let makes = writes | OpenFlags::SQLITE_OPEN_CREATE;
         let conn = match &self.place {
-            // What is only in memory is the same for whoever has it open, so a reader is
-            // held back by a pragma.
+            // What is only in memory is the same for whoever has it open.
             Place::Memory(name) => {
                 let name = format!("file:/{name}?vfs=memdb");
-                Connection::open_with_flags(name, flags | writes | OpenFlags::SQLITE_OPEN_URI)?
+                Connection::open_with_flags(name, makes | OpenFlags::SQLITE_OPEN_URI)?
             }
-            Place::File(path) if is_writer => Connection::open_with_flags(path, flags | writes)?,
-            Place::File(path) => {
+            Place::File(path) if is_writer => Connection::open_with_flags(path, makes)?,
+            Place::File(path) if self.wal => {
                 Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_READ_ONLY)?
             }
+            // Without a log, what a process that was killed has half written is rolled back
+            // by who reads next; for that it has to write.
+            Place::File(path) => Connection::open_with_flags(path, writes)?,
         };
         handlers::install(&conn, self.busy_timeout)?;
         Ok(conn)
@@ -95,9 +98,9 @@ impl Plan {
         }
     }
 
-    /// Readers only read: where the file is not opened so, this has to be said.
+    /// Readers only read: where their connections are not opened so, this has to be said.
     fn hold_back(&self, conn: &Connection, is_writer: bool) -> rusqlite::Result<()> {
-        if !is_writer && matches!(self.place, Place::Memory(_)) {
+        if !is_writer && (!self.wal || matches!(self.place, Place::Memory(_))) {
             conn.pragma_update(None, "query_only", true)?;
         }
         Ok(())

@@ -194,17 +194,21 @@ async fn a_reset_that_fails_costs_the_connection_and_not_the_answer() {
     }
 }
 
-/// What is in memory is opened for writing by everybody.
+/// What is in memory, or without a log, is opened for writing by everybody.
 #[tokio::test]
-async fn a_reader_in_memory_that_undoes_it_has_done_so_for_itself() {
-    let pool = Pool::builder().in_memory().readers(1).open().await.unwrap();
-    pool.write(&Token::never(), |conn| conn.execute_batch("CREATE TABLE t (x)")).await.unwrap();
-    let undone = |conn: &mut Connection| conn.pragma_update(None, "query_only", false);
-    pool.run(&Token::never(), undone).await.unwrap();
-    let writes = pool.run(&Token::never(), |conn| conn.execute("INSERT INTO t VALUES (1)", []));
-    let code = writes.await.unwrap_err().into_failure().unwrap().sqlite_error_code();
-    assert_eq!(code, Some(ErrorCode::ReadOnly));
-    assert_eq!(count(&pool, "t").await, 0);
+async fn a_reader_that_undoes_that_it_only_reads_has_done_so_for_itself() {
+    let folder = Folder::new();
+    for builder in [Pool::builder().in_memory().readers(1), folder.builder().wal(false)] {
+        let pool = builder.open().await.unwrap();
+        pool.write(&Token::never(), |conn| conn.execute_batch("CREATE TABLE t (x)")).await.unwrap();
+        let undone = |conn: &mut Connection| conn.pragma_update(None, "query_only", false);
+        pool.run(&Token::never(), undone).await.unwrap();
+        let insert = |conn: &mut Connection| conn.execute("INSERT INTO t VALUES (1)", []);
+        let error = pool.run(&Token::never(), insert).await.unwrap_err();
+        let code = error.into_failure().unwrap().sqlite_error_code();
+        assert_eq!(code, Some(ErrorCode::ReadOnly));
+        assert_eq!(count(&pool, "t").await, 0);
+    }
 }
 
 struct PanicsWhenDropped;
