@@ -108,14 +108,12 @@ impl Plan {
 
     /// Between two leases. `false`: it is not to be lent again.
     pub(super) fn renew(&self, conn: &mut Connection, is_writer: bool) -> bool {
-        if let Some(reset) = &self.reset {
+        let is_reset = self.reset.as_ref().is_none_or(|reset| {
             let done = catch_unwind(AssertUnwindSafe(|| reset(conn)));
-            if !done.map_err(discard).is_ok_and(|result| result.is_ok()) {
-                return false;
-            }
-        }
-        let is_held_back = self.hold_back(conn, is_writer).is_ok();
-        is_held_back && !conn.is_busy() && conn.is_autocommit()
+            let is_done = done.map_err(discard).is_ok_and(|result| result.is_ok());
+            is_done && !conn.is_busy() && conn.is_autocommit()
+        });
+        is_reset && self.hold_back(conn, is_writer).is_ok()
     }
 
     /// What to do about it, or what has failed.

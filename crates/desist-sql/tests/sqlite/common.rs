@@ -143,6 +143,17 @@ pub(crate) async fn fill(pool: &Pool) {
     filled.await.unwrap();
 }
 
+/// Polls once.
+pub(crate) async fn once<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
+    std::future::poll_fn(|cx| {
+        std::task::Poll::Ready(match std::pin::Pin::new(&mut *future).poll(cx) {
+            std::task::Poll::Ready(output) => Some(output),
+            std::task::Poll::Pending => None,
+        })
+    })
+    .await
+}
+
 /// Costs its connection.
 pub(crate) fn forgets(conn: &mut Connection) -> rusqlite::Result<()> {
     let mut statement = conn.prepare("VALUES (1), (2)")?;

@@ -148,6 +148,8 @@ async fn a_connection_that_cannot_be_rolled_back_is_thrown_away() {
     assert_eq!(count(&pool, "t WHERE x = 1").await, 0);
 }
 
+type Reset = fn(&mut Connection) -> rusqlite::Result<()>;
+
 /// Without a reset, what a closure sets on its connection stays.
 #[tokio::test]
 async fn what_a_closure_sets_is_taken_back_by_a_reset() {
@@ -176,7 +178,7 @@ async fn a_reset_that_fails_costs_the_connection_and_not_the_answer() {
     let fails = |_: &mut Connection| Err(rusqlite::Error::InvalidQuery);
     let leaves = |conn: &mut Connection| conn.execute_batch("BEGIN");
     let fits = |_: &mut Connection| Ok(());
-    let kinds: [(fn(&mut Connection) -> rusqlite::Result<()>, usize); 5] =
+    let kinds: [(Reset, usize); 5] =
         [(panics, 2), (fails, 2), (leaves, 2), (forgets, 2), (fits, 1)];
     for (reset, expected) in kinds {
         let folder = Folder::new();

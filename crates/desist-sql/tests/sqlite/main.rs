@@ -7,6 +7,7 @@ mod common;
 mod data;
 mod killed;
 mod leases;
+mod locks;
 mod opening;
 mod queue;
 mod races;
