@@ -152,7 +152,8 @@ impl Builder {
 
     /// Whether the database is put in the mode with a write-ahead log, in which nobody who
     /// reads waits for who writes: so it is, unless this says otherwise; then it keeps the
-    /// mode that it has. It is kept in the file.
+    /// mode that it has. It is kept in the file. Without it, readers are held back by
+    /// `query_only` alone: they have to roll back what a process that was killed has left.
     ///
     /// ```
     /// # use desist_sql::sqlite::Pool;
@@ -233,8 +234,8 @@ impl Builder {
         self
     }
 
-    /// When a call that is stopped answers: once nothing of it runs any more, unless this
-    /// says otherwise.
+    /// When a call that is stopped answers: once nothing of it runs any more, however long
+    /// that takes, unless this says otherwise.
     ///
     /// ```
     /// # use desist_sql::{Wait, sqlite::Pool};

@@ -8,7 +8,8 @@ use super::pool::Pool;
 
 impl Pool {
     /// Closes the pool: refuses what waits and whatever comes, waits for what runs, however
-    /// long that takes, and for the connections to be closed.
+    /// long that takes, and for the threads to close their connections. One on which a closure
+    /// forgot a statement is not among them; it stays open until the process ends.
     ///
     /// # Cancel safety
     ///
@@ -89,7 +90,7 @@ pub struct Closed {
 }
 
 impl Closed {
-    /// Whether every connection was closed within the bound.
+    /// Whether every thread had ended within the bound, and closed its connection.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]

@@ -39,10 +39,10 @@
 //!   is still on; the lease ends under the same lock, before the connection does
 //!   anything else. What an interrupt leaves behind on a connection on which nothing runs
 //!   is cleared by SQLite itself when the next statement begins.
-//! * **S3 (clean).** After a lease nothing of it is open: a transaction is rolled back, and a
-//!   connection with a statement that was forgotten, or that cannot be rolled back, is
-//!   thrown away, and another is opened when it is needed. Only then is the caller told,
-//!   and only then is the connection lent again.
+//! * **S3 (clean).** A connection is lent again only if nothing of the last lease is open on it.
+//!   A transaction is rolled back; a connection that cannot be rolled back, with a statement
+//!   that was forgotten (`mem::forget`), or whose `reset` fails, is thrown away, and another is
+//!   opened when it is needed. The caller is told after that.
 //! * **S4 (commit or stop).** The commit hook and a caller that does not wait ask under
 //!   the lock of the lease, so that one is the first: either the commit does not happen,
 //!   or the caller waits for what becomes of it. (It counts as on its way until the next
@@ -74,7 +74,7 @@
 //!
 //! * One call of a function that takes long, `hex` of 400 MB or one's own, is not
 //!   interrupted by SQLite: the stop is seen when it returns. So it is with the closure's
-//!   own code, which should look at the token, and with a rollback.
+//!   own code, which should look at its [`token()`], and with a rollback.
 //! * A sort does not look while it puts in order what fits into the page cache (2 MB, unless
 //!   `cache_size` says otherwise): some milliseconds.
 //! * A statement that has its one row in the moment of the stop may still give it out.
@@ -84,7 +84,25 @@
 //!   handler, by `interrupt` and by the commit hook; a short statement that begins after it may
 //!   still run there, and a lock is not waited for.
 //! * What else a closure sets on its connection stays: pragmas, temporary tables, attached
-//!   databases, functions.
+//!   databases, functions, an authorizer; [`Builder::reset`] can take it back.
+//! * A statement that a closure forgets is never ended, and rusqlite cannot close its
+//!   connection: with its files and locks that is leaked until the process ends. One that reads
+//!   keeps the write-ahead log from beginning anew. One that writes is rolled back all the same,
+//!   but not where its lease was stopped, for the interrupt stays: then nobody writes to this
+//!   database any more.
+//! * Some pragmas take effect while they are prepared, `query_only` and `foreign_keys` among
+//!   them, and so after the stop as well, though the statement then fails. (An authorizer would
+//!   see them, but would have each lease prepare its statements anew.)
+//! * An `InterruptHandle` that a closure gives away hits whoever has the connection when it is
+//!   used. Nobody can take it back.
+//! * A statement of which only the first rows are read commits when it is reset, and where that
+//!   fails rusqlite does not say so. The pool does, of the last commit of a lease (S7), and not
+//!   of one that another followed.
+//! * A `wal_hook` that fails gives its error to a statement that was committed. Of a transaction
+//!   the pool knows; a closure of [`Pool::write`] has to know it itself.
+//! * A file that is deleted or replaced under an open pool is not noticed: what was opened reads
+//!   and writes what nobody else sees, and a connection that is opened later finds another
+//!   database. Close the pool first.
 //! * One that puts another connection in the place of its own leaves the pool with that.
 //! * `VACUUM` commits without asking the hook: stopped late, it may be done.
 //! * A closure that waits for another call of the same pool may wait for itself.

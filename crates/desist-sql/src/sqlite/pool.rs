@@ -108,7 +108,8 @@ impl Pool {
     /// it see different states of the data, unless it begins a transaction, which may be left to
     /// end by itself.
     ///
-    /// It cannot write: the connection is opened for reading only.
+    /// It cannot write: the connection is opened for reading only, or, in memory and without a
+    /// write-ahead log, held back by `query_only`, for each call anew.
     ///
     /// # Errors
     ///
