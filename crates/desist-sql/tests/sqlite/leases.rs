@@ -109,10 +109,12 @@ async fn a_panic_costs_neither_thread_nor_connection() {
     assert_eq!(opened.load(SeqCst), 2);
 }
 
-struct PanicsWhenWoken;
+#[derive(Default)]
+struct PanicsWhenWoken(AtomicBool);
 
 impl std::task::Wake for PanicsWhenWoken {
     fn wake(self: Arc<Self>) {
+        self.0.store(true, SeqCst);
         panic!("when woken");
     }
 }
@@ -121,10 +123,16 @@ impl std::task::Wake for PanicsWhenWoken {
 async fn a_waker_that_panics_costs_neither_thread_nor_connection() {
     let folder = Folder::new();
     let (pool, opened) = counting(&folder).await;
-    let mut running = Box::pin(pool.run(&Token::never(), |_| Ok::<_, rusqlite::Error>(7)));
-    let waker = std::task::Waker::from(Arc::new(PanicsWhenWoken));
+    let (go_on, goes_on) = std::sync::mpsc::channel();
+    let mut running = Box::pin(pool.run(&Token::never(), move |_| {
+        goes_on.recv().unwrap();
+        Ok::<_, rusqlite::Error>(7)
+    }));
+    let woken = Arc::new(PanicsWhenWoken::default());
+    let waker = std::task::Waker::from(Arc::clone(&woken));
     assert!(running.as_mut().poll(&mut std::task::Context::from_waker(&waker)).is_pending());
-    while pool.in_use() + pool.waiting() > 0 {
+    go_on.send(()).unwrap();
+    while !woken.0.load(SeqCst) {
         tokio::task::yield_now().await;
     }
     assert_eq!(running.await.unwrap(), 7);

@@ -224,11 +224,13 @@ async fn a_stop_after_the_end_changes_nothing() {
         let folder = Folder::new();
         let pool = folder.builder().wait(wait).open().await.unwrap();
         let source = Source::new();
-        let make = |conn: &mut Connection| {
+        let (go_on, goes_on) = mpsc::channel::<()>();
+        let mut made = Box::pin(pool.write(&source.token(), move |conn| {
+            goes_on.recv().unwrap();
             conn.execute_batch("CREATE TABLE t (x); INSERT INTO t VALUES (1)")
-        };
-        let mut made = Box::pin(pool.write(&source.token(), make));
+        }));
         assert!(once(&mut made).await.is_none());
+        go_on.send(()).unwrap();
         while pool.in_use() + pool.waiting() > 0 {
             tokio::task::yield_now().await;
         }
