@@ -200,14 +200,12 @@ impl Lease {
         lock(&self.state).lost
     }
 
-    /// From here on nothing commits, and it is seen whether something is rolled back.
+    /// From here on nothing commits.
     pub(super) fn keep_whole(&self) {
-        let mut state = lock(&self.state);
-        state.is_whole = true;
-        state.rolled_back = false;
+        lock(&self.state).is_whole = true;
     }
 
-    /// Whether it still is; then it may commit.
+    /// Whether nothing was rolled back; then it may commit.
     pub(super) fn end_whole(&self) -> bool {
         let mut state = lock(&self.state);
         state.is_whole = false;

@@ -154,6 +154,13 @@ pub(crate) async fn once<F: Future + Unpin>(future: &mut F) -> Option<F::Output>
     .await
 }
 
+/// Until nothing waits or runs; in this order, for what is taken is never in neither.
+pub(crate) async fn idle(pool: &Pool) {
+    while pool.waiting() + pool.in_use() > 0 {
+        tokio::task::yield_now().await;
+    }
+}
+
 /// Costs its connection.
 pub(crate) fn forgets(conn: &mut Connection) -> rusqlite::Result<()> {
     let mut statement = conn.prepare("VALUES (1), (2)")?;
