@@ -1,4 +1,4 @@
-//! The right to a connection, from the wish for it to its end (S2, S4).
+//! The right to a connection, from the wish for it to its end (S2, S4, S6, S7).
 //!
 //! | phase | next | by |
 //! |---|---|---|
@@ -10,6 +10,16 @@
 //! The token says whether it was stopped; the phase, under the lock, what there is to be
 //! done about it. The token is marked before anybody is told, and the commit hook asks it
 //! under the lock: whoever then finds no commit on its way knows that none will come.
+//!
+//! | commit | next | by |
+//! |---|---|---|
+//! | any | `OnItsWay` | the commit hook, which lets it pass |
+//! | any | `NoLock` | the busy handler, which gives up |
+//! | any | `No` | the commit hook, which vetoes it: lost |
+//! | `OnItsWay`, `NoLock` | `No` | the rollback hook, within the statement: lost |
+//! | any | `No` | the next statement, which begins |
+//!
+//! A commit that passes later has what was lost forgotten: its closure has tried again.
 
 use std::mem;
 use std::panic::Location;

@@ -46,7 +46,7 @@
 //! * **S4 (commit or stop).** The commit hook and a caller that does not wait ask under
 //!   the lock of the lease, so that one is the first: either the commit does not happen,
 //!   or the caller waits for what becomes of it. (It counts as on its way until the next
-//!   statement begins, or the closure ends.)
+//!   statement begins, it is rolled back, or the closure ends; then the caller is told.)
 //! * **S5 (order).** Work waits in the order in which it came. One that leaves takes its
 //!   place along; a turn that it was given already goes to the next.
 //! * **S6 (whole).** In [`Pool::transaction`] nothing is committed but by the pool itself, at
