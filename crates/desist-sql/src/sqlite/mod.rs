@@ -52,8 +52,9 @@
 //! * **S6 (whole).** In [`Pool::transaction`] nothing is committed but by the pool itself, at
 //!   the end, and only if the rollback hook has seen nothing: where it was rolled back before,
 //!   by its closure or by SQLite itself, what came after that does not slip out of it.
-//! * **S7 (no loss untold).** `Ok` is not told of a commit that came to nothing: one that
-//!   was vetoed, or was rolled back in the same statement. Its closure may not know, for a
+//! * **S7 (no loss untold).** `Ok` is not told of a commit that came to nothing: one that was
+//!   vetoed, was rolled back in the same statement, or never came, for the statement was
+//!   forgotten. Its closure may not know, for a
 //!   statement with `RETURNING` commits when it is reset, and rusqlite says nothing of what
 //!   comes of that; nor of a transaction that commits when it is dropped. And where a commit
 //!   has passed and no rollback was seen, an error that comes after takes nothing back.

@@ -153,8 +153,9 @@ impl Pool {
     ///
     /// # Errors
     ///
-    /// It was stopped, before or while it ran; `work` failed, left a transaction open, or its
-    /// last commit came to nothing, whether it knows of that or not; there is no connection.
+    /// It was stopped, before or while it ran; `work` failed, left a transaction or a
+    /// statement open, or its last commit came to nothing, whether it knows of that or not;
+    /// there is no connection.
     ///
     /// ```
     /// use desist::Token;

@@ -21,8 +21,8 @@ pub(super) type Work<T, E> = Box<dyn FnOnce(&mut Connection) -> Result<T, Error<
 /// What a call comes to: its result, or its panic.
 pub(super) type Answer<T, E> = thread::Result<Result<T, Error<E>>>;
 
-const LEFT_OPEN: &str = "its closure left a transaction open, which was rolled back; commit it, or \
-                         use `transaction`";
+const LEFT_OPEN: &str = "its closure left a transaction or a statement open, which \
+                         was rolled back; commit it, or use `transaction`";
 const LOST: &str = "its last commit came to nothing, and its closure did not say so; the error is \
                     lost where rows are dropped before their end, so read them all";
 
@@ -80,7 +80,9 @@ impl<T, E> Ticket<T, E> {
 
     /// What the caller is told (S4, S7).
     fn judge(&self, result: Answer<T, E>, cleaned: &Cleaned) -> Answer<T, E> {
-        let left_open = cleaned.was_open && self.lease.is_writer;
+        // What was forgotten may write. If the last statement has committed, it does not.
+        let is_busy = cleaned.was_busy && !self.lease.has_committed();
+        let left_open = self.lease.is_writer && (cleaned.was_open || is_busy);
         let untrue = left_open.then_some(LEFT_OPEN);
         let untrue = untrue.or_else(|| self.lease.has_lost().then_some(LOST));
         let result = match (result?, untrue) {

@@ -124,20 +124,22 @@ impl Worker {
 pub(super) struct Cleaned {
     /// A transaction was open.
     pub(super) was_open: bool,
+    /// A statement was, for it was forgotten.
+    pub(super) was_busy: bool,
     /// The next may have it.
     pub(super) is_fit: bool,
 }
 
 /// Rolls back what is open, and makes it ready for the next. No lease is on: nothing stops that.
 pub(super) fn clean(conn: &mut Connection, plan: &Plan, is_writer: bool) -> Cleaned {
-    let is_busy = conn.is_busy();
+    let was_busy = conn.is_busy();
     let was_open = !conn.is_autocommit();
-    if is_busy && !was_open {
+    if was_busy && !was_open {
         // A statement that was forgotten may hold a lock; this way it is taken from it.
         drop(conn.execute_batch("BEGIN"));
     }
     let is_open = !conn.is_autocommit();
     let is_closed = !is_open || (conn.execute_batch("ROLLBACK").is_ok() && conn.is_autocommit());
-    let is_fit = is_closed && !is_busy && plan.renew(conn, is_writer);
-    Cleaned { was_open, is_fit }
+    let is_fit = is_closed && !was_busy && plan.renew(conn, is_writer);
+    Cleaned { was_open, was_busy, is_fit }
 }

@@ -42,11 +42,23 @@ async fn a_statement_that_was_forgotten_costs_its_connection() {
         std::mem::forget(statement);
         Ok::<_, rusqlite::Error>(())
     });
-    forgotten.await.unwrap();
+    let error = forgotten.await.expect_err("its rows are rolled back");
+    assert_eq!(error.to_string(), "the transaction was not committed");
     let insert = |conn: &mut Connection| conn.execute("INSERT INTO t VALUES (3)", []);
     assert_eq!(pool.write(&Token::never(), insert).await.unwrap(), 1);
     assert_eq!(opened.load(SeqCst), 4);
     assert_eq!(count(&pool, "t").await, 1);
+    // It reads, in a transaction that is committed all the same.
+    let inserted = pool.transaction(&Token::never(), |tx| {
+        let mut statement = tx.prepare("SELECT x FROM t")?;
+        let mut rows = statement.query([])?;
+        rows.next()?;
+        std::mem::forget(rows);
+        std::mem::forget(statement);
+        tx.execute("INSERT INTO t VALUES (4)", [])
+    });
+    assert_eq!(inserted.await.unwrap(), 1);
+    assert_eq!(count(&pool, "t").await, 2);
 }
 
 /// Between its turn and its beginning.

@@ -184,7 +184,7 @@ async fn a_transaction_that_is_left_open_is_rolled_back_and_said() {
     let error = left.await.unwrap_err();
     assert_eq!(error.to_string(), "the transaction was not committed");
     let source = std::error::Error::source(&error).unwrap().to_string();
-    assert!(source.contains("left a transaction open"), "{source}");
+    assert!(source.contains("left a transaction or a statement open"), "{source}");
     assert_eq!(count(&pool, "t").await, 0);
     // Of one that only reads nothing is lost.
     let reads = pool.run(&Token::never(), |conn| conn.execute_batch("BEGIN; SELECT * FROM t"));
