@@ -28,6 +28,7 @@ pub(crate) fn cancelled(database: &'static str) {
 }
 
 /// Work has asked for a connection, and is stopped before it has one, unless it is told.
+#[cfg_attr(not(any(feature = "postgres", feature = "sqlx")), allow(dead_code))] // SQLite has leases.
 #[derive(Debug)]
 #[must_use]
 pub(crate) struct Unless {
@@ -35,6 +36,7 @@ pub(crate) struct Unless {
     is_told: bool,
 }
 
+#[cfg_attr(not(any(feature = "postgres", feature = "sqlx")), allow(dead_code))]
 impl Unless {
     pub(crate) fn stopped(database: &'static str) -> Self {
         Self { database, is_told: false }

@@ -1,8 +1,8 @@
 use std::fmt;
 use std::future::poll_fn;
-use std::num::NonZeroUsize;
+use std::ops::RangeInclusive;
 use std::panic::resume_unwind;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,12 +10,13 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
-use super::opening::{NotOpened, Place, Plan, Setup};
+use super::opening::{Callback, NotOpened, Place, Plan};
 use super::pool::{Inner, Pool};
 use super::worker;
 use crate::{Error, Wait};
 
 const READERS: usize = 4;
+const MOST_READERS: usize = 1000;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How a [`Pool`] is to be: from [`Pool::builder`].
@@ -46,7 +47,8 @@ pub struct Builder {
     busy_timeout: Duration,
     wal: bool,
     synchronous: Option<Synchronous>,
-    setup: Option<Setup>,
+    setup: Option<Callback>,
+    reset: Option<Callback>,
     wait: Wait,
     queue: usize,
 }
@@ -60,13 +62,14 @@ impl Builder {
             wal: true,
             synchronous: None,
             setup: None,
+            reset: None,
             wait: Wait::default(),
             queue: usize::MAX,
         }
     }
 
     /// The file, which is made if it is not there. `:memory:` is [`in_memory`](Self::in_memory);
-    /// anything else is a path, and no URI.
+    /// anything else is a path, and no URI, also where it begins with `file:`.
     ///
     /// ```
     /// use desist_sql::sqlite::Pool;
@@ -82,7 +85,9 @@ impl Builder {
         if path.as_os_str() == ":memory:" {
             return self.in_memory();
         }
-        self.place = Some(Place::File(path));
+        // SQLite may be built to take this for a URI, but not after a folder.
+        let is_like_uri = path.as_os_str().as_encoded_bytes().starts_with(b"file:");
+        self.place = Some(Place::File(if is_like_uri { Path::new(".").join(path) } else { path }));
         self
     }
 
@@ -115,7 +120,8 @@ impl Builder {
     }
 
     /// How many connections read, each with a thread: 4, unless this says otherwise. There
-    /// is one that writes in any case, because SQLite has no room for a second.
+    /// is one that writes in any case, because SQLite has no room for a second. 1,000 are the
+    /// most.
     ///
     /// ```
     /// use desist_sql::sqlite::Pool;
@@ -146,7 +152,8 @@ impl Builder {
 
     /// Whether the database is put in the mode with a write-ahead log, in which nobody who
     /// reads waits for who writes: so it is, unless this says otherwise; then it keeps the
-    /// mode that it has. It is kept in the file.
+    /// mode that it has. It is kept in the file. Without it, readers are held back by
+    /// `query_only` alone: they have to roll back what a process that was killed has left.
     ///
     /// ```
     /// # use desist_sql::sqlite::Pool;
@@ -169,9 +176,11 @@ impl Builder {
         self
     }
 
-    /// Called with each connection, also of a later one that takes the place of one that was
-    /// thrown away: for pragmas, functions, collations. Readers cannot write; tables are
-    /// made with [`Pool::write`].
+    /// Called with each connection before anything is read from it, also with one that later
+    /// takes the place of one that was thrown away: for pragmas, also those that a database
+    /// is made with (`page_size`) or read with (`key`), for functions and collations.
+    /// Readers cannot write, and know it from `is_readonly`; tables are made with
+    /// [`Pool::write`].
     ///
     /// ```
     /// use desist_sql::sqlite::Pool;
@@ -191,8 +200,42 @@ impl Builder {
         self
     }
 
-    /// When a call that is stopped answers: once nothing of it runs any more, unless this
-    /// says otherwise.
+    /// Called with a connection after each call, before its caller has the answer and the next
+    /// has the connection: to take back what a closure may have set on it, as pragmas, and
+    /// temporary tables. No stop ends it, so it should be short. Where it fails or panics, the
+    /// connection is thrown away.
+    ///
+    /// ```
+    /// use desist::Token;
+    /// use desist_sql::sqlite::{Pool, rusqlite};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), desist_sql::Error<rusqlite::Error>> {
+    /// let pool = Pool::builder()
+    ///     .in_memory()
+    ///     .reset(|conn| conn.pragma_update(None, "case_sensitive_like", false))
+    ///     .readers(1)
+    ///     .open()
+    ///     .await?;
+    /// let never = Token::never();
+    /// pool.run(&never, |conn| conn.pragma_update(None, "case_sensitive_like", true)).await?;
+    /// let is_like = pool.run(&never, |conn| {
+    ///     conn.query_row("SELECT 'a' LIKE 'A'", [], |row| row.get::<_, bool>(0))
+    /// });
+    /// assert!(is_like.await?, "it is nothing to the next");
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn reset<F>(mut self, reset: F) -> Self
+    where
+        F: Fn(&mut Connection) -> rusqlite::Result<()> + Send + Sync + 'static,
+    {
+        self.reset = Some(Arc::new(reset));
+        self
+    }
+
+    /// When a call that is stopped answers: once nothing of it runs any more, however long
+    /// that takes, unless this says otherwise.
     ///
     /// ```
     /// # use desist_sql::{Wait, sqlite::Pool};
@@ -221,8 +264,8 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// There are to be no readers, no path was named, or a connection cannot be opened: the
-    /// message says what to do, and the source is rusqlite's error.
+    /// There are to be no readers or too many, no path was named, or a connection cannot be
+    /// opened: the message says what to do, and the source is rusqlite's error.
     ///
     /// # Panics
     ///
@@ -244,25 +287,38 @@ impl Builder {
                 "no path",
             ));
         };
-        let Some(readers) = NonZeroUsize::new(self.readers) else {
+        if self.readers == 0 {
             return Err(Error::no_connection(
                 "a pool without readers reads nothing; say `readers(1)` or more",
                 "0 readers",
             ));
-        };
+        }
+        if self.readers > MOST_READERS {
+            return Err(Error::no_connection(
+                "each reader is a thread, and 1000 are the most; say `readers` with fewer",
+                format!("{} readers", self.readers),
+            ));
+        }
+        if matches!(&place, Place::File(path) if path.as_os_str().is_empty()) {
+            return Err(Error::no_connection(
+                "the path of the database is empty; name its file, or say `in_memory()`",
+                "an empty path",
+            ));
+        }
         let plan = Plan {
             place,
             busy_timeout: self.busy_timeout,
             wal: self.wal,
             synchronous: self.synchronous,
             setup: self.setup,
+            reset: self.reset,
         };
         // From here on dropping it ends the threads.
         let pool = Pool::new(Inner::new(self.queue, self.wait));
         let plan = Arc::new(plan);
         // The writer makes what readers find.
-        pool.begin(0..1, &plan, true).await?;
-        pool.begin(1..readers.get() + 1, &plan, false).await?;
+        pool.begin(0..=0, &plan, true).await?;
+        pool.begin(1..=self.readers, &plan, false).await?;
         Ok(pool)
     }
 }
@@ -271,7 +327,7 @@ impl Pool {
     /// Begins so many threads, and waits for their connections.
     async fn begin(
         &self,
-        numbers: std::ops::Range<usize>,
+        numbers: RangeInclusive<usize>,
         plan: &Arc<Plan>,
         is_writer: bool,
     ) -> Result<(), Error<rusqlite::Error>> {

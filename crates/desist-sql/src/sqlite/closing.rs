@@ -8,7 +8,8 @@ use super::pool::Pool;
 
 impl Pool {
     /// Closes the pool: refuses what waits and whatever comes, waits for what runs, however
-    /// long that takes, and for the connections to be closed.
+    /// long that takes, and for the threads to close their connections. One on which a closure
+    /// forgot a statement is not among them; it stays open until the process ends.
     ///
     /// # Cancel safety
     ///
@@ -52,10 +53,14 @@ impl Pool {
         for is_write in [true, false] {
             for job in self.lane(is_write).running() {
                 let lease = job.lease();
-                let Some(since) = lease.running_since() else { continue };
-                let (caller, running_for) = (lease.caller, since.elapsed());
-                still_running.push(StillRunning { caller, is_write, running_for });
+                let before = lease.running_since();
+                // Also one that has its turn, and waits for its connection to be opened.
                 lease.source.cancel_with(Reason::Shutdown);
+                // From here on none begins, but one may have before it was stopped.
+                if let Some(since) = before.or_else(|| lease.running_since()) {
+                    let (caller, running_for) = (lease.caller, since.elapsed());
+                    still_running.push(StillRunning { caller, is_write, running_for });
+                }
             }
         }
         Closed { still_running, is_clean: false }
@@ -85,7 +90,7 @@ pub struct Closed {
 }
 
 impl Closed {
-    /// Whether every connection was closed within the bound.
+    /// Whether every thread had ended within the bound, and closed its connection.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
@@ -99,7 +104,8 @@ impl Closed {
         self.is_clean
     }
 
-    /// What ran when the bound was over. It was stopped then.
+    /// What ran when the bound was over. It was stopped then, and so was, unnamed, what had
+    /// its turn and had not begun.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]

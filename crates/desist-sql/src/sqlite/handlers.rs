@@ -1,16 +1,18 @@
 //! What SQLite asks while a lease is on (S1).
 //!
-//! The busy handler and the trace are plain functions, so all of them ask the thread. That
-//! is always the right one: a connection is used by the thread that owns it, and another
-//! that a closure took it to has no lease.
+//! The busy handler and the trace are plain functions, so they ask the thread; the others ask
+//! the connection. Where a connection is used by the thread that owns it, that is the same. A
+//! closure may take it to another for as long as it runs: there nothing commits after the stop
+//! either, but a lock is not waited for, and statements that begin are not seen.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rusqlite::Connection;
 use rusqlite::trace::{TraceEvent, TraceEventCodes};
-use rusqlite::{Connection, InterruptHandle};
 
+use super::current::{self, Lent};
 use super::lease::Lease;
 
 /// Steps of SQLite's machine between two looks: measured, 1,000 cost nothing that can be
@@ -26,15 +28,7 @@ const TRIES: [Duration; 4] = [
 ];
 
 thread_local! {
-    static CURRENT: RefCell<Option<Current>> = const { RefCell::new(None) };
     static BUSY: Cell<Busy> = const { Cell::new(Busy { timeout: Duration::ZERO, since: None }) };
-}
-
-struct Current {
-    lease: Arc<Lease>,
-    interrupt: InterruptHandle,
-    /// It may commit when the pool says so.
-    is_whole: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -44,7 +38,7 @@ struct Busy {
 }
 
 /// A lease that is on; it ends with this.
-pub(super) struct On(());
+pub(super) struct On(Arc<Lent>);
 
 /// Begins a lease on the connection of this thread. `None`: it is not to begin.
 pub(super) fn begin(
@@ -52,61 +46,47 @@ pub(super) fn begin(
     lease: &Arc<Lease>,
     timeout: Duration,
 ) -> rusqlite::Result<Option<On>> {
+    let lent = Lent::here();
     install(conn, timeout)?;
     if !lease.begin(conn.get_interrupt_handle()) {
         return Ok(None);
     }
-    let interrupt = conn.get_interrupt_handle();
-    set(Some(Current { lease: Arc::clone(lease), interrupt, is_whole: false }));
-    Ok(Some(On(())))
+    lent.lend(Some(Arc::clone(lease)));
+    Ok(Some(On(lent)))
 }
 
 /// The handlers, for whichever lease is on; without one they only wait for locks.
 pub(super) fn install(conn: &Connection, timeout: Duration) -> rusqlite::Result<()> {
     BUSY.set(Busy { timeout, since: None });
-    conn.progress_handler(STEPS, Some(|| current(|on| on.lease.token.is_cancelled())))?;
-    conn.commit_hook(Some(|| current(|on| on.is_whole || !on.lease.may_commit())))?;
+    let lent = Lent::here();
+    let (progress, commit, rollback) = (Arc::clone(&lent), Arc::clone(&lent), lent);
+    let is_stopped = move || progress.lease().is_some_and(|lease| lease.token.is_cancelled());
+    conn.progress_handler(STEPS, Some(is_stopped))?;
+    conn.commit_hook(Some(move || commit.lease().is_some_and(|lease| !lease.may_commit())))?;
+    conn.rollback_hook(Some(move || {
+        if let Some(lease) = rollback.lease() {
+            lease.rolled_back();
+        }
+    }))?;
     conn.busy_handler(Some(waits_for_lock))?;
     conn.trace_v2(TraceEventCodes::SQLITE_TRACE_STMT, Some(statement_begins));
     Ok(())
 }
 
-/// From here on, whether the lease that is on may commit by itself.
-pub(super) fn keep_whole(is_whole: bool) {
-    CURRENT.with_borrow_mut(|now| {
-        if let Some(on) = now {
-            on.is_whole = is_whole;
-        }
-    });
-}
-
 impl Drop for On {
     fn drop(&mut self) {
-        if let Some(on) = set(None) {
-            on.lease.end();
+        if let Some(lease) = self.0.lend(None) {
+            lease.end();
         }
     }
-}
-
-fn set(new: Option<Current>) -> Option<Current> {
-    CURRENT.with_borrow_mut(|now| std::mem::replace(now, new))
-}
-
-/// `false` where no lease is on.
-fn current(ask: impl FnOnce(&Current) -> bool) -> bool {
-    CURRENT.with_borrow(|now| now.as_ref().is_some_and(ask))
 }
 
 /// SQLite has checked for an interrupt already, but does so again before the first row and
 /// before anything is written.
 fn statement_begins(_: TraceEvent<'_>) {
-    current(|on| {
-        if !on.lease.may_begin() {
-            // Of this lease, for it is on; so it cannot come late.
-            on.interrupt.interrupt();
-        }
-        true
-    });
+    if let Some(lease) = current::lease() {
+        lease.statement_begins();
+    }
 }
 
 /// Whether SQLite should try again for a lock that somebody else has.
@@ -114,13 +94,16 @@ fn waits_for_lock(tries: i32) -> bool {
     let Busy { timeout, since } = BUSY.get();
     let since = since.filter(|_| tries > 0).unwrap_or_else(Instant::now);
     BUSY.set(Busy { timeout, since: Some(since) });
+    let lease = current::lease();
     let left = timeout.saturating_sub(since.elapsed());
     if left.is_zero() {
+        if let Some(lease) = lease {
+            lease.finds_no_lock();
+        }
         return false;
     }
     let pause = usize::try_from(tries).ok().and_then(|tries| TRIES.get(tries));
     let pause = left.min(*pause.unwrap_or(&TRIES[TRIES.len() - 1]));
-    let lease = CURRENT.with_borrow(|now| now.as_ref().map(|on| Arc::clone(&on.lease)));
     match lease {
         Some(lease) => !lease.is_stopped_within(pause),
         None => {

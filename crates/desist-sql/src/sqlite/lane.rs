@@ -29,6 +29,13 @@ struct State {
     is_closed: bool,
 }
 
+/// Why there is no number.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum NoPlace {
+    Closed,
+    Full,
+}
+
 /// What is counted goes with no lock held: that is foreign code.
 type Waiter = (Arc<dyn Job>, Counted);
 
@@ -37,17 +44,20 @@ impl Lane {
         Self { is_writer, room, state: Mutex::default(), changed: Condvar::new() }
     }
 
-    /// A number, which is the place in the queue. `None`: there is no room.
-    pub(super) fn number(&self) -> Option<u64> {
+    /// A number, which is the place in the queue.
+    pub(super) fn number(&self) -> Result<u64, NoPlace> {
         let mut state = lock(&self.state);
+        if state.is_closed {
+            return Err(NoPlace::Closed);
+        }
         // Whoever has a thread that is free does not wait, though it may take a moment.
         let free = state.threads - state.running.len();
         if state.waiting.len() + state.coming >= self.room.saturating_add(free) {
-            return None;
+            return Err(NoPlace::Full);
         }
         state.coming += 1;
         state.next += 1;
-        Some(state.next)
+        Ok(state.next)
     }
 
     /// Puts work in that place, unless the lane is closed. If it was stopped in the meantime
@@ -129,5 +139,68 @@ impl Lane {
 
     pub(super) fn running(&self) -> Vec<Arc<dyn Job>> {
         lock(&self.state).running.values().cloned().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::Location;
+    use std::thread;
+
+    use desist::Source;
+    use rusqlite::Connection;
+
+    use super::*;
+    use crate::sqlite::lease::Lease;
+    use crate::sqlite::opening::NotOpened;
+    use crate::sqlite::ticket::Place;
+
+    struct Idle(Arc<Lease>);
+
+    impl Job for Idle {
+        fn lease(&self) -> &Arc<Lease> {
+            &self.0
+        }
+
+        fn run(&self, _: &mut Connection, _: Place<'_>) -> bool {
+            unreachable!("nobody runs it")
+        }
+
+        fn fail(&self, _: thread::Result<NotOpened>) {}
+
+        fn wake(&self) {}
+    }
+
+    fn idle() -> Arc<Idle> {
+        Arc::new(Idle(Arc::new(Lease::new(Source::new(), Location::caller(), false))))
+    }
+
+    /// Between its number and its place in the queue.
+    #[test]
+    fn who_is_stopped_on_its_way_does_not_stay() {
+        let lane = Lane::new(false, usize::MAX);
+        let number = lane.number().unwrap();
+        let job = idle();
+        job.lease().source.cancel();
+        job.lease().stop();
+        lane.remove(number);
+        lane.push(number, job);
+        assert_eq!(lane.waiting(), 0);
+        let number = lane.number().unwrap();
+        lane.push(number, idle());
+        assert_eq!(lane.waiting(), 1, "the next does");
+    }
+
+    #[test]
+    fn who_is_on_its_way_takes_room() {
+        let lane = Lane::new(false, 1);
+        let number = lane.number().unwrap();
+        assert_eq!(lane.number(), Err(NoPlace::Full));
+        lane.push(number, idle());
+        assert_eq!(lane.number(), Err(NoPlace::Full));
+        lane.remove(number);
+        assert!(lane.number().is_ok());
+        lane.close();
+        assert_eq!(lane.number(), Err(NoPlace::Closed));
     }
 }

@@ -3,17 +3,22 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use desist::Token;
-use rusqlite::{Connection, Transaction, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 
 use super::builder::Builder;
 use super::crew::Crew;
-use super::handlers;
+use super::current;
 use super::lane::Lane;
 use super::running::Running;
 use crate::{Error, Wait};
 
-const NOT_BEGUN: &str = "the transaction could not begin; if another process has the lock, try \
-                         again, or wait longer with `busy_timeout`";
+const NOT_BEGUN: &str = "the transaction could not begin";
+const LOCKED: &str = "the transaction could not begin, for another process has the lock; try \
+                      again, or wait longer with `busy_timeout`";
+const READ_ONLY: &str = "the transaction could not begin, for its connection may not write; look at \
+                         the file's permissions, and at what closures set, as `query_only`";
+const ROLLED_BACK: &str = "it was rolled back before its end, by its closure or by SQLite; look at \
+                           the errors of its statements";
 
 /// Connections to one SQLite database, each with its thread: one that writes, and several that
 /// read.
@@ -103,7 +108,8 @@ impl Pool {
     /// it see different states of the data, unless it begins a transaction, which may be left to
     /// end by itself.
     ///
-    /// It cannot write: the connection is opened for reading only.
+    /// It cannot write: the connection is opened for reading only, or, in memory and without a
+    /// write-ahead log, held back by `query_only`, for each call anew.
     ///
     /// # Errors
     ///
@@ -147,8 +153,9 @@ impl Pool {
     ///
     /// # Errors
     ///
-    /// It was stopped, before or while it ran; `work` failed, or left a transaction open; there
-    /// is no connection.
+    /// It was stopped, before or while it ran; `work` failed, left a transaction or a
+    /// statement open, or its last commit came to nothing, whether it knows of that or not;
+    /// there is no connection.
     ///
     /// ```
     /// use desist::Token;
@@ -179,12 +186,13 @@ impl Pool {
     /// otherwise, and after a panic, it is rolled back. Savepoints are rusqlite's own,
     /// and nest.
     ///
-    /// `work` cannot commit by itself: whatever tries to is rolled back.
+    /// `work` cannot commit by itself: whatever tries to is rolled back. What was rolled back,
+    /// by `work` or by SQLite, is not committed in part.
     ///
     /// # Errors
     ///
-    /// It was stopped, and then nothing of it is there; `work` failed; it could not begin or
-    /// not be committed; there is no connection.
+    /// It was stopped, and then nothing of it is there; `work` failed; it could not begin, was
+    /// rolled back before its end, or could not be committed; there is no connection.
     ///
     /// ```
     /// use desist::Token;
@@ -263,13 +271,30 @@ fn in_transaction<T, E>(
     conn: &mut Connection,
     work: impl FnOnce(&mut Transaction<'_>) -> Result<T, E>,
 ) -> Result<T, Error<E>> {
+    let lease = current::lease().expect("it runs in one");
     let begun = conn.transaction_with_behavior(TransactionBehavior::Immediate);
-    let mut tx = begun.map_err(|error| Error::no_connection(NOT_BEGUN, error))?;
-    handlers::keep_whole(true);
+    let mut tx = begun.map_err(not_begun)?;
+    lease.keep_whole();
     let value = work(&mut tx).map_err(Error::failed)?;
-    handlers::keep_whole(false);
-    tx.commit().map_err(Error::not_committed)?;
-    Ok(value)
+    if !lease.end_whole() {
+        return Err(Error::not_committed(ROLLED_BACK));
+    }
+    match tx.commit() {
+        // A hook that SQLite asks after the commit may fail, and that is not undone by it.
+        Err(error) if !(lease.has_committed() && conn.is_autocommit()) => {
+            Err(Error::not_committed(error))
+        }
+        _ => Ok(value),
+    }
+}
+
+fn not_begun<E>(error: rusqlite::Error) -> Error<E> {
+    let doing = match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => LOCKED,
+        Some(ErrorCode::ReadOnly) => READ_ONLY,
+        _ => NOT_BEGUN,
+    };
+    Error::no_connection(doing, error)
 }
 
 impl fmt::Debug for Pool {

@@ -8,7 +8,7 @@ use std::{fmt, mem};
 use desist::{Cancelled, Guard, Reason, Registration, Source, Token};
 
 use super::DATABASE;
-use super::lane::Lane;
+use super::lane::{Lane, NoPlace};
 use super::lease::{Lease, Outlook};
 use super::pool::Pool;
 use super::ticket::{Job, Ticket, Work};
@@ -82,9 +82,16 @@ impl<T: Send + 'static, E: Send + 'static> Running<T, E> {
         caller: &'static Location<'static>,
     ) -> Result<Queued<T, E>, Error<E>> {
         let lane = self.pool.lane(self.is_writer);
-        let number = place(lane, &source).inspect_err(|_| counted::cancelled(DATABASE))?;
+        let number = match place(lane, &source) {
+            Ok(Some(number)) => number,
+            Ok(None) => return Err(closed()),
+            Err(cancelled) => {
+                counted::cancelled(DATABASE);
+                return Err(cancelled.into());
+            }
+        };
         let token = source.token();
-        let ticket = Arc::new(Ticket::new(Lease::new(source, caller), work));
+        let ticket = Arc::new(Ticket::new(Lease::new(source, caller, self.is_writer), work));
         let registration = {
             let (ticket, lane) = (Arc::clone(&ticket), Arc::clone(lane));
             token.on_cancel(move |_| {
@@ -118,7 +125,7 @@ impl<T: Send + 'static, E: Send + 'static> Future for Running<T, E> {
             drop(queued.guard.disarm());
             return Poll::Ready(answer.unwrap_or_else(|panic| resume_unwind(panic)));
         }
-        match queued.ticket.lease().outlook(this.pool.wait()) {
+        match queued.ticket.lease().outlook(this.pool.wait(), cx) {
             Outlook::Stopped(cancelled) => Poll::Ready(Err(cancelled.into())),
             Outlook::Refused => Poll::Ready(Err(closed())),
             Outlook::Wait => {
@@ -129,11 +136,13 @@ impl<T: Send + 'static, E: Send + 'static> Future for Running<T, E> {
     }
 }
 
-/// A place in the queue, unless the stop has come.
-fn place(lane: &Lane, source: &Source) -> Result<u64, Cancelled> {
+/// A place in the queue, unless the stop has come. `None`: it is closed.
+fn place(lane: &Lane, source: &Source) -> Result<Option<u64>, Cancelled> {
     source.token().check()?;
-    if let Some(number) = lane.number() {
-        return Ok(number);
+    match lane.number() {
+        Ok(number) => return Ok(Some(number)),
+        Err(NoPlace::Closed) => return Ok(None),
+        Err(NoPlace::Full) => {}
     }
     source.cancel_with(Reason::Overload.with("too many wait for a connection"));
     // Unless another stop was faster.

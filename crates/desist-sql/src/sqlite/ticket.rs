@@ -4,13 +4,12 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::Duration;
 
 use rusqlite::Connection;
 
 use super::lane::Lane;
 use super::lease::Lease;
-use super::opening::NotOpened;
+use super::opening::{NotOpened, Plan};
 use super::slot::Slot;
 use super::worker::{Cleaned, clean};
 use super::{DATABASE, handlers, lock};
@@ -22,8 +21,10 @@ pub(super) type Work<T, E> = Box<dyn FnOnce(&mut Connection) -> Result<T, Error<
 /// What a call comes to: its result, or its panic.
 pub(super) type Answer<T, E> = thread::Result<Result<T, Error<E>>>;
 
-const LEFT_OPEN: &str = "its closure left a transaction open, which was rolled back; commit it, or \
-                         use `transaction`";
+const LEFT_OPEN: &str = "its closure left a transaction or a statement open, which \
+                         was rolled back; commit it, or use `transaction`";
+const LOST: &str = "its last commit came to nothing, and its closure did not say so; the error is \
+                    lost where rows are dropped before their end, so read them all";
 
 pub(super) struct Ticket<T, E> {
     lease: Arc<Lease>,
@@ -35,7 +36,7 @@ pub(super) struct Ticket<T, E> {
 pub(super) struct Place<'a> {
     pub(super) lane: &'a Lane,
     pub(super) number: u64,
-    pub(super) busy_timeout: Duration,
+    pub(super) plan: &'a Plan,
     pub(super) _counted: Counted,
 }
 
@@ -70,13 +71,26 @@ impl<T, E> Ticket<T, E> {
         lock(&self.work).take()
     }
 
-    fn judge(&self, result: Answer<T, E>, cleaned: &Cleaned, is_writer: bool) -> Answer<T, E> {
-        let result = match result? {
-            Ok(value) if is_writer && cleaned.was_open => {
+    /// A waker that panics costs nothing but itself.
+    fn tell(&self, answer: Answer<T, E>) {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.answer.put(answer))) {
+            discard(panic);
+        }
+    }
+
+    /// What the caller is told (S4, S7).
+    fn judge(&self, result: Answer<T, E>, cleaned: &Cleaned) -> Answer<T, E> {
+        // What was forgotten may write. If the last statement has committed, it does not.
+        let is_busy = cleaned.was_busy && !self.lease.has_committed();
+        let left_open = self.lease.is_writer && (cleaned.was_open || is_busy);
+        let untrue = left_open.then_some(LEFT_OPEN);
+        let untrue = untrue.or_else(|| self.lease.has_lost().then_some(LOST));
+        let result = match (result?, untrue) {
+            (Ok(value), Some(why)) => {
                 catch_unwind(AssertUnwindSafe(|| drop(value)))?;
-                Err(Error::not_committed(LEFT_OPEN))
+                Err(Error::not_committed(why))
             }
-            result => result,
+            (result, _) => result,
         };
         Ok(match (result, self.lease.token.cancellation()) {
             (Err(error), Some(cancelled)) => {
@@ -97,11 +111,12 @@ impl<T: Send, E: Send> Job for Ticket<T, E> {
 
     fn run(&self, conn: &mut Connection, place: Place<'_>) -> bool {
         let Some(work) = self.take_work() else { return true };
-        let on = match handlers::begin(conn, &self.lease, place.busy_timeout) {
+        let on = match handlers::begin(conn, &self.lease, place.plan.busy_timeout) {
             Ok(Some(on)) => on,
             begun => {
                 drop(place);
                 if let Err(error) = begun {
+                    counted::discarded(DATABASE);
                     let doing = "the handlers that stop it cannot be installed";
                     self.fail(Ok(NotOpened { doing, error: error.into() }));
                     return false;
@@ -113,19 +128,19 @@ impl<T: Send, E: Send> Job for Ticket<T, E> {
         };
         let result = catch_unwind(AssertUnwindSafe(|| work(conn)));
         drop(on);
-        let cleaned = clean(conn);
+        let cleaned = clean(conn, place.plan, place.lane.is_writer);
         if !cleaned.is_fit {
             counted::discarded(DATABASE);
         }
-        let answer = self.judge(result, &cleaned, place.lane.is_writer);
+        let answer = self.judge(result, &cleaned);
         drop(place);
-        self.answer.put(answer);
+        self.tell(answer);
         cleaned.is_fit
     }
 
     fn fail(&self, why: thread::Result<NotOpened>) {
         let answer = why.map(|NotOpened { doing, error }| Err(Error::no_connection(doing, error)));
-        self.answer.put(answer);
+        self.tell(answer);
     }
 
     fn wake(&self) {

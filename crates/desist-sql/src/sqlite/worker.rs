@@ -81,12 +81,13 @@ impl Worker {
     fn serve(&mut self) {
         let lane = Arc::clone(&self.lane);
         while let Some((number, job)) = lane.take() {
-            let (busy_timeout, counted) = (self.plan.busy_timeout, counted::in_use(DATABASE));
-            let place = Place { lane: &lane, number, busy_timeout, _counted: counted };
-            let is_fit = catch_unwind(AssertUnwindSafe(|| self.serve_one(place, &*job)));
+            let plan = Arc::clone(&self.plan);
+            let _counted = counted::in_use(DATABASE);
+            let place = Place { lane: &lane, number, plan: &plan, _counted };
+            let served = catch_unwind(AssertUnwindSafe(|| self.serve_one(place, &*job)));
             // What a closure holds, and what nobody waits for, are dropped here: foreign code.
             let dropped = catch_unwind(AssertUnwindSafe(|| drop(job)));
-            for result in [is_fit, dropped] {
+            for result in [served, dropped] {
                 if let Err(panic) = result {
                     discard(panic);
                 }
@@ -106,10 +107,15 @@ impl Worker {
                 return job.fail(why);
             }
         }
-        // Gone, unless it comes back.
+        // Thrown away, unless it comes back.
         let Some(mut conn) = self.conn.take() else { return };
-        if job.run(&mut conn, place) {
-            self.conn = Some(conn);
+        match catch_unwind(AssertUnwindSafe(|| job.run(&mut conn, place))) {
+            Ok(true) => self.conn = Some(conn),
+            Ok(false) => {}
+            Err(panic) => {
+                discard(panic);
+                counted::discarded(DATABASE);
+            }
         }
     }
 }
@@ -118,19 +124,22 @@ impl Worker {
 pub(super) struct Cleaned {
     /// A transaction was open.
     pub(super) was_open: bool,
+    /// A statement was, for it was forgotten.
+    pub(super) was_busy: bool,
     /// The next may have it.
     pub(super) is_fit: bool,
 }
 
-/// Rolls back what is open. No lease is on: nothing stops that.
-pub(super) fn clean(conn: &Connection) -> Cleaned {
-    let is_busy = conn.is_busy();
+/// Rolls back what is open, and makes it ready for the next. No lease is on: nothing stops that.
+pub(super) fn clean(conn: &mut Connection, plan: &Plan, is_writer: bool) -> Cleaned {
+    let was_busy = conn.is_busy();
     let was_open = !conn.is_autocommit();
-    if is_busy && !was_open {
+    if was_busy && !was_open {
         // A statement that was forgotten may hold a lock; this way it is taken from it.
         drop(conn.execute_batch("BEGIN"));
     }
     let is_open = !conn.is_autocommit();
     let is_closed = !is_open || (conn.execute_batch("ROLLBACK").is_ok() && conn.is_autocommit());
-    Cleaned { was_open, is_fit: is_closed && !is_busy }
+    let is_fit = is_closed && !was_busy && plan.renew(conn, is_writer);
+    Cleaned { was_open, was_busy, is_fit }
 }

@@ -1,5 +1,6 @@
 use crate::recorder::sums;
 use desist::{Source, Token};
+use desist_sql::Wait;
 use desist_sql::sqlite::Pool;
 use tokio::sync::oneshot;
 
@@ -59,4 +60,22 @@ async fn what_is_in_use_waits_is_stopped_and_thrown_away_is_counted() {
     forgets.await.unwrap();
     assert_eq!(sums.of("discarded_total"), 1.0);
     assert_eq!((sums.of("in_use"), sums.of("waiting")), (0.0, 0.0));
+
+    // One that is told so at once, though its closure comes to a good end.
+    let pool = Pool::builder().in_memory().readers(1).wait(Wait::AtOnce).open().await.unwrap();
+    let source = Source::new();
+    let (begun, begins) = oneshot::channel();
+    let (go_on, goes_on) = std::sync::mpsc::channel::<()>();
+    let running = tokio::spawn(pool.run(&source.token(), move |_| {
+        begun.send(()).unwrap();
+        goes_on.recv().unwrap();
+        Ok::<_, rusqlite::Error>(())
+    }));
+    begins.await.unwrap();
+    source.cancel();
+    assert!(running.await.unwrap().unwrap_err().cancelled().is_some());
+    assert_eq!(sums.of("cancelled_total"), 5.0);
+    go_on.send(()).unwrap();
+    pool.close().await;
+    assert_eq!(sums.of("cancelled_total"), 5.0, "once");
 }

@@ -8,7 +8,7 @@ use desist_sql::sqlite::Pool;
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
-use super::common::{ENDLESS, Folder, Halt};
+use super::common::{ENDLESS, Folder, Halt, forgets};
 
 #[tokio::test]
 async fn closing_waits_for_what_runs_and_refuses_what_waits() {
@@ -64,6 +64,30 @@ async fn what_runs_when_the_time_to_close_is_over_is_named_and_stopped() {
     let error = endless.await.unwrap().unwrap_err();
     assert_eq!(error.cancelled().unwrap().reason(), Reason::Shutdown);
     assert!(pool.close_within(Duration::from_secs(60)).await.is_clean(), "now it is over");
+}
+
+/// It has its turn, so it is not refused, and its connection is still to be opened.
+#[tokio::test]
+async fn what_has_not_begun_when_the_time_to_close_is_over_never_does() {
+    let folder = Folder::new();
+    // The third one: the writer's, the reader's, and the one in the place of that.
+    let (halt, mut reins) = Halt::at(3);
+    let opens = move |_: &mut Connection| {
+        halt.call();
+        Ok(())
+    };
+    let pool = folder.builder().setup(opens).open().await.unwrap();
+    pool.run(&Token::never(), forgets).await.unwrap();
+    let endless = pool.run(&Token::never(), |conn| conn.query_row(ENDLESS, [], |_| Ok(())));
+    let endless = tokio::spawn(endless);
+    reins.halted().await;
+    let closed = pool.close_within(Duration::ZERO).await;
+    assert!(!closed.is_clean() && closed.still_running().is_empty(), "{closed:?}");
+    let error = endless.await.unwrap().unwrap_err();
+    assert_eq!(error.cancelled().unwrap().reason(), Reason::Shutdown);
+    reins.release();
+    pool.close().await;
+    assert_eq!((pool.in_use(), pool.waiting()), (0, 0));
 }
 
 /// The connection goes with its thread, and with the connection what its functions hold.

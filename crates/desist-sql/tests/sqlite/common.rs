@@ -143,6 +143,34 @@ pub(crate) async fn fill(pool: &Pool) {
     filled.await.unwrap();
 }
 
+/// Polls once.
+pub(crate) async fn once<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
+    std::future::poll_fn(|cx| {
+        std::task::Poll::Ready(match std::pin::Pin::new(&mut *future).poll(cx) {
+            std::task::Poll::Ready(output) => Some(output),
+            std::task::Poll::Pending => None,
+        })
+    })
+    .await
+}
+
+/// Until nothing waits or runs; in this order, for what is taken is never in neither.
+pub(crate) async fn idle(pool: &Pool) {
+    while pool.waiting() + pool.in_use() > 0 {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Costs its connection.
+pub(crate) fn forgets(conn: &mut Connection) -> rusqlite::Result<()> {
+    let mut statement = conn.prepare("VALUES (1), (2)")?;
+    let mut rows = statement.query([])?;
+    rows.next()?;
+    std::mem::forget(rows);
+    std::mem::forget(statement);
+    Ok(())
+}
+
 pub(crate) async fn count(pool: &Pool, table: &'static str) -> i64 {
     let count = pool.run(&Token::never(), move |conn| {
         conn.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0))

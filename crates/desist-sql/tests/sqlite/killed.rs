@@ -12,7 +12,7 @@ use desist::{Reason, Source, Token};
 use desist_sql::sqlite::{Pool, Synchronous};
 use rusqlite::Connection;
 
-use super::common::{Dice, Folder};
+use super::common::{BIG, Dice, Folder, count, fill};
 
 const FILE: &str = "DESIST_SQLITE_KILLED";
 const KILLS: u64 = 25;
@@ -53,6 +53,18 @@ fn locks_until_it_is_killed() {
     conn.execute_batch("BEGIN IMMEDIATE").unwrap();
     writeln!(stderr(), "locked").unwrap();
     // What it reads from is its parent's.
+    std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
+}
+
+/// Has written half of its changes into the file when it is killed.
+#[ignore = "it is run by the test below"]
+#[test]
+fn writes_half_until_it_is_killed() {
+    let Some(file) = env::var_os(FILE) else { return };
+    let conn = Connection::open(file).unwrap();
+    let fill = "PRAGMA cache_size = 2; BEGIN; UPDATE big SET x = -x";
+    conn.execute_batch(fill).unwrap();
+    writeln!(stderr(), "half").unwrap();
     std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
 }
 
@@ -119,4 +131,20 @@ async fn a_wait_for_the_lock_of_another_process_ends_with_the_stop() {
     child.kill().unwrap();
     child.wait().unwrap();
     pool.write(&Token::never(), write).await.unwrap();
+}
+
+/// Without a log, what a killed process has half written is rolled back by who comes next.
+#[tokio::test]
+async fn whoever_comes_after_a_kill_reads_what_was_there_before() {
+    let folder = Folder::new();
+    let pool = folder.builder().wal(false).open().await.unwrap();
+    fill(&pool).await;
+    let mut child = child("killed::writes_half_until_it_is_killed", &folder.file());
+    let mut line = String::new();
+    BufReader::new(child.stderr.take().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(line, "half\n");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(folder.file().with_extension("db-journal").metadata().unwrap().len() > 0);
+    assert_eq!(count(&pool, "big WHERE x > 0").await, BIG);
 }

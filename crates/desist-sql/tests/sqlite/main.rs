@@ -2,10 +2,12 @@
 #![cfg(feature = "sqlite")]
 
 mod closing;
+mod commits;
 mod common;
 mod data;
 mod killed;
 mod leases;
+mod locks;
 mod opening;
 mod queue;
 mod races;

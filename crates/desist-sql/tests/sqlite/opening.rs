@@ -44,8 +44,14 @@ async fn what_cannot_be_opened_says_what_to_do() {
 
     let (said, _) = refused(Pool::builder().in_memory().readers(0)).await;
     assert!(said.contains("say `readers(1)` or more"), "{said}");
+    for many in [1001, usize::MAX] {
+        let (said, _) = refused(Pool::builder().in_memory().readers(many)).await;
+        assert!(said.contains("1000 are the most"), "{said}");
+    }
     let (said, _) = refused(Pool::builder()).await;
     assert!(said.contains("name its `path`"), "{said}");
+    let (said, _) = refused(Pool::builder().path("")).await;
+    assert!(said.contains("the path of the database is empty"), "{said}");
 }
 
 #[tokio::test]
@@ -128,4 +134,60 @@ async fn two_in_memory_know_nothing_of_each_other() {
     one.write(&Token::never(), |conn| conn.execute_batch("CREATE TABLE t (x)")).await.unwrap();
     assert_eq!(count(&one, "sqlite_schema").await, 1);
     assert_eq!(count(&other, "sqlite_schema").await, 0);
+}
+
+/// SQLite may be built to take `file:` for the beginning of a URI.
+#[cfg(unix)]
+#[tokio::test]
+async fn a_path_is_no_uri() {
+    struct Removed(String);
+    impl Drop for Removed {
+        fn drop(&mut self) {
+            drop(fs::remove_file(&self.0));
+        }
+    }
+    let name = Removed(format!("file:desist-{}.db?mode=memory", std::process::id()));
+    for _ in 0..2 {
+        let pool = Pool::builder().path(&name.0).readers(1).open().await.unwrap();
+        let make = "CREATE TABLE IF NOT EXISTS t (x); INSERT INTO t VALUES (1)";
+        pool.write(&Token::never(), |conn| conn.execute_batch(make)).await.unwrap();
+        pool.close().await;
+    }
+    assert!(fs::metadata(&name.0).unwrap().is_file());
+    let pool = Pool::builder().path(&name.0).readers(1).open().await.unwrap();
+    assert_eq!(count(&pool, "t").await, 2);
+    pool.close().await;
+}
+
+/// Some pragmas are for what is not there yet.
+#[tokio::test]
+async fn a_setup_comes_before_anything_is_read() {
+    let folder = Folder::new();
+    let builder = folder.builder().setup(|conn| {
+        if !conn.is_readonly("main")? {
+            conn.execute_batch("PRAGMA page_size = 8192; PRAGMA auto_vacuum = INCREMENTAL")?;
+        }
+        Ok(())
+    });
+    let pool = builder.synchronous(Synchronous::Normal).open().await.unwrap();
+    pool.write(&Token::never(), |conn| conn.execute_batch("CREATE TABLE t (x)")).await.unwrap();
+    let look = |conn: &mut Connection| {
+        let pragma = |name| conn.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+        Ok::<_, rusqlite::Error>((pragma("page_size")?, pragma("auto_vacuum")?))
+    };
+    assert_eq!(pool.run(&Token::never(), look).await.unwrap(), (8192, 2));
+    assert_eq!(pool.write(&Token::never(), look).await.unwrap(), (8192, 2));
+}
+
+/// The setup is the first that reads: what it meets then is not its own failure.
+#[tokio::test]
+async fn a_setup_that_meets_no_database_is_not_blamed() {
+    let folder = Folder::new();
+    fs::write(folder.file(), "not a database at all".repeat(100)).unwrap();
+    let reads = |conn: &mut Connection| {
+        conn.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))
+    };
+    let (said, code) = refused(folder.builder().setup(reads)).await;
+    assert!(said.contains("is not an SQLite database"), "{said}");
+    assert_eq!(code, Some(ErrorCode::NotADatabase));
 }

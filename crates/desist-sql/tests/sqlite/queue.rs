@@ -137,6 +137,18 @@ async fn without_a_queue_nobody_waits() {
     assert_eq!(log.all(), (2..1000).collect::<Vec<_>>());
 }
 
+/// That it is closed is another matter than that it is full.
+#[tokio::test]
+async fn a_pool_that_is_closed_is_not_said_to_be_full() {
+    let folder = Folder::new();
+    let (pool, holds, reins) = busy(&folder, 0).await;
+    assert!(!pool.close_within(Duration::ZERO).await.is_clean());
+    let error = Log::default().call(&pool, &Token::never(), 1).await.unwrap_err();
+    assert!(error.to_string().starts_with("the pool is closed"), "{error}");
+    reins.release();
+    drop(holds.await);
+}
+
 /// A turn that was given to one that leaves in the same moment goes to the next.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_turn_is_lost_when_its_owner_leaves() {

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, mpsc};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use desist::{Reason, Source, Token};
 use desist_sql::sqlite::{Pool, Running};
@@ -11,7 +11,7 @@ use desist_sql::{Error, Wait};
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
-use super::common::{BIG, Folder, Halt, Reins, count, fill};
+use super::common::{BIG, Folder, Halt, Reins, count, fill, idle, once};
 
 type Work = fn(&mut Connection) -> rusqlite::Result<()>;
 
@@ -167,17 +167,6 @@ async fn a_token_cancelled_before_does_nothing_at_all() {
     assert!(!has_run.load(SeqCst), "its threads are gone, and have not run it");
 }
 
-/// Polls once.
-async fn once<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
-    std::future::poll_fn(|cx| {
-        std::task::Poll::Ready(match std::pin::Pin::new(&mut *future).poll(cx) {
-            std::task::Poll::Ready(output) => Some(output),
-            std::task::Poll::Pending => None,
-        })
-    })
-    .await
-}
-
 /// A closure that has begun, and waits before its first statement.
 fn waits_first(
     pool: &Pool,
@@ -228,15 +217,54 @@ fn an_interrupt_before_the_first_step_is_lost_by_sqlite() {
     assert_eq!(lost.count(), 200);
 }
 
+/// Whether its caller has looked for the answer by then or not.
 #[tokio::test]
 async fn a_stop_after_the_end_changes_nothing() {
-    let folder = Folder::new();
-    let pool = folder.pool().await;
-    let source = Source::new();
-    let made = pool.write(&source.token(), |conn| conn.execute_batch("CREATE TABLE t (x)"));
-    made.await.unwrap();
-    source.cancel();
-    assert_eq!(count(&pool, "t").await, 0);
+    for wait in [Wait::Confirmed, Wait::AtOnce] {
+        let folder = Folder::new();
+        let pool = folder.builder().wait(wait).open().await.unwrap();
+        let source = Source::new();
+        let (go_on, goes_on) = mpsc::channel::<()>();
+        let mut made = Box::pin(pool.write(&source.token(), move |conn| {
+            goes_on.recv().unwrap();
+            conn.execute_batch("CREATE TABLE t (x); INSERT INTO t VALUES (1)")
+        }));
+        assert!(once(&mut made).await.is_none());
+        go_on.send(()).unwrap();
+        idle(&pool).await;
+        source.cancel();
+        made.await.expect("it is done");
+        let source = Source::new();
+        let insert = |conn: &mut Connection| conn.execute("INSERT INTO t VALUES (2)", []);
+        assert_eq!(pool.write(&source.token(), insert).await.unwrap(), 1);
+        source.cancel();
+        assert_eq!(count(&pool, "t").await, 2);
+        assert_eq!(pool.write(&Token::never(), insert).await.unwrap(), 1, "nobody else is hit");
+    }
+}
+
+/// Its closure has ended, and the connection is still being made ready for the next.
+#[tokio::test]
+async fn a_stop_between_the_end_and_the_answer_changes_nothing() {
+    for wait in [Wait::Confirmed, Wait::AtOnce] {
+        let folder = Folder::new();
+        let (halt, mut reins) = Halt::at(1);
+        let halts = move |_: &mut Connection| {
+            halt.call();
+            Ok(())
+        };
+        let pool = folder.builder().wait(wait).reset(halts).open().await.unwrap();
+        let source = Source::new();
+        let make = |conn: &mut Connection| conn.execute_batch("CREATE TABLE t (x)");
+        let mut made = Box::pin(pool.write(&source.token(), make));
+        assert!(once(&mut made).await.is_none());
+        reins.halted().await;
+        source.cancel();
+        assert!(once(&mut made).await.is_none(), "its answer is on its way");
+        reins.release();
+        made.await.expect("it is done");
+        assert_eq!(count(&pool, "t").await, 0);
+    }
 }
 
 /// An error that was not a stop stays one, although a stop comes later, and SQLite's
@@ -260,54 +288,6 @@ async fn an_interrupt_that_nobody_asked_for_is_the_drivers_error() {
     assert_eq!(code, Some(rusqlite::ErrorCode::OperationInterrupted));
 }
 
-#[tokio::test]
-async fn a_wait_for_a_lock_ends_with_the_stop() {
-    let folder = Folder::new();
-    let pool = folder.builder().busy_timeout(Duration::from_secs(3600)).open().await.unwrap();
-    let other = Connection::open(folder.file()).unwrap();
-    other.execute_batch("CREATE TABLE t (x); BEGIN IMMEDIATE").unwrap();
-    let work = |tx: &mut rusqlite::Transaction<'_>| tx.execute("INSERT INTO t VALUES (1)", []);
-    for reason in [Reason::Requested, Reason::Deadline, Reason::Dropped] {
-        let source = Source::new();
-        let mut running = Box::pin(pool.transaction(&source.token(), work));
-        assert!(once(&mut running).await.is_none());
-        while pool.in_use() == 0 {
-            tokio::task::yield_now().await;
-        }
-        // Nothing says that it waits now; if it does not yet, the test is another.
-        tokio::time::sleep(Duration::from_millis(20)).await;
-        match reason {
-            Reason::Requested => drop(source.cancel()),
-            Reason::Deadline => source.cancel_after(Duration::from_millis(1)),
-            _ => {
-                drop(running);
-                continue;
-            }
-        }
-        // With the lock still held: it did not wait for that.
-        assert_eq!(running.await.unwrap_err().cancelled().unwrap().reason(), reason);
-    }
-    other.execute_batch("COMMIT").unwrap();
-    assert_eq!(pool.transaction(&Token::never(), work).await.unwrap(), 1);
-    assert_eq!(count(&pool, "t").await, 1);
-}
-
-#[tokio::test]
-async fn a_lock_that_is_not_free_in_time_is_an_error_and_no_stop() {
-    let folder = Folder::new();
-    let pool = folder.builder().busy_timeout(Duration::from_millis(30)).open().await.unwrap();
-    let other = Connection::open(folder.file()).unwrap();
-    other.execute_batch("CREATE TABLE t (x); BEGIN IMMEDIATE").unwrap();
-    let began = Instant::now();
-    let waits = pool.write(&Token::never(), |conn| conn.execute("INSERT INTO t VALUES (1)", []));
-    let error = waits.await.unwrap_err();
-    let code = error.failure().unwrap().sqlite_error_code();
-    assert_eq!(code, Some(rusqlite::ErrorCode::DatabaseBusy));
-    assert!(began.elapsed() >= Duration::from_millis(30), "it has waited as long as it should");
-    let error = pool.transaction(&Token::never(), |_| Ok::<_, ()>(())).await.unwrap_err();
-    assert!(error.to_string().starts_with("the transaction could not begin"), "{error}");
-}
-
 /// The handlers look at the token, not at what the stop has done so far.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_callback_that_holds_up_the_canceller_holds_up_no_stop() {
@@ -329,6 +309,44 @@ async fn a_callback_that_holds_up_the_canceller_holds_up_no_stop() {
     tells.await.unwrap();
     reins.release();
     assert!(running.await.unwrap().unwrap_err().cancelled().is_some());
+    go_on.send(()).unwrap();
+    assert!(canceller.join().unwrap());
+    drop(holds_up);
+}
+
+/// The token is marked, and nobody has done anything about it: it must not begin.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_callback_that_holds_up_the_canceller_lets_nothing_begin() {
+    let folder = Folder::new();
+    let (halt, mut reins) = Halt::at(500);
+    let pool = folder.builder().setup(halt.installs()).open().await.unwrap();
+    let holds = tokio::spawn(KINDS[0].1.begin(&pool, &Token::never()));
+    reins.halted().await;
+    let source = Source::new();
+    let has_run = Arc::new(AtomicBool::new(false));
+    let ran = Arc::clone(&has_run);
+    let mut waits = Box::pin(pool.run(&source.token(), move |_| {
+        ran.store(true, SeqCst);
+        Ok::<_, rusqlite::Error>(())
+    }));
+    assert!(once(&mut waits).await.is_none());
+    let (go_on, goes_on) = mpsc::channel::<()>();
+    let (told, tells) = oneshot::channel();
+    // One that is called before the pool's own.
+    let newer = source.token().child();
+    let holds_up = newer.token().on_cancel(move |_| {
+        told.send(()).unwrap();
+        goes_on.recv().unwrap();
+    });
+    let canceller = thread::spawn(move || source.cancel());
+    tells.await.unwrap();
+    // The one before it ends; then it is its turn. Nobody looks at it before it had that, for
+    // it would be withdrawn.
+    holds.abort();
+    reins.release();
+    idle(&pool).await;
+    assert!(!has_run.load(SeqCst));
+    assert!(waits.await.unwrap_err().cancelled().is_some());
     go_on.send(()).unwrap();
     assert!(canceller.join().unwrap());
     drop(holds_up);
@@ -374,6 +392,39 @@ async fn whoever_does_not_want_to_wait_is_told_at_once() {
     assert_eq!(pool.waiting(), 1, "the connection is not free before that");
     reins.release();
     assert_eq!(next.await.unwrap(), 2);
+}
+
+/// Also when the commit that it waited for is over, and what comes after that takes long.
+#[tokio::test]
+async fn whoever_waits_for_a_commit_alone_is_told_when_that_is_over() {
+    let folder = Folder::new();
+    let pool = folder.builder().wait(Wait::AtOnce).open().await.unwrap();
+    let source = Source::new();
+    let (tell, mut tells) = tokio::sync::mpsc::channel::<()>(1);
+    let (go_on, goes_on) = mpsc::channel::<()>();
+    let running = tokio::spawn(pool.write(&source.token(), move |conn| {
+        conn.execute_batch("CREATE TABLE t (x)")?;
+        tell.blocking_send(()).unwrap();
+        goes_on.recv().unwrap();
+        conn.execute("INSERT INTO t VALUES (1)", []).unwrap_err();
+        // It heeds nothing.
+        goes_on.recv().unwrap();
+        Ok::<_, rusqlite::Error>(())
+    }));
+    tells.recv().await.unwrap();
+    source.cancel();
+    // So it looks, and waits, for its commit may still be on its way.
+    for _ in 0..10 {
+        tokio::task::yield_now().await;
+    }
+    assert!(!running.is_finished());
+    go_on.send(()).unwrap();
+    let told = tokio::time::timeout(Duration::from_secs(20), running);
+    let error = told.await.expect("it is woken").unwrap().unwrap_err();
+    assert!(error.cancelled().is_some());
+    assert_eq!(pool.in_use(), 1);
+    go_on.send(()).unwrap();
+    assert_eq!(count(&pool, "t").await, 0);
 }
 
 /// And whoever does, is told when it is so.

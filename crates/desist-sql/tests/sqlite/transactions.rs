@@ -6,6 +6,7 @@ use std::sync::mpsc;
 use desist::{Reason, Source, Token};
 use desist_sql::Wait;
 use desist_sql::sqlite::Pool;
+use rusqlite::hooks::{AuthContext, Authorization};
 use rusqlite::{Connection, ErrorCode};
 use tokio::sync::oneshot;
 
@@ -101,22 +102,25 @@ async fn after_a_stop_nothing_commits() {
     }
 }
 
-/// A closure that swallows its errors is stopped all the same.
+/// A closure that swallows its errors is stopped all the same, and its caller told.
 #[tokio::test]
 async fn what_goes_on_after_the_stop_writes_nothing() {
     let folder = Folder::new();
     let pool = with_table(&folder).await;
     let source = Source::new();
     let (waits, begins, go_on) = gate();
+    let (tell, told) = oneshot::channel();
     let running = tokio::spawn(pool.write(&source.token(), |conn| {
         waits();
         let tries = (0..100).filter(|_| conn.execute("INSERT INTO t VALUES (1)", []).is_ok());
-        Ok::<_, rusqlite::Error>(tries.count())
+        tell.send(tries.count()).unwrap();
+        Ok::<_, rusqlite::Error>(())
     }));
     begins.await.unwrap();
     source.cancel();
     go_on.send(()).unwrap();
-    assert_eq!(running.await.unwrap().unwrap(), 0);
+    assert!(running.await.unwrap().unwrap_err().cancelled().is_some());
+    assert_eq!(told.await.unwrap(), 0);
     assert_eq!(count(&pool, "t").await, 0);
 }
 
@@ -180,7 +184,7 @@ async fn a_transaction_that_is_left_open_is_rolled_back_and_said() {
     let error = left.await.unwrap_err();
     assert_eq!(error.to_string(), "the transaction was not committed");
     let source = std::error::Error::source(&error).unwrap().to_string();
-    assert!(source.contains("left a transaction open"), "{source}");
+    assert!(source.contains("left a transaction or a statement open"), "{source}");
     assert_eq!(count(&pool, "t").await, 0);
     // Of one that only reads nothing is lost.
     let reads = pool.run(&Token::never(), |conn| conn.execute_batch("BEGIN; SELECT * FROM t"));
@@ -236,4 +240,25 @@ async fn it_begins_with_the_lock_to_write() {
     assert_eq!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy));
     reins.release();
     running.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn one_that_cannot_begin_says_what_to_do() {
+    let folder = Folder::new();
+    let pool = folder.builder().busy_timeout(std::time::Duration::ZERO).open().await.unwrap();
+    let begin = || pool.transaction(&Token::never(), |_| Ok::<_, ()>(()));
+    let other = Connection::open(folder.file()).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let said = begin().await.unwrap_err().to_string();
+    assert!(said.contains("wait longer with `busy_timeout`"), "{said}");
+    other.execute_batch("COMMIT").unwrap();
+    // To wait is of no use to this one, nor to that.
+    let set = |conn: &mut Connection| conn.pragma_update(None, "query_only", true);
+    pool.write(&Token::never(), set).await.unwrap();
+    let said = begin().await.unwrap_err().to_string();
+    assert!(said.contains("its connection may not write"), "{said}");
+    let deny = |_: AuthContext<'_>| Authorization::Deny;
+    pool.write(&Token::never(), move |conn| conn.authorizer(Some(deny))).await.unwrap();
+    let said = begin().await.unwrap_err().to_string();
+    assert_eq!(said, "the transaction could not begin");
 }
