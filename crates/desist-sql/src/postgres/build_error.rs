@@ -16,10 +16,14 @@ pub struct BuildError {
 }
 
 impl BuildError {
-    pub(super) fn address(source: tokio_postgres::Error) -> Self {
+    pub(super) fn address(error: &tokio_postgres::Error) -> Self {
         let says = "this is no address of a database; write postgres://user@host/database, or \
                     host=... user=... dbname=...";
-        Self { says, source: Some(source.into()) }
+        Self { says, source: Wrong::of(error).map(Into::into) }
+    }
+
+    pub(super) fn places(why: &'static str) -> Self {
+        Self { says: "this is no address of a database", source: Some(why.into()) }
     }
 
     pub(super) fn nothing() -> Self {
@@ -30,6 +34,28 @@ impl BuildError {
         Self { says: "the pool cannot be built", source: Some(source.into()) }
     }
 }
+
+/// What the driver says of an address, where that is the name of an option; it may say what was
+/// taken for one, which may be the whole address, with its password.
+#[derive(Debug)]
+struct Wrong(String);
+
+impl Wrong {
+    fn of(error: &tokio_postgres::Error) -> Option<Self> {
+        let said = error.source()?.to_string();
+        let name = said.strip_prefix("invalid value for option `")?.strip_suffix('`')?;
+        let is_name = name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+        is_name.then(|| Self(name.to_owned()))
+    }
+}
+
+impl fmt::Display for Wrong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the value of `{}` is none that it may have", self.0)
+    }
+}
+
+impl Error for Wrong {}
 
 impl fmt::Display for BuildError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -111,6 +111,9 @@ impl Connect for Plain {
         place: Place,
     ) -> BoxFuture<'a, Result<Connected, BoxError>> {
         Box::pin(async move {
+            if place.host().is_none() {
+                return over_the_system(config, place).await;
+            }
             if config.get_ssl_mode() == SslMode::Require {
                 let said = "the address asks for TLS (sslmode=require) and the pool has none; give \
                             its builder a connector, or set sslmode=prefer";
@@ -147,11 +150,10 @@ where
         place: Place,
     ) -> BoxFuture<'a, Result<Connected, BoxError>> {
         Box::pin(async move {
-            let socket = place.connect(config).await?;
             let Some(host) = place.host() else {
-                // There is none over such a socket.
-                return drive(config, place, socket, NoTls).await;
+                return over_the_system(config, place).await;
             };
+            let socket = place.connect(config).await?;
             let tls = self.0.clone().make_tls_connect(host).map_err(Into::into)?;
             drive(config, place, socket, Inside(tls)).await
         })
@@ -169,6 +171,14 @@ where
             confirmed::cancel(config, place, token, tls).await
         })
     }
+}
+
+/// By a socket of the system, over which there is no TLS, whatever is asked for.
+async fn over_the_system(config: &Config, place: Place) -> Result<Connected, BoxError> {
+    let socket = place.connect(config).await?;
+    let mut config = config.clone();
+    config.ssl_mode(SslMode::Disable);
+    drive(&config, place, socket, NoTls).await
 }
 
 /// Looks at the bytes inside of TLS.

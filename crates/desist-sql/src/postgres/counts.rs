@@ -37,7 +37,7 @@ impl Out {
         self.in_use = Some(counted::in_use(DATABASE));
     }
 
-    pub(super) fn shared(&self) -> &Shared {
+    pub(super) fn shared(&self) -> &Arc<Shared> {
         &self.shared
     }
 }

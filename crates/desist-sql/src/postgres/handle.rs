@@ -1,14 +1,18 @@
 use std::fmt;
-use std::ops::{Deref, DerefMut};
+use std::ops::Deref;
 use std::sync::Arc;
 
-use deadpool_postgres::ClientWrapper;
+use deadpool_postgres::{ClientWrapper, Transaction, TransactionBuilder};
 
 use super::lease::{Slot, Taken};
 use super::wire::Wire;
 
 /// A connection, in the hands of the work that it is for: the driver's own client, with all
 /// that it can do.
+///
+/// It is not given as `&mut`: two of them that were swapped would each be taken for the other.
+/// What the driver wants that for is [`transaction`](Self::transaction), and
+/// [`build_transaction`](Self::build_transaction).
 ///
 /// It is given back when it is dropped. Whoever keeps it for longer than their work keeps its
 /// place in the pool for as long; its server's process is ended, and it is never anybody
@@ -80,6 +84,49 @@ impl Conn {
     pub(super) fn new(held: Held) -> Self {
         Self { held }
     }
+
+    /// A transaction of the driver's own, which nobody commits or rolls back but the work; what
+    /// it leaves open is rolled back before anybody else comes.
+    /// [`Pool::transaction`](super::Pool::transaction) sees to more.
+    ///
+    /// # Errors
+    ///
+    /// The driver's own.
+    ///
+    /// ```no_run
+    /// # async fn work(pool: desist_sql::postgres::Pool, token: desist::Token) -> Result<(), Box<dyn std::error::Error>> {
+    /// let inserts = |mut conn: desist_sql::postgres::Conn| async move {
+    ///     let tx = conn.transaction().await?;
+    ///     assert_eq!(tx.execute("INSERT INTO orders DEFAULT VALUES", &[]).await?, 1);
+    ///     tx.commit().await
+    /// };
+    /// pool.run(&token, inserts).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn transaction(&mut self) -> Result<Transaction<'_>, tokio_postgres::Error> {
+        self.held.client_mut().transaction().await
+    }
+
+    /// The same, of another isolation, say.
+    ///
+    /// ```no_run
+    /// # async fn work(pool: desist_sql::postgres::Pool, token: desist::Token) -> Result<(), Box<dyn std::error::Error>> {
+    /// use tokio_postgres::IsolationLevel::Serializable;
+    ///
+    /// let reads = |mut conn: desist_sql::postgres::Conn| async move {
+    ///     let begins = conn.build_transaction().isolation_level(Serializable).read_only(true);
+    ///     let tx = begins.start().await?;
+    ///     assert_eq!(tx.query_one("SELECT 1", &[]).await?.get::<_, i32>(0), 1);
+    ///     tx.commit().await
+    /// };
+    /// pool.run(&token, reads).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn build_transaction(&mut self) -> TransactionBuilder<'_> {
+        self.held.client_mut().build_transaction()
+    }
 }
 
 impl Deref for Conn {
@@ -87,12 +134,6 @@ impl Deref for Conn {
 
     fn deref(&self) -> &ClientWrapper {
         self.held.client()
-    }
-}
-
-impl DerefMut for Conn {
-    fn deref_mut(&mut self) -> &mut ClientWrapper {
-        self.held.client_mut()
     }
 }
 

@@ -20,12 +20,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use deadpool::managed::Object;
-use tokio::task::JoinHandle;
 
 use super::counts::{DATABASE, Out};
 use super::handle::Held;
 use super::manager::{End, Manager};
-use super::settle::{self, Owes};
+use super::settle::{self, Owes, Settling};
 use crate::counted;
 
 /// What the pool gives out, until it is dropped.
@@ -143,7 +142,9 @@ impl Lease {
     pub(super) fn ended(mut self) {
         let Some(out) = self.out.take() else { return };
         match self.slot.close() {
-            Some(taken) if !self.is_told && taken.driven.has_sent() && taken.wire.is_idle() => {
+            Some(taken)
+                if !self.forgets(&out) && taken.driven.has_sent() && taken.wire.is_idle() =>
+            {
                 drop(taken);
             }
             Some(taken) => drop(self.owner(taken, Owes::Rest, out)),
@@ -154,13 +155,12 @@ impl Lease {
     /// The work has failed: what is open is undone, whoever waits for that.
     pub(super) async fn failed(self) {
         if let Some(undone) = self.undone() {
-            // Where its runtime has ended so has what it was to wait for.
-            let _ = undone.await;
+            undone.ends().await;
         }
     }
 
     /// The same, and what it gives back says when that is done.
-    pub(super) fn undone(mut self) -> Option<JoinHandle<()>> {
+    pub(super) fn undone(mut self) -> Option<Settling> {
         let out = self.out.take()?;
         Some(match self.slot.close() {
             Some(taken) => self.owner(taken, Owes::Work, out),
@@ -169,11 +169,11 @@ impl Lease {
     }
 
     /// It was stopped; what it gives back says when its connection is settled.
-    pub(super) fn stopped(mut self) -> Option<JoinHandle<()>> {
+    pub(super) fn stopped(mut self) -> Option<Settling> {
         self.is_left()
     }
 
-    fn is_left(&mut self) -> Option<JoinHandle<()>> {
+    fn is_left(&mut self) -> Option<Settling> {
         let out = self.out.take()?;
         counted::cancelled(DATABASE);
         Some(match self.slot.close() {
@@ -182,15 +182,23 @@ impl Lease {
         })
     }
 
-    fn owner(&self, taken: Taken, owes: Owes, out: Out) -> JoinHandle<()> {
-        self.end.runtime.spawn(settle::settle(taken, owes, self.is_told, out))
+    /// Something is to be undone at its end that it has not left running.
+    fn forgets(&self, out: &Out) -> bool {
+        self.is_told || out.shared().reset.is_some()
+    }
+
+    fn owner(&self, taken: Taken, owes: Owes, out: Out) -> Settling {
+        let shared = Arc::clone(out.shared());
+        let settles = settle::settle(taken, owes, self.is_told, out);
+        Settling::new(self.end.runtime.spawn(settles), &shared)
     }
 
     /// Somebody has kept the handle: what they do with it is nobody else's.
-    fn is_kept(&self, out: Out) -> JoinHandle<()> {
+    fn is_kept(&self, out: Out) -> Settling {
         counted::discarded(DATABASE);
-        let end = Arc::clone(&self.end);
-        self.end.runtime.spawn(async move { settle::terminate(out.shared(), &end).await })
+        let (end, shared) = (Arc::clone(&self.end), Arc::clone(out.shared()));
+        let ends = async move { settle::terminate(out.shared(), &end).await };
+        Settling::new(self.end.runtime.spawn(ends), &shared)
     }
 }
 

@@ -1,20 +1,40 @@
 //! What the pool keeps: connections, and what is known of each.
 
+use std::collections::VecDeque;
+use std::collections::hash_map::RandomState;
+use std::fmt;
+use std::hash::{BuildHasher, Hasher};
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use deadpool::managed::{self, Metrics, RecycleError, RecycleResult};
 use deadpool_postgres::ClientWrapper;
 use tokio::runtime::Handle;
-use tokio_postgres::config::TargetSessionAttrs;
+use tokio_postgres::config::{LoadBalanceHosts, TargetSessionAttrs};
 use tokio_postgres::{CancelToken, Client, Config, SimpleQueryMessage};
 
 use super::confirmed::NotConfirmed;
 use super::connector::{BoxError, Connect};
 use super::driven::Driven;
-use super::socket::Place;
+use super::socket::{Named, Place};
 use super::wire::Wire;
+
+/// Of several hosts none can be used.
+#[derive(Debug)]
+struct Nobody(Vec<BoxError>);
+
+impl fmt::Display for Nobody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "none of {} hosts can be used", self.0.len())?;
+        for (index, error) in self.0.iter().enumerate() {
+            write!(f, "{} {error}", if index == 0 { ":" } else { ";" })?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Nobody {}
 
 /// How connections of a pool are made, and ended.
 pub(super) struct Manager {
@@ -33,6 +53,8 @@ pub(super) struct Settings {
     pub(super) check_interval: Option<Duration>,
     /// For a new connection, to its end.
     pub(super) connect_within: Duration,
+    /// What is done on each.
+    pub(super) setup: Option<String>,
 }
 
 /// A connection.
@@ -73,13 +95,26 @@ impl managed::Manager for Manager {
     type Error = BoxError;
 
     async fn create(&self) -> Result<Box<Link>, BoxError> {
-        let connects = self.connect_somewhere();
-        match tokio::time::timeout(self.settings.connect_within, connects).await {
-            Ok(connected) => connected,
-            Err(_) => {
-                let said = format!("no answer within {:?}", self.settings.connect_within);
-                Err(io::Error::new(io::ErrorKind::TimedOut, said).into())
+        let begin = Instant::now();
+        let mut named = Named::all(&self.config)?;
+        self.shuffle(&mut named);
+        let mut failed = Vec::new();
+        while let Some(next) = named.pop_front() {
+            // Each has its share of what is left, so that one which is silent does not have it all.
+            let left = self.settings.connect_within.saturating_sub(begin.elapsed());
+            let share = left / (named.len() + 1) as u32;
+            match tokio::time::timeout(share, self.connect_to_one(next)).await {
+                Ok(Ok(link)) => return Ok(link),
+                Ok(Err(error)) => failed.push(error),
+                Err(_) => {
+                    let said = format!("no answer within {share:?}");
+                    failed.push(io::Error::new(io::ErrorKind::TimedOut, said).into());
+                }
             }
+        }
+        match failed.pop() {
+            Some(only) if failed.is_empty() => Err(only),
+            last => Err(Nobody(failed.into_iter().chain(last).collect()).into()),
         }
     }
 
@@ -93,9 +128,21 @@ impl managed::Manager for Manager {
 }
 
 impl Manager {
-    async fn connect_somewhere(&self) -> Result<Box<Link>, BoxError> {
+    /// In any order, where that is wanted.
+    fn shuffle<T>(&self, all: &mut VecDeque<T>) {
+        if self.config.get_load_balance_hosts() == LoadBalanceHosts::Random {
+            for last in (1..all.len()).rev() {
+                let any = RandomState::new().build_hasher().finish() as usize;
+                all.swap(last, any % (last + 1));
+            }
+        }
+    }
+
+    async fn connect_to_one(&self, named: Named) -> Result<Box<Link>, BoxError> {
+        let mut places = named.find().await?;
+        self.shuffle(&mut places);
         let mut failed = None;
-        for place in Place::all(&self.config).await? {
+        for place in places {
             match self.connect_to(place).await {
                 Ok(link) => return Ok(link),
                 Err(error) => failed = Some(error),
@@ -108,12 +155,16 @@ impl Manager {
         let connected = self.connect.connect(&self.config, place).await?;
         let client = ClientWrapper::new(connected.client, connected.driver);
         self.is_wanted(&client).await?;
-        if let Some(interval) = self.settings.check_interval {
-            let set = format!("SET client_connection_check_interval = {}", interval.as_millis());
-            // Older servers do not know it, other systems cannot, and poolers may refuse it.
-            let _ = client.batch_execute(&set).await;
+        if let Some(setup) = &self.settings.setup {
+            client.batch_execute(setup).await?;
         }
         let served = served(&client).await.filter(|served| served.pid == connected.wire.pid());
+        // A pooler may give the server's process to others, and they would have it, too.
+        if let (Some(interval), Some(_)) = (self.settings.check_interval, &served) {
+            let set = format!("SET client_connection_check_interval = {}", interval.as_millis());
+            // Older servers do not know it, and other systems cannot.
+            let _ = client.batch_execute(&set).await;
+        }
         let limit = first(&client, STATEMENT_TIMEOUT, 0).await?;
         let limit = limit.and_then(|limit| limit.parse().ok()).filter(|limit| *limit > 0);
         let end = End {

@@ -44,6 +44,8 @@ pub(super) struct Shared {
     pub(super) commit_within: Duration,
     pub(super) wait: Wait,
     pub(super) tells_deadline: bool,
+    /// What is done at the end of each lease.
+    pub(super) reset: Option<String>,
 }
 
 impl Shared {
@@ -72,7 +74,7 @@ impl Pool {
     /// assert!(error.to_string().contains("postgres://user@host/database"));
     /// ```
     pub fn new(address: &str) -> Result<Self, BuildError> {
-        Self::builder(address.parse().map_err(BuildError::address)?).build()
+        Self::builder(address.parse().map_err(|error| BuildError::address(&error))?).build()
     }
 
     /// One with settings of its own.

@@ -10,6 +10,7 @@ use super::connector::{Connect, Plain, RawStream, Tls};
 use super::counts::Counts;
 use super::manager::{Manager, Settings};
 use super::pool::{Pool, Shared};
+use super::socket::Named;
 use crate::Wait;
 
 /// A [`Pool`] that is not built yet.
@@ -23,6 +24,7 @@ pub struct PoolBuilder {
     commit_within: Duration,
     wait: Wait,
     tells_deadline: bool,
+    reset: Option<String>,
 }
 
 impl PoolBuilder {
@@ -34,11 +36,13 @@ impl PoolBuilder {
             settings: Settings {
                 check_interval: Some(Duration::from_secs(5)),
                 connect_within: Duration::from_secs(15),
+                setup: None,
             },
             settle_within: Duration::from_secs(5),
             commit_within: Duration::from_secs(30),
             wait: Wait::default(),
             tells_deadline: false,
+            reset: None,
         }
     }
 
@@ -100,6 +104,33 @@ impl PoolBuilder {
         self
     }
 
+    /// Done on every new connection, before it is anybody's. One on which it fails is none.
+    ///
+    /// ```
+    /// # let config = "host=localhost user=shop".parse().unwrap();
+    /// let _builder = desist_sql::postgres::Pool::builder(config).setup("SET search_path = shop");
+    /// ```
+    pub fn setup(mut self, sql: impl Into<String>) -> Self {
+        self.settings.setup = Some(sql.into());
+        self
+    }
+
+    /// Done at the end of all work, before anybody else has its connection, for what a session
+    /// keeps otherwise: settings, roles, temporary tables, advisory locks, `LISTEN`. It costs a
+    /// round trip for which nobody waits but who comes next. One on which it fails is thrown
+    /// away. Not `DISCARD ALL`, which takes the statements that are prepared, too.
+    ///
+    /// ```
+    /// # let config = "host=localhost user=shop".parse().unwrap();
+    /// let forgets = "RESET ALL; RESET ROLE; SELECT pg_advisory_unlock_all(); UNLISTEN *; DISCARD TEMP";
+    /// let _builder = desist_sql::postgres::Pool::builder(config).reset(forgets);
+    /// ```
+    pub fn reset(mut self, sql: impl Into<String>) -> Self {
+        // More follows it.
+        self.reset = Some(format!("{};", sql.into().trim_end().trim_end_matches(';')));
+        self
+    }
+
     /// How often the server looks whether the client of a statement that runs is still there,
     /// so that it ends what nobody waits for, as when this process was killed; five seconds
     /// if nothing is said. `None` leaves it as the server has it, which is never.
@@ -154,7 +185,8 @@ impl PoolBuilder {
     ///
     /// # Errors
     ///
-    /// It would have no connections.
+    /// It would have no connections, or the configuration names no host, or not as many ports as
+    /// hosts.
     ///
     /// ```
     /// # let config = "host=localhost user=shop".parse().unwrap();
@@ -164,15 +196,22 @@ impl PoolBuilder {
         if self.size == 0 {
             return Err(BuildError::nothing());
         }
+        Named::all(&self.config).map_err(BuildError::places)?;
         let Self { config, connect, size, settings, .. } = self;
-        let Self { settle_within, commit_within, wait, tells_deadline, .. } = self;
+        let Self { settle_within, commit_within, wait, tells_deadline, reset, .. } = self;
         let manager = Manager { config, connect, settings };
         let connections = managed::Pool::builder(manager).max_size(size).build();
         let connections = connections.map_err(BuildError::pool)?;
         let counts = Counts::default();
-        let shared =
-            Shared { connections, counts, settle_within, commit_within, wait, tells_deadline };
-        Ok(Pool::of(shared))
+        Ok(Pool::of(Shared {
+            connections,
+            counts,
+            settle_within,
+            commit_within,
+            wait,
+            tells_deadline,
+            reset,
+        }))
     }
 }
 

@@ -138,7 +138,6 @@ pub(super) async fn until_stopped<T, E>(
 pub(super) async fn stop(lease: Lease, wait: Wait) {
     let settling = lease.stopped();
     if let (Wait::Confirmed, Some(settling)) = (wait, settling) {
-        // Where its runtime has ended so has what it was to wait for.
-        let _ = settling.await;
+        settling.ends().await;
     }
 }

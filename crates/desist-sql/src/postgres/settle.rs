@@ -23,6 +23,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use deadpool::managed::Object;
+use tokio::task::JoinHandle;
 use tokio_postgres::SimpleQueryMessage;
 
 use super::confirmed::NotConfirmed;
@@ -46,6 +47,10 @@ pub(super) enum Owes {
 
 /// Long enough for what is done already, and not felt by anybody.
 const SOON: Duration = Duration::from_millis(1);
+
+/// One for what came before, one for what a cancel may have hit, one for a transaction that was
+/// begun meanwhile, and some for what nobody has thought of.
+const PASSES: usize = 5;
 
 /// Between one request to cancel and the next, at most.
 const LATER: Duration = Duration::from_millis(200);
@@ -76,6 +81,25 @@ impl Drop for Held {
     }
 }
 
+/// A connection with its owner.
+pub(super) struct Settling {
+    task: JoinHandle<()>,
+    within: Duration,
+}
+
+impl Settling {
+    pub(super) fn new(task: JoinHandle<()>, shared: &Shared) -> Self {
+        // To settle it, and to end it.
+        Self { task, within: shared.settle_within * 2 + LATER }
+    }
+
+    /// Waits for the end of that. Its runtime may have ended, or drive nothing at the moment; who
+    /// waits is in another one, and has waited long enough when both of its times are over.
+    pub(super) async fn ends(self) {
+        let _ = tokio::time::timeout(self.within, self.task).await;
+    }
+}
+
 /// Gives it back when it is clean, or ends it.
 pub(super) async fn settle(taken: Taken, owes: Owes, is_told: bool, out: Out) {
     let shared = out.shared();
@@ -96,15 +120,16 @@ pub(super) async fn settle(taken: Taken, owes: Owes, is_told: bool, out: Out) {
 }
 
 async fn clean(link: &Link, owes: Owes, is_told: bool, shared: &Shared) -> Result<(), Lost> {
-    if owes == Owes::Rest && !is_told && rests(link).await {
+    let forgets = if is_told { "RESET statement_timeout;" } else { "" };
+    let resets = shared.reset.as_deref().unwrap_or_default();
+    if owes == Owes::Rest && forgets.is_empty() && resets.is_empty() && rests(link).await {
         return Ok(());
     }
     let mut may_cancel = owes != Owes::Commit;
-    loop {
+    for _ in 0..PASSES {
         let is_open = may_cancel && link.wire.status() != Status::Idle;
         let undoes = if is_open { "ROLLBACK;" } else { "" };
-        let forgets = if is_told { "RESET statement_timeout;" } else { "" };
-        let begins = format!("{undoes}{forgets}");
+        let begins = format!("{undoes}{forgets}{resets}");
         let has_cancelled = pass(link, &begins, may_cancel, shared).await?;
         if !has_cancelled {
             link.wire.is_proven();
@@ -115,6 +140,8 @@ async fn clean(link: &Link, owes: Owes, is_told: bool, shared: &Shared) -> Resul
         // There was nothing to commit.
         may_cancel = true;
     }
+    // What is to be done each time fails each time.
+    Err(Lost)
 }
 
 /// Whether all that it left came to its end by itself.

@@ -1,7 +1,8 @@
 //! Where a database is, and the sockets to it.
 
+use std::collections::VecDeque;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -17,12 +18,13 @@ use tokio::net::UnixStream;
 use tokio_postgres::Config;
 use tokio_postgres::config::Host;
 
-/// One of the places that a configuration names, found.
+/// Where a server is.
 #[derive(Debug, Clone)]
 pub(super) enum Place {
     Tcp {
         addr: SocketAddr,
-        host: Option<String>,
+        /// As it is named, and as TLS is to know it.
+        host: String,
     },
     #[cfg(unix)]
     Unix(PathBuf),
@@ -58,47 +60,76 @@ enum Stream {
     Unix(UnixStream),
 }
 
-impl Place {
+/// One of the places that a configuration names.
+#[derive(Debug, Clone)]
+pub(super) enum Named {
+    /// A name that has to be resolved.
+    Host {
+        host: String,
+        port: u16,
+    },
+    Place(Place),
+}
+
+impl Named {
     /// All of them, in the order in which they are to be tried.
-    pub(super) async fn all(config: &Config) -> io::Result<Vec<Self>> {
+    pub(super) fn all(config: &Config) -> Result<VecDeque<Self>, &'static str> {
         let (hosts, addrs, ports) =
             (config.get_hosts(), config.get_hostaddrs(), config.get_ports());
-        let mut places = Vec::new();
-        for index in 0..hosts.len().max(addrs.len()) {
-            let port = ports.get(index).or(ports.first()).copied().unwrap_or(5432);
-            let host = hosts.get(index);
-            if let Some(addr) = addrs.get(index) {
-                let host = match host {
-                    Some(Host::Tcp(host)) => Some(host.clone()),
-                    _ => None,
-                };
-                places.push(Self::Tcp { addr: SocketAddr::new(*addr, port), host });
-                continue;
+        let count = hosts.len().max(addrs.len());
+        if count == 0 {
+            return Err("it names no host");
+        }
+        if !hosts.is_empty() && !addrs.is_empty() && hosts.len() != addrs.len() {
+            return Err("it names more hosts than addresses of hosts, or fewer");
+        }
+        if ports.len() > 1 && ports.len() != count {
+            return Err("it names more hosts than ports, or fewer; name one, or one for each");
+        }
+        let port = |index| ports.get(index).or(ports.first()).copied().unwrap_or(5432);
+        Ok((0..count)
+            .map(|index| Self::of(hosts.get(index), addrs.get(index), port(index)))
+            .collect())
+    }
+
+    fn of(host: Option<&Host>, addr: Option<&IpAddr>, port: u16) -> Self {
+        match (host, addr) {
+            (Some(Host::Tcp(host)), Some(addr)) => {
+                Self::Place(Place::tcp(SocketAddr::new(*addr, port), host.clone()))
             }
-            match host {
-                Some(Host::Tcp(host)) => {
-                    for addr in tokio::net::lookup_host((host.as_str(), port)).await? {
-                        places.push(Self::Tcp { addr, host: Some(host.clone()) });
-                    }
-                }
-                #[cfg(unix)]
-                Some(Host::Unix(folder)) => {
-                    places.push(Self::Unix(folder.join(format!(".s.PGSQL.{port}"))));
-                }
-                #[allow(unreachable_patterns)]
-                Some(_) | None => {}
+            (_, Some(addr)) => {
+                Self::Place(Place::tcp(SocketAddr::new(*addr, port), addr.to_string()))
+            }
+            #[cfg(unix)]
+            (Some(Host::Unix(folder)), None) => {
+                Self::Place(Place::Unix(folder.join(format!(".s.PGSQL.{port}"))))
+            }
+            (Some(Host::Tcp(host)), None) => Self::Host { host: host.clone(), port },
+            (None, None) => unreachable!("one of them names it"),
+        }
+    }
+
+    /// Where that is now.
+    pub(super) async fn find(self) -> io::Result<VecDeque<Place>> {
+        match self {
+            Self::Place(place) => Ok([place].into()),
+            Self::Host { host, port } => {
+                let found = tokio::net::lookup_host((host.as_str(), port)).await?;
+                Ok(found.map(|addr| Place::tcp(addr, host.clone())).collect())
             }
         }
-        if places.is_empty() {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "no host is named"));
-        }
-        Ok(places)
+    }
+}
+
+impl Place {
+    fn tcp(addr: SocketAddr, host: String) -> Self {
+        Self::Tcp { addr, host }
     }
 
     /// For TLS.
     pub(super) fn host(&self) -> Option<&str> {
         match self {
-            Self::Tcp { host, .. } => host.as_deref(),
+            Self::Tcp { host, .. } => Some(host),
             #[cfg(unix)]
             Self::Unix(_) => None,
         }
@@ -129,16 +160,20 @@ impl Place {
     }
 }
 
+/// For so long nobody is heard of who is there, if the configuration says nothing else.
+const UNHEARD: Duration = Duration::from_secs(30);
+
 fn keep_alive(stream: &TcpStream, config: &Config) -> io::Result<()> {
     let socket = SockRef::from(stream);
     #[cfg(target_os = "linux")]
-    if let Some(time) = config.get_tcp_user_timeout() {
-        socket.set_tcp_user_timeout(Some(*time))?;
-    }
+    socket.set_tcp_user_timeout(Some(config.get_tcp_user_timeout().copied().unwrap_or(UNHEARD)))?;
     if !config.get_keepalives() {
         return Ok(());
     }
-    let mut keepalive = TcpKeepalive::new().with_time(config.get_keepalives_idle());
+    // Two hours are what the driver has where nobody has said anything.
+    let idle = config.get_keepalives_idle();
+    let idle = if idle == Duration::from_secs(2 * 60 * 60) { UNHEARD } else { idle };
+    let mut keepalive = TcpKeepalive::new().with_time(idle);
     let interval = config.get_keepalives_interval().unwrap_or(Duration::from_secs(10));
     keepalive = keepalive.with_interval(interval);
     if let Some(retries) = config.get_keepalives_retries() {

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use desist::{Cancelled, Token, WhenCancelled};
 use futures_core::Stream;
-use tokio::task::JoinHandle;
 
 use super::handle::Conn;
 use super::lease::Lease;
@@ -36,7 +35,7 @@ enum Now<S> {
     },
     /// What runs is being stopped.
     Stops {
-        settling: JoinHandle<()>,
+        settling: Pin<Box<dyn Future<Output = ()> + Send>>,
         why: Cancelled,
     },
     Ended,
@@ -115,8 +114,7 @@ where
             match &mut this.now {
                 Now::Ended => return Poll::Ready(None),
                 Now::Stops { settling, why } => {
-                    // Where its runtime has ended so has what it was to wait for.
-                    let _ = ready!(Pin::new(settling).poll(cx));
+                    ready!(settling.as_mut().poll(cx));
                     let why = why.clone();
                     this.now = Now::Ended;
                     return Poll::Ready(Some(Err(why.into())));
@@ -182,7 +180,7 @@ impl<S> Streaming<S> {
         };
         if let Some(lease) = lease {
             if let (Some(settling), Wait::Confirmed) = (lease.stopped(), self.wait) {
-                self.now = Now::Stops { settling, why };
+                self.now = Now::Stops { settling: Box::pin(settling.ends()), why };
                 return None;
             }
         }

@@ -54,6 +54,17 @@ async fn what_is_in_use_waits_is_stopped_and_thrown_away_is_counted() {
     assert_eq!((sums.of("cancelled_total"), sums.of("discarded_total")), (4.0, 0.0));
     assert_eq!(sums.of("in_use"), 0.0);
 
+    // What fails is no stop, nor is what is undone for it.
+    let refused = pool.transaction(never, |tx| async move {
+        let twice = "CREATE TABLE once (n int UNIQUE DEFERRABLE INITIALLY DEFERRED);
+                     INSERT INTO once VALUES (1), (1)";
+        tx.batch_execute(twice).await
+    });
+    assert!(refused.await.unwrap_err().is_not_committed());
+    let fails = pool.transaction(never, |tx| async move { tx.batch_execute("SELECT 1/0").await });
+    assert!(fails.await.unwrap_err().failure().is_some());
+    assert_eq!((sums.of("cancelled_total"), sums.of("discarded_total")), (4.0, 0.0));
+
     let kept = pool.run(never, |conn| async move { Ok::<_, PgError>(conn) }).await.unwrap();
     assert_eq!(sums.of("discarded_total"), 1.0);
     assert_eq!(sums.of("in_use"), 1.0, "its place is taken until it is given back");

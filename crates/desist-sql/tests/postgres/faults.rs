@@ -172,6 +172,55 @@ async fn what_nobody_waits_for_is_ended_by_the_server() {
     .await;
 }
 
+/// Of several hosts one that is there is found, whatever the others are.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_host_of_several_is_enough() {
+    let Some(server) = Postgres::shared() else { return };
+    // It accepts, and says nothing.
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let silent = silent.local_addr().unwrap().port();
+    let port = server.port();
+    for (hosts, ports) in [
+        ("nowhere.invalid,127.0.0.1", format!("{port}")),
+        ("127.0.0.1,127.0.0.1", format!("{silent},{port}")),
+        ("127.0.0.1,nowhere.invalid,127.0.0.1", format!("1,1,{port}")),
+    ] {
+        for balances in ["disable", "random"] {
+            let address =
+                format!("host={hosts} port={ports} user=postgres load_balance_hosts={balances}");
+            let pool = pool_at(&address);
+            let never = Token::never();
+            in_time(pool.run(&never, |conn| async move { conn.batch_execute("SELECT 1").await }))
+                .await
+                .unwrap_or_else(|error| panic!("{address}: {error:?}"));
+        }
+    }
+    // In any order, if that is asked for.
+    let folder = server.folder().display();
+    let address =
+        format!("host={folder},127.0.0.1 port={port} user=postgres load_balance_hosts=random");
+    let mut first = 0;
+    for _ in 0..40 {
+        let pool = pool_at(&address);
+        let never = Token::never();
+        let asks = "SELECT inet_server_addr() IS NULL";
+        let row = pool.run(&never, |conn| async move { conn.query_one(asks, &[]).await });
+        first += usize::from(in_time(row).await.unwrap().get::<_, bool>(0));
+    }
+    assert!((1..40).contains(&first), "{first}");
+    // And one that is not what is asked for is none.
+    let pool = pool_at(&format!("{} target_session_attrs=read-only", server.address()));
+    let never = Token::never();
+    let error =
+        in_time(pool.run(&never, |_conn| async { Ok::<_, PgError>(()) })).await.unwrap_err();
+    assert!(error.is_no_connection());
+    let pool = pool_at("host=127.0.0.1,nowhere.invalid port=1 user=postgres");
+    let error =
+        in_time(pool.run(&never, |_conn| async { Ok::<_, PgError>(()) })).await.unwrap_err();
+    let said = error.source().unwrap().to_string();
+    assert!(said.starts_with("none of 2 hosts can be used: "), "{said}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn wrong_addresses_say_what_to_do_and_no_password() {
     let Some(server) = Postgres::shared() else { return };
@@ -179,6 +228,25 @@ async fn wrong_addresses_say_what_to_do_and_no_password() {
         "host=127.0.0.1 port={} user=locked password=hunter2 dbname=postgres",
         server.port()
     );
+    for address in [
+        "postgre://shop:hunter2@localhost/shop?sslmode=require",
+        "postgres//shop:hunter2@localhost/shop?sslmode=require",
+        "POSTGRES://shop:hunter2@localhost/shop?a=b",
+        "host=localhost password=correct hunter2=battery",
+        "host=localhost port=hunter2",
+        "user=locked password=hunter2",
+        "host=a,b,c port=1,2 password=hunter2",
+    ] {
+        let error = Pool::new(address).unwrap_err();
+        let mut said = format!("{error} {error:?}");
+        let mut source = error.source();
+        while let Some(cause) = source {
+            said += &format!(" {cause} {cause:?}");
+            source = cause.source();
+        }
+        assert!(said.contains("this is no address of a database"), "{said}");
+        assert!(!said.contains("hunter2"), "{said}");
+    }
     for address in [
         wrong.as_str(),
         "host=127.0.0.1 port=1 user=locked password=hunter2",
@@ -209,6 +277,7 @@ async fn wrong_addresses_say_what_to_do_and_no_password() {
     for address in ["postgres//nonsense", "port=many", "host"] {
         let error = Pool::new(address).unwrap_err();
         assert!(error.to_string().contains("write postgres://user@host/database"), "{error}");
-        assert!(error.source().is_some());
     }
+    let error = Pool::new("port=many").unwrap_err();
+    assert!(error.source().unwrap().to_string().contains("`port`"));
 }

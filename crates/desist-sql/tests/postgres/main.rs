@@ -10,6 +10,7 @@ mod deadlines;
 mod faults;
 mod pooler;
 mod races;
+mod sessions;
 mod statements;
 mod tls;
 mod transactions;
