@@ -1,8 +1,10 @@
 //! Servers that know how long there is.
-use std::time::Duration;
+use std::pin::pin;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use crate::common::{PATIENCE, Postgres, in_time};
-use desist::{Reason, Source, Token};
+use desist::{Clock, Reason, Source, TimeSource, Token};
 use desist_sql::postgres::{Conn, Pool, Tx};
 use tokio_postgres::error::SqlState;
 
@@ -86,4 +88,58 @@ async fn outside_of_a_transaction_it_is_told_on_request_and_forgets_it() {
         assert_eq!(in_time(pool.run(&Token::never(), says)).await.unwrap(), 7_000);
     }
     assert!(in_time(pool.close_within(PATIENCE)).await);
+}
+
+/// A time that is moved by hand, and told to nobody.
+struct ByHand(Mutex<Instant>);
+
+impl TimeSource for ByHand {
+    fn now(&self) -> Instant {
+        *self.0.lock().unwrap()
+    }
+
+    fn arm(&self, _: Option<Instant>) {}
+}
+
+/// What fails between the end of a time and the word of that is that word, and no other end.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_fails_as_the_time_is_over_waits_for_its_word() {
+    let Some(server) = Postgres::shared() else { return };
+    let pool = pool_of(server, 1);
+    for streams in [false, true] {
+        let time = Arc::new(ByHand(Mutex::new(Instant::now())));
+        let clock = Clock::new(Arc::clone(&time));
+        let source = Source::with_clock(clock.clone());
+        source.cancel_after(Duration::from_secs(1));
+        let token = source.token();
+        let passes = || *time.0.lock().unwrap() += Duration::from_secs(2);
+        let error = if streams {
+            let nothing: [&str; 0] = [];
+            let asks = "SELECT 1 / n FROM generate_series(0, 0) n";
+            let begins = |conn: Conn| async move { conn.query_raw(asks, nothing).await };
+            let mut rows = in_time(pool.stream(&token, begins)).await.unwrap();
+            passes();
+            // However often it is asked.
+            let mut next = async || {
+                let next = tokio_stream::StreamExt::next(&mut rows);
+                tokio::time::timeout(Duration::from_millis(100), next).await
+            };
+            for _ in 0..3 {
+                assert!(next().await.is_err());
+            }
+            clock.fire_due();
+            next().await.unwrap().expect("it must not look like an end").map(drop).unwrap_err()
+        } else {
+            let mut work = pin!(pool.run(&token, |conn: Conn| async move {
+                passes();
+                conn.batch_execute("SELECT 1 / 0").await
+            }));
+            let early = tokio::time::timeout(Duration::from_millis(100), work.as_mut()).await;
+            assert!(early.is_err());
+            clock.fire_due();
+            in_time(work).await.unwrap_err()
+        };
+        let why = error.cancelled().expect("it was stopped");
+        assert_eq!(why.reason(), Reason::Deadline);
+    }
 }

@@ -172,6 +172,34 @@ async fn what_nobody_waits_for_is_ended_by_the_server() {
     .await;
 }
 
+/// A connection that is being made when the pool is closed is nobody's, and is waited for.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_begins_in_a_pool_that_was_closed_while_it_connected() {
+    let Some(server) = Postgres::shared() else { return };
+    let cable = Cable::with(server.port(), Later::Late(LATE)).await;
+    // The first one is not late.
+    drop(tokio_postgres::connect(&cable.address(), tokio_postgres::NoTls).await.unwrap());
+    let pool = Pool::builder(cable.address().parse().unwrap()).size(1).build().unwrap();
+    let of_work = pool.clone();
+    let (begins, mut has_begun) = tokio::sync::oneshot::channel();
+    let work = tokio::spawn(async move {
+        let begins = |_conn| async move {
+            begins.send(()).unwrap();
+            Ok::<_, PgError>(())
+        };
+        of_work.run(&Token::never(), begins).await
+    });
+    in_time(async {
+        while !format!("{pool:?}").contains("in_use: 1") {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    assert!(in_time(pool.close_within(PATIENCE)).await);
+    assert!(has_begun.try_recv().is_err());
+    assert!(in_time(work).await.unwrap().unwrap_err().is_no_connection());
+}
+
 /// Of several hosts one that is there is found, whatever the others are.
 #[tokio::test(flavor = "multi_thread")]
 async fn one_host_of_several_is_enough() {
