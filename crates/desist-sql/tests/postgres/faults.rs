@@ -3,6 +3,7 @@ use std::error::Error as _;
 use std::time::Duration;
 
 use crate::common::{Cable, LOCKED, Later, PATIENCE, Postgres, in_time, running, runs};
+use crate::statements::pid_of;
 use desist::{Source, Token};
 use desist_sql::Error;
 use desist_sql::postgres::{Conn, Pool};
@@ -63,6 +64,7 @@ async fn a_cancel_that_takes_its_time_hits_nobody_else() {
     let Some(server) = Postgres::shared() else { return };
     let cable = Cable::with(server.port(), Later::Late(LATE)).await;
     let pool = Pool::builder(cable.address().parse().unwrap()).size(1).build().unwrap();
+    pid_of(&pool).await;
     let never = Token::never();
     for _ in 0..5 {
         let source = Source::with_timeout(Duration::from_millis(20));
@@ -85,6 +87,7 @@ async fn a_cancel_that_is_lost_from_sight_hits_nobody_else() {
     for _ in 0..3 {
         let cable = Cable::with(server.port(), Later::Resets(LATE)).await;
         let pool = pool_at(&cable.address());
+        pid_of(&pool).await;
         let source = Source::with_timeout(Duration::from_millis(20));
         let token = source.token();
         let ends = pool

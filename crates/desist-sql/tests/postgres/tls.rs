@@ -171,6 +171,7 @@ async fn a_cancel_that_takes_its_time_hits_nobody_else_over_tls() {
             true => builder.tls(Aloof(connector(&key))),
         };
         let pool = pool.build().unwrap();
+        assert!(is_encrypted(&pool).await);
         let never = Token::never();
         for _ in 0..5 {
             let source = Source::with_timeout(Duration::from_millis(20));
