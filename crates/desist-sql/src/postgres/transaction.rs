@@ -99,8 +99,21 @@ impl Pool {
             return Err(why.into());
         }
         let Some(held) = Held::of(lease.slot()) else {
-            lease.ended();
-            return Err(Error::not_committed("its handle was kept beyond the work"));
+            // Whoever has it may commit it until its server's process has ended.
+            lease.failed().await;
+            return Err(Error::in_doubt("its handle was kept beyond the work"));
+        };
+        // What the work has left running comes first, and is stopped as the work is.
+        let held = match self.rests(token, held).await {
+            Ok(Ok(held)) => held,
+            Ok(Err(error)) => {
+                lease.failed().await;
+                return Err(Error::not_committed(error));
+            }
+            Err(why) => {
+                stop(lease, self.wait()).await;
+                return Err(why.into());
+            }
         };
         if lease.slot().is_torn() {
             drop(held);
@@ -120,18 +133,6 @@ impl Pool {
             lease.ended();
             return Err(Error::not_committed("a statement in it has ended it already"));
         }
-        // What the work has left running comes first, and is stopped as the work is.
-        let held = match self.rests(token, held).await {
-            Ok(Ok(held)) => held,
-            Ok(Err(error)) => {
-                lease.failed().await;
-                return Err(Error::not_committed(error));
-            }
-            Err(why) => {
-                stop(lease, self.wait()).await;
-                return Err(why.into());
-            }
-        };
         // From here on nobody stops it: who drops this future leaves it to the lease's owner.
         lease.commits();
         let commits = held.client().batch_execute("COMMIT");

@@ -2,6 +2,7 @@
 //! here: what is stopped, what becomes of it, and whom it does not hit.
 #![cfg(all(unix, feature = "postgres"))]
 
+mod commits;
 mod common;
 mod copies;
 #[path = "../common/mod.rs"]
