@@ -219,3 +219,42 @@ async fn what_does_not_stop_in_time_is_terminated() {
     until("it is gone", async || running(server, "stubborn") == "0").await;
     assert_eq!(one(&pool).await.unwrap(), 1);
 }
+
+/// An address that leads to each of these in turn.
+async fn in_turn(ports: [u16; 2]) -> u16 {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        for port in ports.into_iter().cycle() {
+            let (mut client, _) = listener.accept().await.unwrap();
+            tokio::spawn(async move {
+                let server = tokio::net::TcpStream::connect(("127.0.0.1", port)).await;
+                tokio::io::copy_bidirectional(&mut client, &mut server.unwrap()).await
+            });
+        }
+    });
+    port
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_one_address_leads_to_two_servers_only_the_right_one_is_asked() {
+    let (Some(server), Some(other)) = (server(), Server::start(&[])) else { return };
+    let port = in_turn([server.port(), other.port()]).await;
+    let options = PgConnectOptions::from_str(&server.tcp_url()).unwrap().port(port);
+    let options = options.application_name("in turn").disable_statement_logging();
+    let pool = Pool::new(pool_options(1).connect_lazy_with(options));
+    let pid = async || {
+        pool.run(&Token::never(), async |conn| Ok::<_, sqlx::Error>(conn.pid())).await.unwrap()
+    };
+    let before = pid().await;
+    let source = Source::new();
+    let run = tokio::spawn(sleeps(pool.clone(), source.token()));
+    until("it runs", async || running(server, "in turn") == "1").await;
+    source.cancel();
+    assert!(run.await.unwrap().unwrap_err().cancelled().is_some());
+    assert_eq!(running(server, "in turn"), "0");
+    // Cancelled, and not closed because nobody of that pid was found.
+    assert_eq!(pid().await, before);
+    let asked = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'in turn'";
+    until("the other one is left alone", async || other.psql(asked) == "0").await;
+}

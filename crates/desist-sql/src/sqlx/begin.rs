@@ -12,7 +12,7 @@ use super::DATABASE;
 use super::depth;
 use super::lease::{Lease, Owned};
 use super::pool::Shared;
-use super::probe::{Backend, Found, probe};
+use super::probe::{Found, probe};
 use super::settle::{self, Left};
 use crate::counted;
 
@@ -32,10 +32,9 @@ impl Beginning {
     }
 
     fn began(mut self, found: Found, kind: Kind, trip: Duration) -> Lease {
-        let for_transaction = kind == Kind::Transaction;
         let mut owned = self.0.take().expect("it begins");
         owned.trip = trip;
-        owned.backend = Some(Backend { pid: found.pid, at: found.began, for_transaction });
+        owned.backend = Some(found.backend(kind == Kind::Transaction));
         Lease::new(*owned)
     }
 }

@@ -144,7 +144,9 @@ async fn prove(owned: &mut Owned) -> Result<(), Lost> {
         depth::roll_back(owned.conn_mut()).await.map_err(|_| Lost)?;
     }
     let found = probe(owned.conn_mut()).await.map_err(|_| Lost)?;
-    let same = owned.backend.is_none_or(|of| of.for_transaction || of.pid == found.pid);
+    let same = owned
+        .backend
+        .is_none_or(|of| of.for_transaction || (of.server, of.pid) == (found.server, found.pid));
     if same && found.is_idle { Ok(()) } else { Err(Lost) }
 }
 
@@ -248,7 +250,7 @@ async fn try_commit(owned: &mut Owned, asked: &mut bool) -> Result<(), Why> {
         _ => Why::Said(error),
     })?;
     let open = depth::of(owned.conn());
-    let same = owned.backend.is_some_and(|of| (of.pid, of.at) == (found.pid, found.began));
+    let same = owned.backend == Some(found.backend(true));
     if !same || open == 0 {
         return Err(Why::EndedBefore);
     }

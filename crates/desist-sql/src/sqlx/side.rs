@@ -30,7 +30,7 @@ pub(super) enum Met {
 /// Why there is no answer.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum NoAnswer {
-    /// It was not asked, or refused to: there is no signal.
+    /// It was not asked, or refused to, or it was another server: there is no signal.
     NotDone,
     /// There may be a signal, now or later.
     Unknown,
@@ -59,10 +59,15 @@ impl Sides {
         } else {
             "backend_start) * 1000000)::int8 <="
         };
+        // One row in any case. Where the address leads to another server it joins nothing, and
+        // a signal for NULL is none.
         let sql = format!(
-            "SELECT {how}(pid), coalesce(state = 'active' AND wait_event = 'ClientRead', false) \
-             FROM pg_stat_get_activity({}) WHERE (extract(epoch FROM {is_ours} {}",
-            of.pid, of.at
+            "SELECT here, {how}(pid), \
+             coalesce(state = 'active' AND wait_event = 'ClientRead', false) \
+             FROM (SELECT (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::int8 = {} \
+             AS here) AS server LEFT JOIN pg_stat_get_activity({}) \
+             ON here AND (extract(epoch FROM {is_ours} {}",
+            of.server, of.pid, of.at
         );
         let _place = self.places.acquire().await.map_err(|_| NoAnswer::NotDone)?;
         let idle = self.lock().pop();
@@ -79,9 +84,13 @@ impl Sides {
             Err(Error::Database(_)) => return Err(NoAnswer::NotDone),
             Err(_) => return Err(NoAnswer::Unknown),
         };
+        let Some(row) = rows.first() else { return Err(NoAnswer::Unknown) };
+        if !row.try_get(0).unwrap_or(false) {
+            // It leads elsewhere: another one may lead here.
+            return Err(NoAnswer::NotDone);
+        }
         self.lock().push(conn);
-        let Some(row) = rows.first() else { return Ok(Met::Nobody) };
-        match (row.try_get(0), row.try_get(1)) {
+        match (row.try_get(1), row.try_get(2)) {
             (Ok(true), Ok(true)) => Ok(Met::Starving),
             (Ok(true), _) => Ok(Met::Backend),
             _ => Ok(Met::Nobody),
@@ -113,7 +122,7 @@ mod tests {
         let sides = Sides::new(1);
         let mut conn = pool.acquire().await.unwrap();
         let found = probe(&mut conn).await.unwrap();
-        let now = Backend { pid: found.pid, at: found.began, for_transaction: false };
+        let now = found.backend(false);
         // The same pid, of somebody who had it an hour ago.
         let before = Backend { at: now.at - 3_600_000_000, ..now };
         // Or in a transaction that has ended.
@@ -123,10 +132,17 @@ mod tests {
             assert_eq!(sides.terminate(&pool, other).await, Ok(Met::Nobody));
             assert_eq!(probe(&mut conn).await.unwrap().pid, now.pid);
         }
+        assert_eq!(sides.lock().len(), 1);
+        // On another server, to which the same address leads.
+        let elsewhere = Backend { server: now.server - 1, ..now };
+        assert_eq!(sides.cancel(&pool, elsewhere).await, Err(NoAnswer::NotDone));
+        assert_eq!(sides.terminate(&pool, elsewhere).await, Err(NoAnswer::NotDone));
+        assert_eq!(probe(&mut conn).await.unwrap().pid, now.pid);
+        // That connection is of no use: the next may lead to the right one.
+        assert_eq!(sides.lock().len(), 0);
         assert_eq!(sides.cancel(&pool, now).await, Ok(Met::Backend));
         conn.execute("BEGIN").await.unwrap();
-        let at = probe(&mut conn).await.unwrap().began;
-        let in_this = Backend { at, for_transaction: true, ..now };
+        let in_this = probe(&mut conn).await.unwrap().backend(true);
         assert_eq!(sides.cancel(&pool, in_this).await, Ok(Met::Backend));
         assert_eq!(probe(&mut conn).await.unwrap().pid, now.pid);
         assert_eq!(sides.terminate(&pool, now).await, Ok(Met::Backend));
