@@ -92,3 +92,24 @@ async fn in_transaction_mode_transactions_work() {
     assert!(done > 0);
     assert_eq!(server.psql("SELECT count(*), max(n) FROM bounced"), format!("{done}|1"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_session_mode_a_handle_that_comes_late_costs_nobody_else_a_backend() {
+    let Some(server) = server() else { return };
+    let Some(bouncer) = Bouncer::start(server, "session") else { return };
+    let options = options(&bouncer, "late");
+    for _ in 0..10 {
+        let pool = Pool::new(pool_options(1).connect_lazy_with(options.clone()));
+        let (send, kept) = tokio::sync::oneshot::channel();
+        let run = pool.run(&Token::never(), async |conn| {
+            send.send(conn).unwrap();
+            Ok::<_, sqlx::Error>(())
+        });
+        run.await.unwrap();
+        // A moment too late. The pooler has a backend to give to somebody else, or not yet.
+        drop(kept.await.unwrap());
+        let mut stranger = options.connect().await.unwrap();
+        stranger.execute("SELECT pg_sleep(0.05)").await.unwrap();
+        assert!(pool.close_within(PATIENCE).await);
+    }
+}

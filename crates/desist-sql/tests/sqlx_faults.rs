@@ -209,14 +209,23 @@ async fn what_does_not_stop_in_time_is_terminated() {
     let sql = "DO $$ BEGIN LOOP
                    BEGIN PERFORM pg_sleep(60); EXCEPTION WHEN query_canceled THEN NULL; END;
                END LOOP; END $$";
+    // So that its end takes a while, too.
+    let tables = "DO $$ BEGIN FOR n IN 1..150 LOOP
+                      EXECUTE format('CREATE TEMP TABLE temporary_%s (n int)', n);
+                  END LOOP; END $$";
     let source = Source::new();
-    let run = pool.run(&source.token(), async move |mut conn| conn.execute(sql).await.map(drop));
+    let run = pool.run(&source.token(), async move |mut conn| {
+        conn.execute(tables).await?;
+        conn.execute(sql).await.map(drop)
+    });
     let run = tokio::spawn(run);
-    until("it runs", async || running(server, "stubborn") == "1").await;
+    let runs = format!("SELECT count(*) FROM pg_stat_activity WHERE query = $q${sql}$q$");
+    until("it runs", async || server.psql(&runs) == "1").await;
     source.cancel();
     let ended = tokio::time::timeout(PATIENCE, run).await.unwrap();
     assert!(ended.unwrap().unwrap_err().cancelled().is_some());
-    until("it is gone", async || running(server, "stubborn") == "0").await;
+    // It is gone, and has not only been told to go.
+    assert_eq!(running(server, "stubborn"), "0");
     assert_eq!(one(&pool).await.unwrap(), 1);
 }
 

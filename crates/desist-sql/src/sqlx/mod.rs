@@ -16,7 +16,9 @@
 //! or [`Tx`], while the closure works; a task of its own, the *owner*, from then on. What the
 //! connection still owes is never awaited by the caller's future, which may be dropped. The
 //! handle gives its connection back when it is dropped; what is not back when the closure's
-//! future is gone was smuggled out, and its backend is terminated.
+//! future is gone was smuggled out, and its backend is terminated. No socket is closed before
+//! that has been answered, and the backend is gone, or its time is over: behind a pooler in
+//! session mode the backend is somebody else's as soon as the socket is closed.
 //!
 //! **One road back.** A connection goes back to the pool by `Owned::release` alone, which is
 //! called after a *probe*: a statement that asks for the backend's pid, whether the
@@ -49,8 +51,9 @@
 //! **Which backend.** sqlx tells nobody the pid, so the probe at the start of a lease asks for
 //! it, which is a round trip; it also finds connections that have died, so that the pool's own
 //! `test_before_acquire` is not needed and should be off. A cancel names the pid *and* says
-//! that its backend began before the lease, so that it cannot hit another one that was given
-//! the same pid since; for a transaction, that it is still the one that began then, because
+//! when its server was started, because one address may lead to several; *and* that its
+//! backend began before the lease, so that it cannot hit another one that was given the same
+//! pid since; for a transaction, that it is still the one that began then, because
 //! behind a pooler the backend is somebody else's as soon as it has ended.
 //!
 //! **Commit.** Before it the transaction is probed: one in which a statement failed answers

@@ -321,6 +321,13 @@ impl Builder {
     }
 }
 
+#[cfg(all(test, unix))]
+impl Pool {
+    pub(super) fn shared(&self) -> Arc<Shared> {
+        Arc::clone(&self.0)
+    }
+}
+
 impl Shared {
     pub(super) fn wait(&self) -> Wait {
         self.wait

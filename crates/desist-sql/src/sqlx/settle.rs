@@ -105,11 +105,14 @@ async fn discard(owned: Box<Owned>) {
     drop(owned);
 }
 
+/// Ends the backend, and sees it gone: the answer to its signal says only that it was sent.
 pub(super) async fn terminate(shared: &Shared, backend: Option<Backend>) {
     let Some(backend) = backend else { return };
     let again = async {
-        while shared.sides.terminate(&shared.pool, backend).await.is_err() {
-            sleep(PAUSES.1).await;
+        let (mut pause, most) = PAUSES;
+        while shared.sides.terminate(&shared.pool, backend).await != Ok(Met::Nobody) {
+            sleep(pause).await;
+            pause = most.min(pause * 2);
         }
     };
     let _ = timeout(TERMINATED_WITHIN, again).await;
