@@ -3,6 +3,7 @@
 
 mod common;
 
+use std::error::Error as _;
 use std::future::Future;
 use std::time::{Duration, Instant};
 
@@ -105,7 +106,9 @@ async fn a_handle_that_is_smuggled_out_is_of_no_use() {
         Ok::<_, sqlx::Error>(())
     });
     let error = tx.await.unwrap_err();
-    assert_eq!(error.to_string(), "the transaction was not committed");
+    // It might have committed with it.
+    assert!(error.is_in_doubt(), "{error:?}");
+    assert!(error.source().unwrap().to_string().contains("kept the connection"), "{error:?}");
     let mut tx = kept.recv().await.unwrap();
     assert!(tx.execute("COMMIT").await.is_err());
     assert_eq!(server.psql("SELECT to_regclass('smuggled') IS NULL"), "t");

@@ -137,23 +137,52 @@ async fn one_that_fails_at_its_commit_says_so() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_that_its_closure_has_ended_is_not_said_to_be_committed() {
+async fn one_that_its_closure_has_ended_is_in_doubt() {
     let Some(server) = server() else { return };
     let pool = pool(server, "own", 1);
     table(&pool, "own").await;
-    for end in ["ROLLBACK", "ROLLBACK AND CHAIN"] {
+    let mut there = Vec::new();
+    for (n, end) in
+        (1..).zip(["ROLLBACK", "ROLLBACK AND CHAIN", "COMMIT", "COMMIT AND CHAIN", "COMMIT; BEGIN"])
+    {
         let done = pool.transaction(&Token::never(), async |mut tx| {
-            add(&mut tx, "own", 1).await?;
+            add(&mut tx, "own", n).await?;
             tx.execute(end).await
         });
         let error = done.await.unwrap_err();
-        assert!(
-            error.source().unwrap().to_string().contains("ended it by a statement"),
-            "{error:?}"
-        );
+        assert!(error.is_in_doubt() && !error.is_not_committed(), "{end}: {error:?}");
+        let why = error.source().unwrap().to_string();
+        assert!(why.contains("ended it by a statement"), "{why}");
         assert_eq!(open(server, "own"), "0");
+        there.extend(end.starts_with("COMMIT").then_some(n));
+        assert_eq!(rows(&pool, "own").await, there, "{end}");
     }
-    assert_eq!(rows(&pool, "own").await, []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_somebody_else_may_have_committed_is_in_doubt() {
+    let Some(server) = server() else { return };
+    let pool = pool(server, "elsewhere", 1);
+    table(&pool, "elsewhere").await;
+    let (send, mut sent) = tokio::sync::mpsc::channel::<Tx>(1);
+    let (say, said) = tokio::sync::oneshot::channel();
+    let elsewhere = tokio::spawn(async move {
+        let mut tx = sent.recv().await.unwrap();
+        say.send(tx.execute("COMMIT").await.is_ok()).unwrap();
+        // Kept until its pool is closed.
+        let _ = sent.recv().await;
+    });
+    let done = pool.transaction(&Token::never(), async |mut tx| {
+        add(&mut tx, "elsewhere", 1).await?;
+        send.send(tx).await.unwrap();
+        assert!(said.await.unwrap());
+        Ok::<_, sqlx::Error>(())
+    });
+    let error = done.await.unwrap_err();
+    assert!(error.is_in_doubt() && !error.is_not_committed(), "{error:?}");
+    drop(send);
+    elsewhere.await.unwrap();
+    assert_eq!(rows(&pool, "elsewhere").await, [1]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

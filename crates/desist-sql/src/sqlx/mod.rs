@@ -59,7 +59,9 @@
 //! **Commit.** Before it the transaction is probed: one in which a statement failed answers
 //! with an error, where Postgres would answer `COMMIT` with a silent `ROLLBACK`. From then on
 //! neither the token nor dropping the future changes anything; the owner awaits the answer,
-//! for a bounded time. Is there none, nobody knows, and the error says so.
+//! for a bounded time. Is there none, nobody knows, and the error says so. Nor does anybody
+//! know of a transaction that its closure has ended, or whose handle it has kept: it is in
+//! doubt, too.
 //!
 //! **Who cancelled.** Ours is the state: an `Err` of a closure whose token is cancelled, or
 //! whose time is over, is the stop. SQLSTATE 57014 is not looked at: when nobody cancelled

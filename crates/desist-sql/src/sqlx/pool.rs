@@ -160,7 +160,8 @@ impl Pool {
     ///
     /// As of [`run`](Self::run). When a statement in it had failed and `f` said `Ok` all the
     /// same it was not committed, and the error says so. When the connection is lost while it
-    /// is committed it is [in doubt](crate::Error::is_in_doubt).
+    /// is committed it is [in doubt](crate::Error::is_in_doubt); so it is when `f` has ended it
+    /// by a `COMMIT` or `ROLLBACK` of its own, or keeps `tx`, with which it could.
     ///
     /// # Cancel safety
     ///

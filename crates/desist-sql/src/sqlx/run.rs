@@ -117,7 +117,7 @@ impl<F, Fut: Future> Run<F, Fut> {
                 let terminated = lease.terminate();
                 drop(runtime.spawn(async move {
                     terminated.await;
-                    let _ = tell.send(Err(Uncommitted::Certainly(Why::Smuggled)));
+                    let _ = tell.send(Err(Uncommitted::Perhaps(Why::Smuggled)));
                 }));
             }
         }

@@ -73,9 +73,13 @@ impl fmt::Display for Why {
                  back: return that error, or take a savepoint"
             }
             Self::EndedBefore => {
-                "its closure had ended it by a statement of its own; leave that to its result"
+                "its closure had ended it by a statement of its own, maybe with a commit; leave \
+                 that to its result"
             }
-            Self::Smuggled => "its closure kept the connection; drop it before the end",
+            Self::Smuggled => {
+                "its closure kept the connection, and may have committed with it; drop it before \
+                 the end"
+            }
             Self::TimeOver => "the answer did not come in time",
             Self::RuntimeEnded => "the runtime ended",
         })
@@ -232,18 +236,20 @@ pub(super) async fn commit(
         let _ = heard.send(Ok(()));
         return owned.release();
     };
-    let perhaps = asked
-        && match &why {
-            Why::Said(error) => is_fatal(error),
-            _ => true,
-        };
-    if perhaps {
+    let perhaps = match &why {
+        // Its closure ended it, and does not say how.
+        Why::EndedBefore => true,
+        Why::Said(error) => asked && is_fatal(error),
+        _ => asked,
+    };
+    if perhaps && asked {
         discard(owned).await;
         let _ = heard.send(Err(Uncommitted::Perhaps(why)));
     } else {
         // With nothing left open, whatever it was.
         finish(owned, Left::Midway).await;
-        let _ = heard.send(Err(Uncommitted::Certainly(why)));
+        let how = if perhaps { Uncommitted::Perhaps } else { Uncommitted::Certainly };
+        let _ = heard.send(Err(how(why)));
     }
 }
 
