@@ -25,11 +25,18 @@ async fn sleeps(pool: Pool, token: Token) -> Result<(), Error<sqlx::Error>> {
     pool.run(&token, async |mut conn| conn.execute(SLEEP).await.map(drop)).await
 }
 
-async fn through(server: &Server, name: &str) -> (Wire, Pool) {
-    let wire = Wire::to(SocketAddr::from((Ipv4Addr::LOCALHOST, server.port()))).await;
+async fn to(server: &Server) -> Wire {
+    Wire::to(SocketAddr::from((Ipv4Addr::LOCALHOST, server.port()))).await
+}
+
+fn by(server: &Server, wire: &Wire, name: &str) -> PgConnectOptions {
     let options = PgConnectOptions::from_str(&server.tcp_url()).unwrap();
-    let options = options.port(wire.addr.port()).application_name(name).disable_statement_logging();
-    let pool = Pool::builder(pool_options(1).connect_lazy_with(options));
+    options.port(wire.addr.port()).application_name(name).disable_statement_logging()
+}
+
+async fn through(server: &Server, name: &str) -> (Wire, Pool) {
+    let wire = to(server).await;
+    let pool = Pool::builder(pool_options(1).connect_lazy_with(by(server, &wire, name)));
     (wire, pool.clean_within(WITHIN).commit_within(WITHIN).build())
 }
 
@@ -74,6 +81,25 @@ async fn a_network_that_is_cut_at_the_beginning_is_not_waited_for_after_the_stop
     until("it is closed", async || pool.get_ref().size() == 0).await;
     wire.heal();
     assert_eq!(one(&pool).await.unwrap(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_network_that_is_cut_as_a_connection_is_given_back_costs_no_place() {
+    let Some(server) = server() else { return };
+    let wire = std::sync::Arc::new(to(server).await);
+    let cuts = std::sync::Arc::clone(&wire);
+    // After our own proof, and before sqlx looks for itself.
+    let options = pool_options(1).after_release(move |_, _| {
+        cuts.cut();
+        Box::pin(std::future::ready(Ok(true)))
+    });
+    let pool = Pool::builder(options.connect_lazy_with(by(server, &wire, "back")));
+    let pool = pool.clean_within(WITHIN).build();
+    for _ in 0..3 {
+        assert_eq!(one(&pool).await.unwrap(), 1);
+        until("it is closed", async || pool.get_ref().size() == 0).await;
+        wire.heal();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

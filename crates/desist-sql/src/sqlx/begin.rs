@@ -43,7 +43,7 @@ impl Drop for Beginning {
     fn drop(&mut self) {
         if let Some(owned) = self.0.take() {
             let runtime = owned.runtime();
-            runtime.spawn(settle::finish(owned, Left::Midway));
+            runtime.spawn(settle::finish(owned, Left::Midway, || ()));
         }
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use ::sqlx::pool::PoolConnection;
 use ::sqlx::{PgConnection, Postgres};
 use tokio::runtime::Handle;
+use tokio::time::timeout;
 
 use super::pool::Shared;
 use super::probe::Backend;
@@ -47,9 +48,20 @@ impl Owned {
     }
 
     /// Gives it back to the pool. The probe has said that it may.
-    pub(super) fn release(mut self) {
-        let _runtime = self.runtime.enter();
-        self.conn = None;
+    ///
+    /// sqlx looks whether it is alive before it takes it, and asks the pool's `after_release`:
+    /// without a bound, so that a peer that is silent by then would have its place for ever.
+    pub(super) async fn release(mut self) {
+        let Some(mut conn) = self.conn.take() else { return };
+        // It has the connection, and its place, from now on.
+        let back = conn.return_to_pool();
+        drop(conn);
+        let mut back = std::pin::pin!(back);
+        if timeout(self.shared.clean_within, &mut back).await.is_err() {
+            // What that hook may have asked for.
+            settle::terminate(&self.shared, self.backend).await;
+            counted::discarded(DATABASE);
+        }
     }
 }
 
@@ -168,7 +180,7 @@ impl Drop for Lease {
         }
         counted::cancelled(DATABASE);
         match self.end() {
-            Some(owned) => self.runtime.spawn(settle::finish(owned, settle::Left::Midway)),
+            Some(owned) => self.runtime.spawn(settle::finish(owned, settle::Left::Midway, || ())),
             None => self.runtime.spawn(self.terminate()),
         };
     }

@@ -109,10 +109,10 @@ impl<F, Fut: Future> Run<F, Fut> {
             && matches!(then, Then::Returned(_));
         match lease.end() {
             Some(owned) if commits => drop(runtime.spawn(settle::commit(owned, tell))),
-            Some(owned) => drop(runtime.spawn(async move {
-                settle::finish(owned, left).await;
-                let _ = tell.send(Ok(()));
-            })),
+            Some(owned) => {
+                let tell = || drop(tell.send(Ok(())));
+                drop(runtime.spawn(settle::finish(owned, left, tell)));
+            }
             None => {
                 let terminated = lease.terminate();
                 drop(runtime.spawn(async move {

@@ -95,12 +95,19 @@ impl StdError for Why {
     }
 }
 
-/// Sees to it that nothing goes on there, and gives it back, or throws it away.
-pub(super) async fn finish(mut owned: Box<Owned>, left: Left) {
+/// Sees to it that nothing goes on there, tells that, and gives it back, or throws it away and
+/// tells it then.
+pub(super) async fn finish(mut owned: Box<Owned>, left: Left, tell: impl FnOnce()) {
     let within = owned.shared.clean_within;
     match timeout(within, clean(&mut owned, left)).await {
-        Ok(Ok(())) => owned.release(),
-        _ => discard(owned).await,
+        Ok(Ok(())) => {
+            tell();
+            owned.release().await;
+        }
+        _ => {
+            discard(owned).await;
+            tell();
+        }
     }
 }
 
@@ -234,7 +241,7 @@ pub(super) async fn commit(
     };
     let Err(why) = committed else {
         let _ = heard.send(Ok(()));
-        return owned.release();
+        return owned.release().await;
     };
     let perhaps = match &why {
         // Its closure ended it, and does not say how.
@@ -247,9 +254,9 @@ pub(super) async fn commit(
         let _ = heard.send(Err(Uncommitted::Perhaps(why)));
     } else {
         // With nothing left open, whatever it was.
-        finish(owned, Left::Midway).await;
         let how = if perhaps { Uncommitted::Perhaps } else { Uncommitted::Certainly };
-        let _ = heard.send(Err(how(why)));
+        let tell = || drop(heard.send(Err(how(why))));
+        finish(owned, Left::Midway, tell).await;
     }
 }
 
