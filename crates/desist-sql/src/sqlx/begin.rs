@@ -14,6 +14,7 @@ use super::lease::{Lease, Owned};
 use super::pool::Shared;
 use super::probe::{Found, probe};
 use super::settle::{self, Left};
+use super::side::Sides;
 use crate::counted;
 
 /// What a lease is for.
@@ -58,7 +59,10 @@ pub(super) async fn begin(shared: Arc<Shared>, kind: Kind, token: Token) -> Resu
         loop {
             let conn = shared.pool.acquire().await?;
             match attempt(&shared, conn, kind, &token).await {
-                Ok(lease) => return Ok(lease),
+                Ok(lease) => {
+                    Sides::make_ready(&shared);
+                    return Ok(lease);
+                }
                 Err(error) if left == 0 => return Err(error),
                 Err(_) => left -= 1,
             }

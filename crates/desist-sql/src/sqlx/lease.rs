@@ -57,7 +57,7 @@ impl Owned {
         let back = conn.return_to_pool();
         drop(conn);
         let mut back = std::pin::pin!(back);
-        if timeout(self.shared.clean_within, &mut back).await.is_err() {
+        if timeout(self.shared.settings.clean_within, &mut back).await.is_err() {
             // What that hook may have asked for.
             settle::terminate(&self.shared, self.backend).await;
             counted::discarded(DATABASE);
@@ -188,6 +188,8 @@ impl Drop for Lease {
 
 #[cfg(all(test, unix))]
 mod tests {
+    use std::sync::Arc;
+
     use crate::server_of_tests::sqlx::{builder, server};
     use crate::sqlx::begin::{Kind, begin};
     use crate::sqlx::handle::Conn;
@@ -196,7 +198,8 @@ mod tests {
     async fn a_handle_that_comes_late_is_closed_after_its_backend_was_terminated() {
         let Some(server) = server() else { return };
         let pool = builder(server, "late", 1).build();
-        let mut lease = begin(pool.shared(), Kind::Plain, desist::Token::never()).await.unwrap();
+        let mut lease =
+            begin(Arc::clone(&pool.0), Kind::Plain, desist::Token::never()).await.unwrap();
         let conn = Conn::new(lease.hand_out().unwrap());
         let gone = format!("SELECT count(*) FROM pg_stat_activity WHERE pid = {}", conn.pid());
         assert!(lease.end().is_none());

@@ -46,7 +46,10 @@
 //! in the backend before the probe is sent to it; the backend handles it before it can read
 //! the probe, and a cancel that meets no statement is forgotten there. An answer that does
 //! not come may stand for a signal that still will, so the connection is discarded then. The
-//! side connection is never one of the pool, which may be exhausted by what is to be stopped.
+//! side connection is never one of the pool, which may be exhausted by what is to be stopped;
+//! so may the server, and therefore the first is opened with the first work. One that was idle
+//! may have died unseen: it is asked before the signal goes out, so that there is none if it
+//! has; and no answer is waited for without a bound.
 //!
 //! **Which backend.** sqlx tells nobody the pid, so the probe at the start of a lease asks for
 //! it, which is a round trip; it also finds connections that have died, so that the pool's own
@@ -76,6 +79,7 @@
 //! What a session keeps, settings and advisory locks, is kept as ever in sqlx.
 
 mod begin;
+mod builder;
 mod depth;
 mod handle;
 mod lease;
@@ -87,8 +91,9 @@ mod run;
 mod settle;
 mod side;
 
+pub use self::builder::Builder;
 pub use self::handle::{Conn, Tx};
-pub use self::pool::{Builder, Pool};
+pub use self::pool::Pool;
 pub use self::rows::Rows;
 pub use self::run::Run;
 

@@ -10,11 +10,11 @@ use desist::Token;
 use tokio::time::timeout;
 
 use super::begin::Kind;
+use super::builder::{Builder, Settings};
 use super::handle::{Conn, Tx};
 use super::rows::Rows;
 use super::run::Run;
 use super::side::Sides;
-use crate::Wait;
 
 /// A [`PgPool`] whose statements heed a token. A clone is the same pool.
 ///
@@ -33,24 +33,26 @@ use crate::Wait;
 /// # }
 /// ```
 #[derive(Debug, Clone)]
-pub struct Pool(Arc<Shared>);
+pub struct Pool(pub(super) Arc<Shared>);
 
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) pool: PgPool,
     pub(super) sides: Sides,
-    pub(super) clean_within: Duration,
-    pub(super) commit_within: Duration,
-    wait: Wait,
-    watch: Option<Duration>,
+    pub(super) settings: Settings,
     cannot_watch: AtomicBool,
 }
 
 impl Shared {
+    pub(super) fn new(pool: PgPool, settings: Settings) -> Self {
+        let sides = Sides::new(settings.sides, settings.side_ready);
+        Self { pool, sides, settings, cannot_watch: AtomicBool::new(false) }
+    }
+
     /// How often the server is to look whether its client is there.
     pub(super) fn watch(&self) -> Option<Duration> {
         // Ordering: alone; at worst the server is asked once more, and refuses again.
-        self.watch.filter(|_| !self.cannot_watch.load(Ordering::Relaxed))
+        self.settings.watch.filter(|_| !self.cannot_watch.load(Ordering::Relaxed))
     }
 
     pub(super) fn refuses_watch(&self) {
@@ -86,14 +88,7 @@ impl Pool {
     /// assert!(!pool.get_ref().is_closed());
     /// ```
     pub fn builder(pool: PgPool) -> Builder {
-        Builder {
-            pool,
-            wait: Wait::default(),
-            clean_within: Duration::from_secs(5),
-            commit_within: Duration::from_secs(30),
-            sides: 2,
-            watch: Some(Duration::from_secs(1)),
-        }
+        Builder::new(pool)
     }
 
     /// sqlx' own pool, for what needs no token. Its connections are the same.
@@ -240,97 +235,5 @@ impl Pool {
             self.0.sides.close().await;
         };
         timeout(within, all).await.is_ok()
-    }
-}
-
-/// Settings of a [`Pool`].
-///
-/// ```
-/// use desist_sql::sqlx::Pool;
-/// use std::time::Duration;
-/// # let _runtime = tokio::runtime::Runtime::new().unwrap();
-/// # let _guard = _runtime.enter();
-///
-/// let pool = sqlx::PgPool::connect_lazy("postgres://app@localhost/app").unwrap();
-/// let pool = Pool::builder(pool)
-///     .clean_within(Duration::from_secs(2))
-///     .commit_within(Duration::from_secs(10))
-///     .side_connections(1)
-///     .check_interval(None)
-///     .build();
-/// assert!(!pool.get_ref().is_closed());
-/// ```
-#[derive(Debug)]
-#[must_use = "settings do nothing without a pool"]
-pub struct Builder {
-    pool: PgPool,
-    wait: Wait,
-    clean_within: Duration,
-    commit_within: Duration,
-    sides: usize,
-    watch: Option<Duration>,
-}
-
-impl Builder {
-    /// Whether who is stopped waits for the server; each [`Run`] may choose for itself.
-    pub fn wait(mut self, wait: Wait) -> Self {
-        self.wait = wait;
-        self
-    }
-
-    /// How long a connection has to come clean after a stop, 5 s at first; then it is thrown
-    /// away and its backend terminated.
-    pub fn clean_within(mut self, within: Duration) -> Self {
-        self.clean_within = within;
-        self
-    }
-
-    /// How long the answer to `COMMIT` is awaited, 30 s at first; then it is in doubt.
-    pub fn commit_within(mut self, within: Duration) -> Self {
-        self.commit_within = within;
-        self
-    }
-
-    /// How many connections beside the pool there may be for stopping statements, 2 at first
-    /// and at least one. They are opened when they are needed, and kept.
-    pub fn side_connections(mut self, most: usize) -> Self {
-        self.sides = most;
-        self
-    }
-
-    /// How often the server looks whether its client is still there while it works for it,
-    /// 1 s at first: set once for each connection that has none of its own, with TCP
-    /// keepalive, and only for its transactions if they are all that it is used for. `None`:
-    /// left as it is.
-    pub fn check_interval(mut self, every: Option<Duration>) -> Self {
-        self.watch = every;
-        self
-    }
-
-    /// The pool.
-    #[must_use]
-    pub fn build(self) -> Pool {
-        Pool(Arc::new(Shared {
-            sides: Sides::new(self.sides),
-            pool: self.pool,
-            clean_within: self.clean_within,
-            commit_within: self.commit_within,
-            wait: self.wait,
-            watch: self.watch,
-            cannot_watch: AtomicBool::new(false),
-        }))
-    }
-}
-
-#[cfg(all(test, unix))]
-impl Pool {
-    pub(super) fn shared(&self) -> Arc<Shared> {
-        Arc::clone(&self.0)
-    }
-}
-
-impl Shared {
-    pub(super) fn wait(&self) -> Wait {
-        self.wait
     }
 }

@@ -79,7 +79,7 @@ impl<F, Fut: Future> Run<F, Fut> {
         call: fn(F, Conn) -> Fut,
     ) -> Self {
         let (shared, token) = (Arc::clone(shared), token.clone());
-        let wait = shared.wait();
+        let wait = shared.settings.wait;
         Self { shared, token, kind, wait, call, state: State::Begins(f) }
     }
 

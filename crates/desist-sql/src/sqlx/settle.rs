@@ -98,7 +98,7 @@ impl StdError for Why {
 /// Sees to it that nothing goes on there, tells that, and gives it back, or throws it away and
 /// tells it then.
 pub(super) async fn finish(mut owned: Box<Owned>, left: Left, tell: impl FnOnce()) {
-    let within = owned.shared.clean_within;
+    let within = owned.shared.settings.clean_within;
     match timeout(within, clean(&mut owned, left)).await {
         Ok(Ok(())) => {
             tell();
@@ -233,7 +233,7 @@ pub(super) async fn commit(
     mut owned: Box<Owned>,
     heard: tokio::sync::oneshot::Sender<Result<(), Uncommitted>>,
 ) {
-    let within = owned.shared.commit_within;
+    let within = owned.shared.settings.commit_within;
     let mut asked = false;
     let committed = match timeout(within, try_commit(&mut owned, &mut asked)).await {
         Ok(committed) => committed,
