@@ -69,6 +69,67 @@ async fn ok_commits_and_an_error_rolls_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn it_has_the_mode_that_it_was_begun_with() {
+    let Some(server) = server() else { return };
+    let pool = pool(server, "modes", 1);
+    let source = Source::with_timeout(Duration::from_secs(100));
+    let modes = async |mut tx: Tx| {
+        let sql = "SELECT concat_ws(' ', current_setting('transaction_isolation'), \
+                   current_setting('transaction_read_only'), \
+                   current_setting('transaction_deferrable'), \
+                   current_setting('statement_timeout') <> '0')";
+        sqlx::query_scalar::<_, String>(sql).fetch_one(&mut *tx).await
+    };
+    for (begin, expected) in [
+        ("BEGIN", "read committed off off t"),
+        ("BEGIN ISOLATION LEVEL SERIALIZABLE", "serializable off off t"),
+        ("START TRANSACTION READ ONLY", "read committed on off t"),
+        ("BEGIN ISOLATION LEVEL SERIALIZABLE READ ONLY DEFERRABLE", "serializable on on t"),
+    ] {
+        let modes = pool.transaction_with(&source.token(), begin, modes).await;
+        assert_eq!(modes.unwrap(), expected, "{begin}");
+    }
+    // What is not understood is not tried again and again, and costs no connection.
+    let before = backend(&pool).await;
+    for wrong in ["BEGIN NOTHING", "SELECT 1"] {
+        let error = pool.transaction_with(&source.token(), wrong, modes).await.unwrap_err();
+        assert!(error.is_no_connection(), "{error:?}");
+        assert!(error.to_string().contains("could not be begun"), "{error}");
+        assert!(error.source().is_some());
+        assert_eq!(backend(&pool).await, before, "{wrong}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_that_cannot_be_in_any_order_one_is_not_committed() {
+    let Some(server) = server() else { return };
+    let pool = pool(server, "order", 2);
+    table(&pool, "orders").await;
+    let begin = "BEGIN ISOLATION LEVEL SERIALIZABLE";
+    let both = std::sync::Arc::new(tokio::sync::Barrier::new(2));
+    let one = |n| {
+        let both = std::sync::Arc::clone(&both);
+        tokio::spawn(pool.transaction_with(&Token::never(), begin, async move |mut tx| {
+            tx.execute("SELECT count(*) FROM orders").await?;
+            both.wait().await;
+            add(&mut tx, "orders", n).await?;
+            both.wait().await;
+            Ok::<_, sqlx::Error>(())
+        }))
+    };
+    let ends = [one(1), one(2)];
+    let mut failed = Vec::new();
+    for end in ends {
+        failed.extend(end.await.unwrap().err());
+    }
+    let [error] = failed.as_slice() else { panic!("{failed:?}") };
+    assert!(error.is_not_committed(), "{error:?}");
+    let said = error.source().unwrap().source().unwrap().downcast_ref::<sqlx::Error>().unwrap();
+    assert_eq!(said.as_database_error().unwrap().code().as_deref(), Some("40001"));
+    assert_eq!(rows(&pool, "orders").await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_sqlx_begins_in_it_is_a_savepoint() {
     let Some(server) = server() else { return };
     let pool = pool(server, "savepoints", 1);

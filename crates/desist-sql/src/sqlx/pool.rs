@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use ::sqlx::{Execute, PgPool, Postgres};
+use ::sqlx::{Execute, PgPool, Postgres, SqlSafeStr};
 use desist::Token;
 use tokio::time::timeout;
 
@@ -180,7 +180,50 @@ impl Pool {
         F: FnOnce(Tx) -> Fut,
         Fut: Future<Output = Result<T, E>>,
     {
-        Run::new(&self.0, token, Kind::Transaction, f, |f, conn| f(Tx::new(conn)))
+        self.transaction_with(token, "BEGIN", f)
+    }
+
+    /// The same, begun by that statement: sqlx' `begin_with`, for another isolation level, or
+    /// for one that only reads. Nothing may come between the `BEGIN` and `SET TRANSACTION`, so
+    /// that it cannot be said in `f`.
+    ///
+    /// Of a serializable one that fails at its commit, [not
+    /// committed](crate::Error::is_not_committed), the source says so, with the SQLSTATE 40001.
+    /// One that is `DEFERRABLE` waits as it begins, and for no longer than for a connection.
+    ///
+    /// # Errors
+    ///
+    /// As of [`transaction`](Self::transaction), or the server does not understand it.
+    ///
+    /// # Cancel safety
+    ///
+    /// As of [`transaction`](Self::transaction).
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    ///
+    /// ```no_run
+    /// # async fn run(pool: desist_sql::sqlx::Pool, token: desist::Token) {
+    /// let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+    /// let level = pool.transaction_with(&token, begin, async |mut tx| {
+    ///     sqlx::query_scalar::<_, String>("SHOW transaction_isolation").fetch_one(&mut *tx).await
+    /// });
+    /// assert_eq!(level.await.unwrap(), "repeatable read");
+    /// # }
+    /// ```
+    pub fn transaction_with<F, Fut, T, E>(
+        &self,
+        token: &Token,
+        begin: impl SqlSafeStr,
+        f: F,
+    ) -> Run<F, Fut>
+    where
+        F: FnOnce(Tx) -> Fut,
+        Fut: Future<Output = Result<T, E>>,
+    {
+        let kind = Kind::Transaction(begin.into_sql_str());
+        Run::new(&self.0, token, kind, f, |f, conn| f(Tx::new(conn)))
     }
 
     /// The rows of a query, one by one, as a stream that has a connection until its end.

@@ -5,7 +5,6 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::sqlx::postgres::{PgDatabaseError, PgSeverity};
 use ::sqlx::{Connection, Error, Executor, PgConnection};
 use desist::{Source, Token};
 use tokio::time::{sleep, timeout};
@@ -14,6 +13,7 @@ use super::depth;
 use super::lease::Owned;
 use super::pool::Shared;
 use super::probe::{Backend, probe};
+use super::refused::is_fatal;
 use super::side::{Met, NoAnswer};
 
 /// What is answered by then needs no cancel: two round trips as the first one was, but within
@@ -198,12 +198,6 @@ async fn drain(conn: &mut PgConnection) -> Result<(), Lost> {
             Err(_) => {}
         }
     }
-}
-
-fn is_fatal(error: &Error) -> bool {
-    let Error::Database(error) = error else { return true };
-    let severity = error.try_downcast_ref::<PgDatabaseError>().map(PgDatabaseError::severity);
-    !matches!(severity, Some(PgSeverity::Error))
 }
 
 /// Cancels what the backend does until it is quiet.
