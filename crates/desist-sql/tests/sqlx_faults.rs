@@ -84,6 +84,24 @@ async fn a_network_that_is_cut_at_the_beginning_is_not_waited_for_after_the_stop
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_silent_at_the_beginning_is_given_up_in_time() {
+    let Some(server) = server() else { return };
+    let wire = to(server).await;
+    let options = pool_options(1).acquire_timeout(WITHIN * 3);
+    let pool = options.connect_lazy_with(by(server, &wire, "silent"));
+    let pool = Pool::builder(pool).clean_within(WITHIN).build();
+    assert_eq!(one(&pool).await.unwrap(), 1);
+    until("it is given back", async || pool.get_ref().num_idle() == 1).await;
+    wire.cut();
+    let error = tokio::time::timeout(PATIENCE, one(&pool)).await.unwrap().unwrap_err();
+    // And not for want of connections.
+    assert!(error.is_no_connection(), "{error:?}");
+    assert!(error.to_string().contains("the server did not answer"), "{}", chain(&error));
+    wire.heal();
+    assert_eq!(one(&pool).await.unwrap(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_network_that_is_cut_as_a_connection_is_given_back_costs_no_place() {
     let Some(server) = server() else { return };
     let wire = std::sync::Arc::new(to(server).await);
@@ -219,6 +237,17 @@ async fn a_pool_without_a_connection_to_give_says_why() {
     let held = full.run(&Token::never(), async |_conn| Ok::<_, sqlx::Error>(one(&full).await));
     let error = held.await.unwrap().unwrap_err();
     assert!(error.to_string().contains("no connection came free"), "{error}");
+
+    let open = pool_options(1)
+        .after_connect(|conn, _| Box::pin(async move { conn.execute("BEGIN").await.map(drop) }));
+    let open = Pool::new(open.connect_lazy_with(options(server, "open")));
+    let token = Token::never();
+    let tx = open.transaction(&token, async |mut tx| tx.execute("SELECT 1").await.map(|_| 1));
+    for error in [one(&open).await.unwrap_err(), tx.await.unwrap_err()] {
+        assert!(error.to_string().contains("as after_connect may"), "{error}");
+        let why = error.source().unwrap().to_string();
+        assert!(why.contains("a transaction was left open"), "{why}");
+    }
 
     let closed = pool(server, "closed", 1);
     assert!(closed.close_within(PATIENCE).await);

@@ -180,6 +180,24 @@ async fn a_transaction_that_had_failed_is_not_said_to_be_committed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn one_that_is_lost_before_its_commit_is_not_said_to_have_failed_in_a_statement() {
+    let Some(server) = server() else { return };
+    let pool = pool(server, "lost", 1);
+    table(&pool, "lost").await;
+    let done = pool.transaction(&Token::never(), async |mut tx| {
+        add(&mut tx, "lost", 1).await?;
+        server.psql(&format!("SELECT pg_terminate_backend({}, 10000)", tx.pid()));
+        Ok::<_, sqlx::Error>(())
+    });
+    let error = done.await.unwrap_err();
+    assert!(error.is_not_committed(), "{error:?}");
+    let why = error.source().unwrap();
+    assert!(why.to_string().contains("may be tried again"), "{why}");
+    assert!(why.source().is_some());
+    assert_eq!(rows(&pool, "lost").await, []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn one_that_fails_at_its_commit_says_so() {
     let Some(server) = server() else { return };
     let pool = pool(server, "deferred", 1);

@@ -13,7 +13,7 @@ use super::depth;
 use super::lease::{Lease, Owned};
 use super::pool::Shared;
 use super::probe::{Found, probe};
-use super::refused::{NoLease, is_fatal};
+use super::refused::{NoLease, code_of, is_fatal};
 use super::settle::{self, Left};
 use super::side::Sides;
 use crate::counted;
@@ -141,8 +141,7 @@ async fn transaction(
         let watch = shared.watch();
         let sql = AssertSqlSafe(begin_sql(begin.as_str(), left, watch));
         let Err(error) = depth::begin(conn, sql).await else { break };
-        let code = error.as_database_error().and_then(|error| error.code());
-        match code.as_deref() {
+        match code_of(&error).as_deref() {
             // The server cannot do it. Its transaction was begun, and has failed.
             Some("22023") if watch.is_some() => {
                 shared.refuses_watch();

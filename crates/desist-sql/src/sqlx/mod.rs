@@ -80,6 +80,7 @@
 
 mod begin;
 mod builder;
+mod commit;
 mod depth;
 mod handle;
 mod lease;

@@ -1,5 +1,6 @@
 //! Why there is no connection, and what to do about it.
 
+use std::borrow::Cow;
 use std::io::ErrorKind;
 
 use ::sqlx::postgres::{PgDatabaseError, PgSeverity};
@@ -31,6 +32,11 @@ pub(super) fn is_fatal(error: &Driver) -> bool {
     let Driver::Database(error) = error else { return true };
     let severity = error.try_downcast_ref::<PgDatabaseError>().map(PgDatabaseError::severity);
     !matches!(severity, Some(PgSeverity::Error))
+}
+
+/// The SQLSTATE.
+pub(super) fn code_of(error: &Driver) -> Option<Cow<'_, str>> {
+    error.as_database_error().and_then(|error| error.code())
 }
 
 pub(super) fn refused<E>(pool: &PgPool, why: NoLease) -> Error<E> {

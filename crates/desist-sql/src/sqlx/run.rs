@@ -12,11 +12,12 @@ use tokio::sync::oneshot;
 
 use super::DATABASE;
 use super::begin::{Kind, begin};
+use super::commit::{Uncommitted, Why, commit};
 use super::handle::Conn;
 use super::lease::Lease;
 use super::pool::Shared;
 use super::refused::{NoLease, refused};
-use super::settle::{self, Left, Uncommitted, Why};
+use super::settle::{self, Left};
 use crate::counted::{self, Unless};
 use crate::{Error, Wait};
 
@@ -108,7 +109,7 @@ impl<F, Fut: Future> Run<F, Fut> {
         let commits =
             self.kind.is_transaction() && left == Left::Whole && matches!(then, Then::Returned(_));
         match lease.end() {
-            Some(owned) if commits => drop(runtime.spawn(settle::commit(owned, tell))),
+            Some(owned) if commits => drop(runtime.spawn(commit(owned, tell))),
             Some(owned) => {
                 let tell = || drop(tell.send(Ok(())));
                 drop(runtime.spawn(settle::finish(owned, left, tell)));

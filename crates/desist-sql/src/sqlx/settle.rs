@@ -1,11 +1,9 @@
 //! What owners do: each is a task, which has the connection for itself.
 
-use std::error::Error as StdError;
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::sqlx::{Connection, Error, Executor, PgConnection};
+use ::sqlx::{Connection, Executor, PgConnection};
 use desist::{Source, Token};
 use tokio::time::{sleep, timeout};
 
@@ -46,55 +44,6 @@ pub(super) enum Left {
 #[derive(Debug)]
 struct Lost;
 
-/// Why there was no commit, or may have been none.
-#[derive(Debug)]
-pub(super) enum Uncommitted {
-    Certainly(Why),
-    Perhaps(Why),
-}
-
-#[derive(Debug)]
-pub(super) enum Why {
-    /// What the server or the driver says.
-    Said(Error),
-    Aborted(Error),
-    EndedBefore,
-    Smuggled,
-    TimeOver,
-    RuntimeEnded,
-}
-
-impl fmt::Display for Why {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Said(_) => "the commit failed",
-            Self::Aborted(_) => {
-                "a statement in it had failed, and its closure said ok all the same; it was rolled \
-                 back: return that error, or take a savepoint"
-            }
-            Self::EndedBefore => {
-                "its closure had ended it by a statement of its own, maybe with a commit; leave \
-                 that to its result"
-            }
-            Self::Smuggled => {
-                "its closure kept the connection, and may have committed with it; drop it before \
-                 the end"
-            }
-            Self::TimeOver => "the answer did not come in time",
-            Self::RuntimeEnded => "the runtime ended",
-        })
-    }
-}
-
-impl StdError for Why {
-    fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        match self {
-            Self::Said(error) | Self::Aborted(error) => Some(error),
-            _ => None,
-        }
-    }
-}
-
 /// Sees to it that nothing goes on there, tells that, and gives it back, or throws it away and
 /// tells it then.
 pub(super) async fn finish(mut owned: Box<Owned>, left: Left, tell: impl FnOnce()) {
@@ -111,7 +60,7 @@ pub(super) async fn finish(mut owned: Box<Owned>, left: Left, tell: impl FnOnce(
     }
 }
 
-async fn discard(owned: Box<Owned>) {
+pub(super) async fn discard(owned: Box<Owned>) {
     terminate(&owned.shared, owned.backend).await;
     drop(owned);
 }
@@ -220,54 +169,4 @@ async fn cancels(shared: &Shared, backend: Backend, quiet: &Token) -> Result<(),
         pause = most.min(pause * 2);
     }
     Ok(())
-}
-
-/// Commits, and gives the connection back, or throws it away. The answer goes to `heard`.
-pub(super) async fn commit(
-    mut owned: Box<Owned>,
-    heard: tokio::sync::oneshot::Sender<Result<(), Uncommitted>>,
-) {
-    let within = owned.shared.settings.commit_within;
-    let mut asked = false;
-    let committed = match timeout(within, try_commit(&mut owned, &mut asked)).await {
-        Ok(committed) => committed,
-        Err(_) => Err(Why::TimeOver),
-    };
-    let Err(why) = committed else {
-        let _ = heard.send(Ok(()));
-        return owned.release().await;
-    };
-    let perhaps = match &why {
-        // Its closure ended it, and does not say how.
-        Why::EndedBefore => true,
-        Why::Said(error) => asked && is_fatal(error),
-        _ => asked,
-    };
-    if perhaps && asked {
-        discard(owned).await;
-        let _ = heard.send(Err(Uncommitted::Perhaps(why)));
-    } else {
-        // With nothing left open, whatever it was.
-        let how = if perhaps { Uncommitted::Perhaps } else { Uncommitted::Certainly };
-        let tell = || drop(heard.send(Err(how(why))));
-        finish(owned, Left::Midway, tell).await;
-    }
-}
-
-async fn try_commit(owned: &mut Owned, asked: &mut bool) -> Result<(), Why> {
-    let found = probe(owned.conn_mut()).await.map_err(|error| match error {
-        Error::Database(_) => Why::Aborted(error),
-        _ => Why::Said(error),
-    })?;
-    let open = depth::of(owned.conn());
-    let same = owned.backend == Some(found.backend(true));
-    if !same || open == 0 {
-        return Err(Why::EndedBefore);
-    }
-    for _ in 1..open {
-        // Savepoints that were forgotten go with it.
-        depth::commit(owned.conn_mut()).await.map_err(Why::Said)?;
-    }
-    *asked = true;
-    depth::commit(owned.conn_mut()).await.map_err(Why::Said)
 }
