@@ -122,6 +122,23 @@ async fn a_handle_that_is_smuggled_out_is_of_no_use() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_handle_that_is_smuggled_out_of_what_is_dropped_is_of_no_use() {
+    let Some(server) = server() else { return };
+    let pool = pool(server, "out", 1);
+    let (send, mut kept) = tokio::sync::mpsc::channel::<Conn>(1);
+    let run = tokio::spawn(pool.run(&Token::never(), async move |conn| {
+        send.send(conn).await.unwrap();
+        std::future::pending::<sqlx::Result<()>>().await
+    }));
+    let mut conn = kept.recv().await.unwrap();
+    run.abort();
+    assert!(run.await.unwrap_err().is_cancelled());
+    let gone = format!("SELECT count(*) FROM pg_stat_activity WHERE pid = {}", conn.pid());
+    until("it is terminated", async || server.psql(&gone) == "0").await;
+    assert!(conn.execute("SELECT 1").await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_cancel_that_nobody_asked_for_is_the_drivers_error() {
     let Some(server) = server() else { return };
     let pool = pool(server, "unsolicited", 1);

@@ -180,6 +180,45 @@ async fn a_transaction_that_had_failed_is_not_said_to_be_committed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn one_that_is_not_committed_is_rolled_back_by_the_time_that_one_hears_of_it() {
+    let Some(server) = server() else { return };
+    let pool = pool(server, "told", 1);
+    let other = common::sqlx::pg_pool(server, "other", 1);
+    let open = "SELECT count(*) FROM pg_stat_activity \
+                WHERE application_name = 'told' AND state <> 'idle'";
+    for _ in 0..3 {
+        let failed = pool.transaction(&Token::never(), async |mut tx| {
+            // Each is rolled back by itself, so that it takes a while.
+            for _ in 0..200 {
+                std::mem::forget(tx.savepoint().await?);
+            }
+            assert!(tx.execute("SELECT 1 / 0").await.is_err());
+            Ok::<_, sqlx::Error>(())
+        });
+        assert!(failed.await.unwrap_err().is_not_committed());
+        let open = sqlx::query_scalar::<_, i64>(open).fetch_one(&other).await;
+        assert_eq!(open.unwrap(), 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn savepoints_that_were_forgotten_are_committed_with_it() {
+    let Some(server) = server() else { return };
+    let pool = pool(server, "forgotten", 1);
+    table(&pool, "forgotten").await;
+    let done = pool.transaction(&Token::never(), async |mut tx| {
+        add(&mut tx, "forgotten", 1).await?;
+        std::mem::forget(tx.savepoint().await?);
+        std::mem::forget(tx.savepoint().await?);
+        add(&mut tx, "forgotten", 2).await
+    });
+    done.await.unwrap();
+    // As somebody else sees it, too.
+    assert_eq!(server.psql("SELECT count(*) FROM forgotten"), "2");
+    assert_eq!(open(server, "forgotten"), "0");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn one_that_is_lost_before_its_commit_is_not_said_to_have_failed_in_a_statement() {
     let Some(server) = server() else { return };
     let pool = pool(server, "lost", 1);

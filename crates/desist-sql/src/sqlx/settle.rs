@@ -170,3 +170,113 @@ async fn cancels(shared: &Shared, backend: Backend, quiet: &Token) -> Result<(),
     }
     Ok(())
 }
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::net::{Ipv4Addr, SocketAddr};
+    use std::str::FromStr;
+
+    use ::sqlx::ConnectOptions;
+    use ::sqlx::postgres::PgConnectOptions;
+    use tokio::join;
+    use tokio::task::yield_now;
+
+    use super::*;
+    use crate::server_of_tests::sqlx::{builder, running, server, until};
+    use crate::server_of_tests::{Server, Wire};
+    use crate::sqlx::begin::{Kind, begin};
+    use crate::sqlx::pool::Pool;
+
+    fn pool(server: &Server, name: &str) -> Pool {
+        builder(server, name, 1).side_ready(false).build()
+    }
+
+    async fn owned(pool: &Pool) -> Box<Owned> {
+        let mut lease = begin(Arc::clone(&pool.0), Kind::Plain, Token::never()).await.unwrap();
+        lease.end().unwrap()
+    }
+
+    /// After the first cancel, which is one more than that.
+    async fn quiet_after_one(shared: &Shared, quiet: &Source) {
+        while shared.sides.idle() == 0 {
+            yield_now().await;
+        }
+        quiet.cancel();
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn the_proof_is_of_the_same_backend() {
+        let Some(server) = server() else { return };
+        let pool = pool(server, "proof");
+        let mut owned = owned(&pool).await;
+        let now = owned.backend.unwrap();
+        for (backend, is_proven) in [
+            (now, true),
+            (Backend { pid: now.pid + 1, ..now }, false),
+            (Backend { server: now.server + 1, ..now }, false),
+            // Behind a pooler it need not be.
+            (Backend { pid: now.pid + 1, for_transaction: true, ..now }, true),
+        ] {
+            owned.backend = Some(backend);
+            assert_eq!(prove(&mut owned).await.is_ok(), is_proven, "{backend:?}");
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_cancel_without_an_answer_costs_the_connection() {
+        let Some(server) = server() else { return };
+        let pool = pool(server, "unknown");
+        let owned = owned(&pool).await;
+        let wire = Wire::to(SocketAddr::from((Ipv4Addr::LOCALHOST, server.port()))).await;
+        let options = PgConnectOptions::from_str(&server.tcp_url()).unwrap();
+        let side = options.port(wire.addr.port()).connect().await.unwrap();
+        // From then on nothing gets through, and nobody is told.
+        wire.cut();
+        pool.0.sides.keep_as_sure(side);
+        let never = Token::never();
+        let lost = cancels(&pool.0, owned.backend.unwrap(), &never);
+        assert!(timeout(crate::server_of_tests::PATIENCE, lost).await.unwrap().is_err());
+    }
+
+    #[tokio::test]
+    async fn who_is_gone_is_lost_and_who_has_ended_his_transaction_is_not() {
+        let Some(server) = server() else { return };
+        let pool = pool(server, "nobody");
+        let owned = owned(&pool).await;
+        let now = owned.backend.unwrap();
+        let gone = Backend { at: now.at - 3_600_000_000, ..now };
+        assert!(cancels(&pool.0, gone, &Token::never()).await.is_err());
+        pool.0.sides.close().await;
+        let (again, quiet) = (self::pool(server, "nobody"), Source::new());
+        let ended = Backend { for_transaction: true, ..gone };
+        let token = quiet.token();
+        let (cancelled, ()) =
+            join!(cancels(&again.0, ended, &token), quiet_after_one(&again.0, &quiet));
+        assert!(cancelled.is_ok());
+    }
+
+    #[tokio::test]
+    async fn one_that_starves_for_a_moment_is_not_given_up() {
+        let Some(server) = server() else { return };
+        let pool = pool(server, "moment");
+        pool.get_ref().execute("CREATE TABLE fed (n int)").await.unwrap();
+        let mut owned = owned(&pool).await;
+        let backend = owned.backend.unwrap();
+        std::mem::forget(owned.conn_mut().copy_in_raw("COPY fed FROM STDIN").await.unwrap());
+        let starves = format!(
+            "SELECT state = 'active' AND wait_event = 'ClientRead' FROM pg_stat_activity \
+             WHERE pid = {}",
+            backend.pid
+        );
+        until("it starves", async || server.psql(&starves) == "t").await;
+        let quiet = Source::new();
+        let token = quiet.token();
+        let (cancelled, ()) =
+            join!(cancels(&pool.0, backend, &token), quiet_after_one(&pool.0, &quiet));
+        assert!(cancelled.is_ok());
+        // And one that does for ever is.
+        assert!(cancels(&pool.0, backend, &Token::never()).await.is_err());
+        discard(owned).await;
+        assert_eq!(running(server, "moment"), "0");
+    }
+}

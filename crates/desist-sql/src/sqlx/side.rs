@@ -185,6 +185,18 @@ async fn open(pool: &PgPool) -> Result<PgConnection, Error> {
 }
 
 #[cfg(all(test, unix))]
+impl Sides {
+    /// One that is not asked whether it is alive.
+    pub(super) fn keep_as_sure(&self, conn: PgConnection) {
+        self.lock().conns.push((conn, Instant::now() + Duration::from_secs(3_600)));
+    }
+
+    pub(super) fn idle(&self) -> usize {
+        self.lock().conns.len()
+    }
+}
+
+#[cfg(all(test, unix))]
 mod tests {
     use super::*;
     use crate::server_of_tests::sqlx::{pg_pool, server};
@@ -207,14 +219,14 @@ mod tests {
             assert_eq!(sides.terminate(&pool, other).await, Ok(Met::Nobody));
             assert_eq!(probe(&mut conn).await.unwrap().pid, now.pid);
         }
-        assert_eq!(sides.lock().conns.len(), 1);
+        assert_eq!(sides.idle(), 1);
         // On another server, to which the same address leads.
         let elsewhere = Backend { server: now.server - 1, ..now };
         assert_eq!(sides.cancel(&pool, elsewhere).await, Err(NoAnswer::NotDone));
         assert_eq!(sides.terminate(&pool, elsewhere).await, Err(NoAnswer::NotDone));
         assert_eq!(probe(&mut conn).await.unwrap().pid, now.pid);
         // That connection is of no use: the next may lead to the right one.
-        assert_eq!(sides.lock().conns.len(), 0);
+        assert_eq!(sides.idle(), 0);
         assert_eq!(sides.cancel(&pool, now).await, Ok(Met::Backend));
         conn.execute("BEGIN").await.unwrap();
         let in_this = probe(&mut conn).await.unwrap().backend(true);
