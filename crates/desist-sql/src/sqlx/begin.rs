@@ -59,6 +59,9 @@ impl Drop for Beginning {
 
 /// A connection of the pool in which nothing goes on but what was asked for.
 pub(super) async fn begin(shared: Arc<Shared>, kind: Kind, token: Token) -> Result<Lease, NoLease> {
+    if !kind.is_transaction() && shared.is_pooled() {
+        return Err(NoLease::Pooled);
+    }
     let _waiting = counted::waiting(DATABASE);
     let within = shared.pool.options().get_acquire_timeout();
     // Whether it is the server that is waited for.

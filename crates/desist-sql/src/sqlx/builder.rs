@@ -23,6 +23,7 @@ use crate::Wait;
 ///     .side_connections(1)
 ///     .side_ready(false)
 ///     .check_interval(None)
+///     .behind_transaction_pooler()
 ///     .build();
 /// assert!(!pool.get_ref().is_closed());
 /// ```
@@ -42,6 +43,7 @@ pub(super) struct Settings {
     pub(super) sides: usize,
     pub(super) side_ready: bool,
     pub(super) watch: Option<Duration>,
+    pub(super) is_pooled: bool,
 }
 
 impl Builder {
@@ -53,6 +55,7 @@ impl Builder {
             sides: 2,
             side_ready: true,
             watch: Some(Duration::from_secs(1)),
+            is_pooled: false,
         };
         Self { pool, settings }
     }
@@ -99,6 +102,18 @@ impl Builder {
     /// left as it is.
     pub fn check_interval(mut self, every: Option<Duration>) -> Self {
         self.settings.watch = every;
+        self
+    }
+
+    /// There is a pooler in transaction mode between here and the server, as PgBouncer. Then
+    /// [`run`](Pool::run) and [`stream`](Pool::stream) are refused: the backend that works for
+    /// a statement need not be the one that was asked for at first, so that a stop would hit a
+    /// stranger's. [`transaction`](Pool::transaction) works.
+    ///
+    /// A pool that is not told finds out by itself when a connection has changed its backend,
+    /// and refuses them from then on; but that is seen only when it has happened.
+    pub fn behind_transaction_pooler(mut self) -> Self {
+        self.settings.is_pooled = true;
         self
     }
 

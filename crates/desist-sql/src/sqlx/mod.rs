@@ -75,7 +75,8 @@
 //! The work of a statement that ended before the stop reached it is done, outside of a
 //! transaction. An abandoned `COPY` costs its connection. Through PgBouncer in transaction
 //! mode [`Pool::run`] is unsafe for others, because the backend of the cancel need not be the
-//! one of the statement; [`Pool::transaction`] asks for its backend inside of the transaction.
+//! one of the statement, and is refused where that is [known](Builder::behind_transaction_pooler);
+//! [`Pool::transaction`] asks for its backend inside of the transaction.
 //! What a session keeps, settings and advisory locks, is kept as ever in sqlx.
 
 mod begin;

@@ -41,12 +41,25 @@ pub(super) struct Shared {
     pub(super) sides: Sides,
     pub(super) settings: Settings,
     cannot_watch: AtomicBool,
+    is_pooled: AtomicBool,
 }
 
 impl Shared {
     pub(super) fn new(pool: PgPool, settings: Settings) -> Self {
         let sides = Sides::new(settings.sides, settings.side_ready);
-        Self { pool, sides, settings, cannot_watch: AtomicBool::new(false) }
+        let is_pooled = AtomicBool::new(settings.is_pooled);
+        Self { pool, sides, settings, cannot_watch: AtomicBool::new(false), is_pooled }
+    }
+
+    /// Whether a connection may be another backend's with each transaction.
+    pub(super) fn is_pooled(&self) -> bool {
+        // Ordering: alone; it guards nothing that `found_pooler` would have to hand over.
+        self.is_pooled.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn found_pooler(&self) {
+        // Ordering: as in `is_pooled`.
+        self.is_pooled.store(true, Ordering::Relaxed);
     }
 
     /// How often the server is to look whether its client is there.

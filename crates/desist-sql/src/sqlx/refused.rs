@@ -17,6 +17,8 @@ pub(super) enum NoLease {
     Silent,
     /// A transaction was open on what the pool gave out.
     LeftOpen,
+    /// There is a pooler in transaction mode, behind which this is not safe for others.
+    Pooled,
     /// The statement that was to begin the transaction failed.
     NotBegun(Driver),
 }
@@ -51,6 +53,11 @@ pub(super) fn refused<E>(pool: &PgPool, why: NoLease) -> Error<E> {
             "no connection of the pool is fit for use; whatever begins a transaction on it, as \
              after_connect may, is to end it",
             "a transaction was left open on the connection",
+        ),
+        NoLease::Pooled => Error::no_connection(
+            "behind a pooler in transaction mode only a transaction can be stopped; take \
+             transaction for it, or an address without that pooler",
+            "its connections change their backends",
         ),
         NoLease::NotBegun(error) => Error::no_connection(
             "the transaction could not be begun; check the statement that was to begin it",

@@ -110,6 +110,10 @@ async fn prove(owned: &mut Owned) -> Result<(), Lost> {
     let same = owned
         .backend
         .is_none_or(|of| of.for_transaction || (of.server, of.pid) == (found.server, found.pid));
+    if !same {
+        // The answer is to this very probe, so that it is the backend that has changed.
+        owned.shared.found_pooler();
+    }
     if same && found.is_idle { Ok(()) } else { Err(Lost) }
 }
 
