@@ -249,6 +249,11 @@ async fn a_pool_without_a_connection_to_give_says_why() {
         assert!(why.contains("a transaction was left open"), "{why}");
     }
 
+    // sqlx itself makes no pool of none.
+    let none = std::panic::catch_unwind(|| pool_options(0).connect_lazy(&server.url()).is_ok());
+    let why = none.unwrap_err();
+    assert!(why.downcast_ref::<&str>().is_some_and(|why| why.contains("zero")), "{why:?}");
+
     let closed = pool(server, "closed", 1);
     assert!(closed.close_within(PATIENCE).await);
     let error = one(&closed).await.unwrap_err();
