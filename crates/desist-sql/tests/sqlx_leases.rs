@@ -377,6 +377,39 @@ async fn the_server_looks_whether_its_client_is_there() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_deadline_is_the_timeout_of_statements_where_that_is_asked_for() {
+    let Some(server) = server() else { return };
+    let shown = |pool: &Pool, token: &Token, first: &'static str| {
+        pool.run(token, async move |mut conn| {
+            let sql = "SELECT setting::int FROM pg_settings WHERE name = 'statement_timeout'";
+            let shown = sqlx::query_scalar::<_, i32>(sql).fetch_one(&mut *conn).await;
+            conn.execute(first).await?;
+            shown
+        })
+    };
+    let (never, source) = (Token::never(), Source::with_timeout(Duration::from_secs(100)));
+    let limited = source.token();
+    let unasked = pool(server, "unasked", 1);
+    assert_eq!(shown(&unasked, &limited, "").await.unwrap(), 0);
+
+    let asked = builder(server, "asked", 1).statement_timeout(true).build();
+    // It is set back whatever the closure does, and what it sets itself stays.
+    for first in ["", "SELECT 1", "BEGIN", "BEGIN; SELECT 1", "SELECT 1 / 0"] {
+        let set = shown(&asked, &limited, first).await;
+        assert!(set.is_err() || (90_000..=100_000).contains(&set.unwrap()), "{first}");
+        assert_eq!(shown(&asked, &never, "").await.unwrap(), 0, "{first}");
+    }
+    shown(&asked, &limited, "SET statement_timeout = '5s'").await.unwrap();
+    assert_eq!(shown(&asked, &limited, "").await.unwrap(), 5_000);
+    assert_eq!(shown(&asked, &never, "").await.unwrap(), 5_000);
+    // The server ends it, and it is the stop all the same.
+    let source = Source::with_timeout(Duration::from_millis(100));
+    let run = asked.run(&source.token(), async |mut conn| conn.execute(SLEEP).await.map(drop));
+    assert_eq!(run.await.unwrap_err().cancelled().unwrap().reason(), Reason::Deadline);
+    assert_eq!(shown(&asked, &never, "").await.unwrap(), 5_000);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn connections_that_have_died_are_found_before_they_are_given_out() {
     let Some(server) = server() else { return };
     let pool = pool(server, "died", 3);

@@ -37,7 +37,11 @@ struct Beginning(Option<Box<Owned>>);
 
 impl Beginning {
     fn conn_mut(&mut self) -> &mut PgConnection {
-        self.0.as_mut().expect("it begins").conn_mut()
+        self.owned_mut().conn_mut()
+    }
+
+    fn owned_mut(&mut self) -> &mut Owned {
+        self.0.as_mut().expect("it begins")
     }
 
     fn began(mut self, found: Found, kind: &Kind, trip: Duration) -> Lease {
@@ -101,7 +105,7 @@ async fn attempt(
     let mut beginning = Beginning(Some(owned));
     let begin = Instant::now();
     let begun = match kind {
-        Kind::Plain => plain(shared, beginning.conn_mut()).await,
+        Kind::Plain => plain(shared, beginning.owned_mut(), token.remaining()).await,
         Kind::Transaction(sql) => {
             transaction(shared, beginning.conn_mut(), sql, token.remaining()).await
         }
@@ -118,18 +122,31 @@ async fn attempt(
     }
 }
 
-async fn plain(shared: &Shared, conn: &mut PgConnection) -> Result<Found, NoLease> {
-    let found = probe(conn).await?;
+async fn plain(
+    shared: &Shared,
+    owned: &mut Owned,
+    left: Option<Duration>,
+) -> Result<Found, NoLease> {
+    let found = probe(owned.conn_mut()).await?;
     if !found.is_idle {
         return Err(NoLease::LeftOpen);
     }
     if let Some(watch) = shared.watch().filter(|_| found.is_unwatched) {
         let sql = format!("SELECT {}", watch_sql(watch, false));
-        match conn.execute(AssertSqlSafe(sql)).await {
+        match owned.conn_mut().execute(AssertSqlSafe(sql)).await {
             Err(error) if is_fatal(&error) => return Err(error.into()),
             Err(_) => shared.refuses_watch(),
             Ok(_) => {}
         }
+    }
+    if let Some(left) = left.filter(|_| shared.settings.limits_statements).map(milliseconds) {
+        // Known before it is asked for: this may be dropped in between.
+        owned.sets_back = Some(format!(
+            "SELECT set_config('statement_timeout', '{}', false) \
+             WHERE current_setting('statement_timeout')::interval = interval '{left} ms'",
+            found.statement_timeout
+        ));
+        owned.conn_mut().execute(AssertSqlSafe(limit_sql(left, false))).await?;
     }
     Ok(found)
 }
@@ -164,12 +181,7 @@ async fn transaction(
 fn begin_sql(begin: &str, left: Option<Duration>, watch: Option<Duration>) -> String {
     let mut sql = format!("{begin}; SELECT 1 / (now() = statement_timestamp())::int");
     if let Some(left) = left.map(milliseconds) {
-        // What the session allows, if that is less.
-        sql += &format!(
-            "; SELECT set_config('statement_timeout', '{left}', true) \
-             WHERE current_setting('statement_timeout')::interval \
-             NOT BETWEEN interval '1 ms' AND interval '{left} ms'"
-        );
+        sql += &format!("; {}", limit_sql(left, true));
     }
     if let Some(watch) = watch {
         sql += &format!(
@@ -178,6 +190,16 @@ fn begin_sql(begin: &str, left: Option<Duration>, watch: Option<Duration>) -> St
         );
     }
     sql
+}
+
+/// That its statements have no more than so many milliseconds; what the session allows, if that
+/// is less.
+fn limit_sql(left: i32, is_local: bool) -> String {
+    format!(
+        "SELECT set_config('statement_timeout', '{left}', {is_local}) \
+         WHERE current_setting('statement_timeout')::interval \
+         NOT BETWEEN interval '1 ms' AND interval '{left} ms'"
+    )
 }
 
 /// That the server looks whether its client is there: while it works for it, and, by the

@@ -23,6 +23,7 @@ use crate::Wait;
 ///     .side_connections(1)
 ///     .side_ready(false)
 ///     .check_interval(None)
+///     .statement_timeout(true)
 ///     .behind_transaction_pooler()
 ///     .build();
 /// assert!(!pool.get_ref().is_closed());
@@ -44,6 +45,7 @@ pub(super) struct Settings {
     pub(super) side_ready: bool,
     pub(super) watch: Option<Duration>,
     pub(super) is_pooled: bool,
+    pub(super) limits_statements: bool,
 }
 
 impl Builder {
@@ -56,6 +58,7 @@ impl Builder {
             side_ready: true,
             watch: Some(Duration::from_secs(1)),
             is_pooled: false,
+            limits_statements: false,
         };
         Self { pool, settings }
     }
@@ -102,6 +105,17 @@ impl Builder {
     /// left as it is.
     pub fn check_interval(mut self, every: Option<Duration>) -> Self {
         self.settings.watch = every;
+        self
+    }
+
+    /// Whether the deadline of a token is the `statement_timeout` of [`run`](Pool::run) and
+    /// [`stream`](Pool::stream) as well, so that the server ends their statements also when we
+    /// are gone; no at first, for it is a round trip more at both ends. It is set for the
+    /// session and set back before anybody else has the connection, unless `f` sets its own,
+    /// and never behind a pooler in transaction mode, where those are refused. Transactions
+    /// have it always.
+    pub fn statement_timeout(mut self, is_set: bool) -> Self {
+        self.settings.limits_statements = is_set;
         self
     }
 

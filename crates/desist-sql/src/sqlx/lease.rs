@@ -20,6 +20,8 @@ pub(super) struct Owned {
     conn: Option<PoolConnection<Postgres>>,
     /// `None`: not known yet.
     pub(super) backend: Option<Backend>,
+    /// The statement that sets back what was set for its lease.
+    pub(super) sets_back: Option<String>,
     /// How long the first answer took.
     pub(super) trip: Duration,
     pub(super) shared: Arc<Shared>,
@@ -32,7 +34,15 @@ impl Owned {
     pub(super) fn new(conn: PoolConnection<Postgres>, shared: Arc<Shared>) -> Self {
         let runtime = Handle::current();
         let _in_use = counted::in_use(DATABASE);
-        Self { conn: Some(conn), backend: None, trip: Duration::ZERO, shared, runtime, _in_use }
+        Self {
+            conn: Some(conn),
+            backend: None,
+            sets_back: None,
+            trip: Duration::ZERO,
+            shared,
+            runtime,
+            _in_use,
+        }
     }
 
     pub(super) fn conn(&self) -> &PgConnection {

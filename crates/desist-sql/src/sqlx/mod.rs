@@ -16,9 +16,9 @@
 //! or [`Tx`], while the closure works; a task of its own, the *owner*, from then on. What the
 //! connection still owes is never awaited by the caller's future, which may be dropped. The
 //! handle gives its connection back when it is dropped; what is not back when the closure's
-//! future is gone was smuggled out, and its backend is terminated. No socket is closed before
-//! that has been answered, and the backend is gone, or its time is over: behind a pooler in
-//! session mode the backend is somebody else's as soon as the socket is closed.
+//! future is gone was smuggled out, and its backend is terminated. Whoever terminates closes
+//! the socket when the backend is gone, or its time for that is over, and not before: behind a
+//! pooler in session mode the backend is somebody else's as soon as the socket is closed.
 //!
 //! **One road back.** A connection goes back to the pool by `Owned::release` alone, which is
 //! called after a *probe*: a statement that asks for the backend's pid, whether the
@@ -26,7 +26,9 @@
 //! that was never asked for before. Its answer proves that the server has nothing left to do
 //! there, and that the driver reads the answer to what it has sent and not to something
 //! earlier; `COPY` in sqlx 0.9 loses count of the answers when it is abandoned, or refused.
-//! On every other way out, also with the runtime, the connection is closed.
+//! On every other way out, also with the runtime, the connection is closed. A timeout that was
+//! set for the lease is set back before each probe. What sqlx does as it takes a connection back
+//! is awaited by the owner, too, for a bounded time: it has a place in the pool.
 //!
 //! **States of a lease.**
 //!
@@ -75,9 +77,11 @@
 //! The work of a statement that ended before the stop reached it is done, outside of a
 //! transaction. An abandoned `COPY` costs its connection. Through PgBouncer in transaction
 //! mode [`Pool::run`] is unsafe for others, because the backend of the cancel need not be the
-//! one of the statement, and is refused where that is [known](Builder::behind_transaction_pooler);
-//! [`Pool::transaction`] asks for its backend inside of the transaction.
-//! What a session keeps, settings and advisory locks, is kept as ever in sqlx.
+//! one of the statement; where that is [known](Builder::behind_transaction_pooler) it is
+//! refused. [`Pool::transaction`] asks for its backend inside of the transaction. Where the
+//! server has `track_activities` off no transaction can be told from another one, so that its
+//! connection is closed, and nothing cancelled. What a session keeps, settings and advisory
+//! locks, is kept as ever in sqlx.
 
 mod begin;
 mod builder;

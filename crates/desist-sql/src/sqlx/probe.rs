@@ -29,6 +29,8 @@ pub(super) struct Found {
     pub(super) is_idle: bool,
     /// The server does not look whether its client is still there.
     pub(super) is_unwatched: bool,
+    /// As the session has it.
+    pub(super) statement_timeout: String,
 }
 
 impl Found {
@@ -52,7 +54,8 @@ pub(super) async fn probe(conn: &mut PgConnection) -> Result<Found, Error> {
         "SELECT pg_backend_pid(), (extract(epoch FROM now()) * 1000000)::int8, \
          now() = statement_timestamp(), \
          coalesce(current_setting('client_connection_check_interval', true) = '0', false), \
-         {number}::int8, (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::int8"
+         {number}::int8, (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::int8, \
+         current_setting('statement_timeout')"
     );
     let rows = conn.fetch_all(AssertSqlSafe(sql)).await?;
     read(&rows, number).ok_or_else(|| Error::Protocol(OUT_OF_STEP.into()))
@@ -68,5 +71,6 @@ fn read(rows: &[PgRow], number: u64) -> Option<Found> {
         is_idle: row.try_get(2).ok()?,
         is_unwatched: row.try_get(3).ok()?,
         server: row.try_get(5).ok()?,
+        statement_timeout: row.try_get(6).ok()?,
     })
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::sqlx::{Connection, Executor, PgConnection};
+use ::sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use desist::{Source, Token};
 use tokio::time::{sleep, timeout};
 
@@ -105,6 +105,10 @@ async fn clean(owned: &mut Owned, left: Left) -> Result<(), Lost> {
 async fn prove(owned: &mut Owned) -> Result<(), Lost> {
     while depth::of(owned.conn()) > 0 {
         depth::roll_back(owned.conn_mut()).await.map_err(|_| Lost)?;
+    }
+    if let Some(sql) = owned.sets_back.clone() {
+        // Each time: within a transaction that is still open it would be undone.
+        owned.conn_mut().execute(AssertSqlSafe(sql)).await.map_err(|_| Lost)?;
     }
     let found = probe(owned.conn_mut()).await.map_err(|_| Lost)?;
     let same = owned
