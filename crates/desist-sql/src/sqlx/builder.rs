@@ -63,7 +63,7 @@ impl Builder {
         Self { pool, settings }
     }
 
-    /// Whether who is stopped waits for the server; each [`Run`] may choose for itself.
+    /// Whether who is stopped waits for the server; each [`Run`](super::Run) may choose for itself.
     pub fn wait(mut self, wait: Wait) -> Self {
         self.settings.wait = wait;
         self
