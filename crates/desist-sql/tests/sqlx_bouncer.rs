@@ -92,3 +92,59 @@ async fn in_transaction_mode_transactions_work() {
     assert!(done > 0);
     assert_eq!(server.psql("SELECT count(*), max(n) FROM bounced"), format!("{done}|1"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_session_mode_a_handle_that_comes_late_costs_nobody_else_a_backend() {
+    let Some(server) = server() else { return };
+    let Some(bouncer) = Bouncer::start(server, "session") else { return };
+    let options = options(&bouncer, "late");
+    for _ in 0..10 {
+        let pool = Pool::new(pool_options(1).connect_lazy_with(options.clone()));
+        let (send, kept) = tokio::sync::oneshot::channel();
+        let run = pool.run(&Token::never(), async |conn| {
+            send.send(conn).unwrap();
+            Ok::<_, sqlx::Error>(())
+        });
+        run.await.unwrap();
+        // A moment too late. The pooler has a backend to give to somebody else, or not yet.
+        drop(kept.await.unwrap());
+        let mut stranger = options.connect().await.unwrap();
+        stranger.execute("SELECT pg_sleep(0.05)").await.unwrap();
+        assert!(pool.close_within(PATIENCE).await);
+    }
+}
+
+async fn refuses(pool: &Pool) {
+    let token = Token::never();
+    let run = pool.run(&token, async |_| -> sqlx::Result<()> { panic!("it is not called") });
+    let mut rows = pool.stream(&token, sqlx::query("SELECT 1"));
+    for error in [run.await.unwrap_err(), rows.next().await.unwrap().unwrap_err()] {
+        assert!(error.is_no_connection(), "{error:?}");
+        assert!(error.to_string().contains("take transaction"), "{error}");
+    }
+    let tx = pool.transaction(&token, async |mut tx| tx.execute("SELECT 1").await.map(drop));
+    tx.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_transaction_mode_all_else_is_refused_when_it_is_known() {
+    let Some(server) = server() else { return };
+    let Some(bouncer) = Bouncer::start(server, "transaction") else { return };
+    let options = options(&bouncer, "known");
+    let pool = pool_options(1).connect_lazy_with(options.clone());
+    refuses(&Pool::builder(pool).behind_transaction_pooler().build()).await;
+
+    // Or when it is seen: somebody else takes the backend that served it, and it has another.
+    let pool = Pool::builder(pool_options(1).connect_lazy_with(options.clone()));
+    let pool = pool.side_ready(false).build();
+    let mut other = options.connect().await.unwrap();
+    let run = pool.run(&Token::never(), async |conn| {
+        // The pooler gives away what was used last.
+        let taken = other.fetch_all("BEGIN; SELECT pg_backend_pid()").await?.pop().unwrap();
+        assert_eq!(sqlx::Row::get::<i32, _>(&taken, 0), conn.pid());
+        Ok::<_, sqlx::Error>(())
+    });
+    run.await.unwrap();
+    until("it is seen", async || pool.get_ref().size() == 0).await;
+    refuses(&pool).await;
+}

@@ -25,11 +25,18 @@ async fn sleeps(pool: Pool, token: Token) -> Result<(), Error<sqlx::Error>> {
     pool.run(&token, async |mut conn| conn.execute(SLEEP).await.map(drop)).await
 }
 
-async fn through(server: &Server, name: &str) -> (Wire, Pool) {
-    let wire = Wire::to(SocketAddr::from((Ipv4Addr::LOCALHOST, server.port()))).await;
+async fn to(server: &Server) -> Wire {
+    Wire::to(SocketAddr::from((Ipv4Addr::LOCALHOST, server.port()))).await
+}
+
+fn by(server: &Server, wire: &Wire, name: &str) -> PgConnectOptions {
     let options = PgConnectOptions::from_str(&server.tcp_url()).unwrap();
-    let options = options.port(wire.addr.port()).application_name(name).disable_statement_logging();
-    let pool = Pool::builder(pool_options(1).connect_lazy_with(options));
+    options.port(wire.addr.port()).application_name(name).disable_statement_logging()
+}
+
+async fn through(server: &Server, name: &str) -> (Wire, Pool) {
+    let wire = to(server).await;
+    let pool = Pool::builder(pool_options(1).connect_lazy_with(by(server, &wire, name)));
     (wire, pool.clean_within(WITHIN).commit_within(WITHIN).build())
 }
 
@@ -74,6 +81,43 @@ async fn a_network_that_is_cut_at_the_beginning_is_not_waited_for_after_the_stop
     until("it is closed", async || pool.get_ref().size() == 0).await;
     wire.heal();
     assert_eq!(one(&pool).await.unwrap(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_silent_at_the_beginning_is_given_up_in_time() {
+    let Some(server) = server() else { return };
+    let wire = to(server).await;
+    let options = pool_options(1).acquire_timeout(WITHIN * 3);
+    let pool = options.connect_lazy_with(by(server, &wire, "silent"));
+    let pool = Pool::builder(pool).clean_within(WITHIN).build();
+    assert_eq!(one(&pool).await.unwrap(), 1);
+    until("it is given back", async || pool.get_ref().num_idle() == 1).await;
+    wire.cut();
+    let error = tokio::time::timeout(PATIENCE, one(&pool)).await.unwrap().unwrap_err();
+    // And not for want of connections.
+    assert!(error.is_no_connection(), "{error:?}");
+    assert!(error.to_string().contains("the server did not answer"), "{}", chain(&error));
+    wire.heal();
+    assert_eq!(one(&pool).await.unwrap(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_network_that_is_cut_as_a_connection_is_given_back_costs_no_place() {
+    let Some(server) = server() else { return };
+    let wire = std::sync::Arc::new(to(server).await);
+    let cuts = std::sync::Arc::clone(&wire);
+    // After our own proof, and before sqlx looks for itself.
+    let options = pool_options(1).after_release(move |_, _| {
+        cuts.cut();
+        Box::pin(std::future::ready(Ok(true)))
+    });
+    let pool = Pool::builder(options.connect_lazy_with(by(server, &wire, "back")));
+    let pool = pool.clean_within(WITHIN).build();
+    for _ in 0..3 {
+        assert_eq!(one(&pool).await.unwrap(), 1);
+        until("it is closed", async || pool.get_ref().size() == 0).await;
+        wire.heal();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -194,6 +238,22 @@ async fn a_pool_without_a_connection_to_give_says_why() {
     let error = held.await.unwrap().unwrap_err();
     assert!(error.to_string().contains("no connection came free"), "{error}");
 
+    let open = pool_options(1)
+        .after_connect(|conn, _| Box::pin(async move { conn.execute("BEGIN").await.map(drop) }));
+    let open = Pool::new(open.connect_lazy_with(options(server, "open")));
+    let token = Token::never();
+    let tx = open.transaction(&token, async |mut tx| tx.execute("SELECT 1").await.map(|_| 1));
+    for error in [one(&open).await.unwrap_err(), tx.await.unwrap_err()] {
+        assert!(error.to_string().contains("as after_connect may"), "{error}");
+        let why = error.source().unwrap().to_string();
+        assert!(why.contains("a transaction was left open"), "{why}");
+    }
+
+    // sqlx itself makes no pool of none.
+    let none = std::panic::catch_unwind(|| pool_options(0).connect_lazy(&server.url()).is_ok());
+    let why = none.unwrap_err();
+    assert!(why.downcast_ref::<&str>().is_some_and(|why| why.contains("zero")), "{why:?}");
+
     let closed = pool(server, "closed", 1);
     assert!(closed.close_within(PATIENCE).await);
     let error = one(&closed).await.unwrap_err();
@@ -209,13 +269,61 @@ async fn what_does_not_stop_in_time_is_terminated() {
     let sql = "DO $$ BEGIN LOOP
                    BEGIN PERFORM pg_sleep(60); EXCEPTION WHEN query_canceled THEN NULL; END;
                END LOOP; END $$";
+    // So that its end takes a while, too.
+    let tables = "DO $$ BEGIN FOR n IN 1..150 LOOP
+                      EXECUTE format('CREATE TEMP TABLE temporary_%s (n int)', n);
+                  END LOOP; END $$";
     let source = Source::new();
-    let run = pool.run(&source.token(), async move |mut conn| conn.execute(sql).await.map(drop));
+    let run = pool.run(&source.token(), async move |mut conn| {
+        conn.execute(tables).await?;
+        conn.execute(sql).await.map(drop)
+    });
     let run = tokio::spawn(run);
-    until("it runs", async || running(server, "stubborn") == "1").await;
+    let runs = format!("SELECT count(*) FROM pg_stat_activity WHERE query = $q${sql}$q$");
+    until("it runs", async || server.psql(&runs) == "1").await;
     source.cancel();
     let ended = tokio::time::timeout(PATIENCE, run).await.unwrap();
     assert!(ended.unwrap().unwrap_err().cancelled().is_some());
-    until("it is gone", async || running(server, "stubborn") == "0").await;
+    // It is gone, and has not only been told to go.
+    assert_eq!(running(server, "stubborn"), "0");
     assert_eq!(one(&pool).await.unwrap(), 1);
+}
+
+/// An address that leads to each of these in turn.
+async fn in_turn(ports: [u16; 2]) -> u16 {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        for port in ports.into_iter().cycle() {
+            let (mut client, _) = listener.accept().await.unwrap();
+            tokio::spawn(async move {
+                let server = tokio::net::TcpStream::connect(("127.0.0.1", port)).await;
+                tokio::io::copy_bidirectional(&mut client, &mut server.unwrap()).await
+            });
+        }
+    });
+    port
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_one_address_leads_to_two_servers_only_the_right_one_is_asked() {
+    let (Some(server), Some(other)) = (server(), Server::start(&[])) else { return };
+    let port = in_turn([server.port(), other.port()]).await;
+    let options = PgConnectOptions::from_str(&server.tcp_url()).unwrap().port(port);
+    let options = options.application_name("in turn").disable_statement_logging();
+    let pool = Pool::new(pool_options(1).connect_lazy_with(options));
+    let pid = async || {
+        pool.run(&Token::never(), async |conn| Ok::<_, sqlx::Error>(conn.pid())).await.unwrap()
+    };
+    let before = pid().await;
+    let source = Source::new();
+    let run = tokio::spawn(sleeps(pool.clone(), source.token()));
+    until("it runs", async || running(server, "in turn") == "1").await;
+    source.cancel();
+    assert!(run.await.unwrap().unwrap_err().cancelled().is_some());
+    assert_eq!(running(server, "in turn"), "0");
+    // Cancelled, and not closed because nobody of that pid was found.
+    assert_eq!(pid().await, before);
+    let asked = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'in turn'";
+    until("the other one is left alone", async || other.psql(asked) == "0").await;
 }

@@ -181,8 +181,10 @@ async fn during_a_statement_it_stops_and_the_next_one_is_answered() {
         assert!(pool.close_within(PATIENCE).await);
     }
     waits.sort();
-    // On an idle machine the longest is below 20 ms, and the statements take a minute.
-    assert!(*waits.last().unwrap() < Duration::from_secs(10), "{waits:?}");
+    // How fast it is on an idle machine is what the benches say. Here it is that the next one
+    // does not wait for what was stopped, nor as a rule for any of our own bounds.
+    assert!(waits[waits.len() / 2] < Duration::from_secs(1), "{waits:?}");
+    assert!(*waits.last().unwrap() < PATIENCE / 2, "{waits:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

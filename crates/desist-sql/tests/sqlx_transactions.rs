@@ -1,4 +1,4 @@
-//! Transactions are committed or rolled back, and say which.
+//! Transactions are there whole or not at all, whatever ends them.
 #![cfg(all(unix, feature = "sqlx"))]
 
 mod common;
@@ -7,40 +7,10 @@ use std::collections::BTreeSet;
 use std::error::Error as _;
 use std::time::Duration;
 
-use common::Server;
-use common::sqlx::{builder, pool, server, until};
+use common::sqlx::{add, backend, open, pool, rows, server, table, until};
 use desist::{Reason, Source, Token};
 use desist_sql::sqlx::{Pool, Tx};
-use sqlx::{Acquire, ConnectOptions, Connection, Executor};
-
-async fn table(pool: &Pool, name: &str) {
-    let sql = format!("CREATE TABLE {name} (n int)");
-    pool.get_ref().execute(sqlx::AssertSqlSafe(sql)).await.unwrap();
-}
-
-async fn add(tx: &mut Tx, table: &str, n: i32) -> sqlx::Result<()> {
-    let sql = format!("INSERT INTO {table} VALUES ({n})");
-    tx.execute(sqlx::AssertSqlSafe(sql)).await.map(drop)
-}
-
-async fn rows(pool: &Pool, table: &str) -> Vec<i32> {
-    let sql = format!("SELECT n FROM {table} ORDER BY n");
-    sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).fetch_all(pool.get_ref()).await.unwrap()
-}
-
-async fn backend(pool: &Pool) -> i32 {
-    pool.run(&Token::never(), async |conn| Ok::<_, sqlx::Error>(conn.pid())).await.unwrap()
-}
-
-/// How many are in the midst of a transaction, for a pool of that name; our own statements
-/// have one each, for a moment.
-fn open(server: &Server, name: &str) -> String {
-    server.psql(&format!(
-        "SELECT count(*) FROM pg_stat_activity WHERE application_name = '{name}' \
-         AND (state LIKE 'idle in transaction%' OR xact_start IS NOT NULL AND query !~ \
-         'pg_backend_pid|set_config|pg_stat_get_activity')"
-    ))
-}
+use sqlx::{Acquire, Connection, Executor};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ok_commits_and_an_error_rolls_back() {
@@ -65,6 +35,38 @@ async fn ok_commits_and_an_error_rolls_back() {
         });
         assert!(locked.await.is_err());
         other.execute("BEGIN; LOCK TABLE ends NOWAIT; COMMIT").await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_has_the_mode_that_it_was_begun_with() {
+    let Some(server) = server() else { return };
+    let pool = pool(server, "modes", 1);
+    let source = Source::with_timeout(Duration::from_secs(100));
+    let modes = async |mut tx: Tx| {
+        let sql = "SELECT concat_ws(' ', current_setting('transaction_isolation'), \
+                   current_setting('transaction_read_only'), \
+                   current_setting('transaction_deferrable'), \
+                   current_setting('statement_timeout') <> '0')";
+        sqlx::query_scalar::<_, String>(sql).fetch_one(&mut *tx).await
+    };
+    for (begin, expected) in [
+        ("BEGIN", "read committed off off t"),
+        ("BEGIN ISOLATION LEVEL SERIALIZABLE", "serializable off off t"),
+        ("START TRANSACTION READ ONLY", "read committed on off t"),
+        ("BEGIN ISOLATION LEVEL SERIALIZABLE READ ONLY DEFERRABLE", "serializable on on t"),
+    ] {
+        let modes = pool.transaction_with(&source.token(), begin, modes).await;
+        assert_eq!(modes.unwrap(), expected, "{begin}");
+    }
+    // What is not understood is not tried again and again, and costs no connection.
+    let before = backend(&pool).await;
+    for wrong in ["BEGIN NOTHING", "SELECT 1"] {
+        let error = pool.transaction_with(&source.token(), wrong, modes).await.unwrap_err();
+        assert!(error.is_no_connection(), "{error:?}");
+        assert!(error.to_string().contains("could not be begun"), "{error}");
+        assert!(error.source().is_some());
+        assert_eq!(backend(&pool).await, before, "{wrong}");
     }
 }
 
@@ -99,61 +101,20 @@ async fn what_sqlx_begins_in_it_is_a_savepoint() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_transaction_that_had_failed_is_not_said_to_be_committed() {
+async fn savepoints_that_were_forgotten_are_committed_with_it() {
     let Some(server) = server() else { return };
-    let pool = pool(server, "failed", 1);
-    table(&pool, "failed").await;
+    let pool = pool(server, "forgotten", 1);
+    table(&pool, "forgotten").await;
     let done = pool.transaction(&Token::never(), async |mut tx| {
-        add(&mut tx, "failed", 1).await?;
-        assert!(tx.execute("SELECT 1 / 0").await.is_err());
-        Ok::<_, sqlx::Error>(())
+        add(&mut tx, "forgotten", 1).await?;
+        std::mem::forget(tx.savepoint().await?);
+        std::mem::forget(tx.savepoint().await?);
+        add(&mut tx, "forgotten", 2).await
     });
-    let error = done.await.unwrap_err();
-    assert_eq!(error.to_string(), "the transaction was not committed");
-    let why = error.source().unwrap();
-    assert!(why.to_string().contains("a statement in it had failed"), "{why}");
-    assert!(why.source().unwrap().to_string().contains("aborted"), "{why:?}");
-    assert!(error.is_not_committed());
-    assert_eq!(rows(&pool, "failed").await, []);
-    assert_eq!(open(server, "failed"), "0");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn one_that_fails_at_its_commit_says_so() {
-    let Some(server) = server() else { return };
-    let pool = pool(server, "deferred", 1);
-    let sql = "CREATE TABLE deferred (n int UNIQUE DEFERRABLE INITIALLY DEFERRED)";
-    pool.get_ref().execute(sql).await.unwrap();
-    let done = pool.transaction(&Token::never(), async |mut tx| {
-        add(&mut tx, "deferred", 1).await?;
-        add(&mut tx, "deferred", 1).await
-    });
-    let error = done.await.unwrap_err();
-    assert_eq!(error.to_string(), "the transaction was not committed");
-    assert!(!error.is_in_doubt());
-    let said = error.source().unwrap().source().unwrap().downcast_ref::<sqlx::Error>().unwrap();
-    assert!(said.as_database_error().unwrap().is_unique_violation());
-    assert_eq!(rows(&pool, "deferred").await, []);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn one_that_its_closure_has_ended_is_not_said_to_be_committed() {
-    let Some(server) = server() else { return };
-    let pool = pool(server, "own", 1);
-    table(&pool, "own").await;
-    for end in ["ROLLBACK", "ROLLBACK AND CHAIN"] {
-        let done = pool.transaction(&Token::never(), async |mut tx| {
-            add(&mut tx, "own", 1).await?;
-            tx.execute(end).await
-        });
-        let error = done.await.unwrap_err();
-        assert!(
-            error.source().unwrap().to_string().contains("ended it by a statement"),
-            "{error:?}"
-        );
-        assert_eq!(open(server, "own"), "0");
-    }
-    assert_eq!(rows(&pool, "own").await, []);
+    done.await.unwrap();
+    // As somebody else sees it, too.
+    assert_eq!(server.psql("SELECT count(*) FROM forgotten"), "2");
+    assert_eq!(open(server, "forgotten"), "0");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -217,92 +178,6 @@ async fn no_open_transaction_gets_back_to_the_pool() {
     tx.await.unwrap();
     until("it is closed", async || open(server, "raw") == "0").await;
     assert_eq!(server.psql("SELECT to_regclass('raw') IS NULL"), "t");
-}
-
-/// A table whose commits wait for that.
-async fn slow_commits(pool: &Pool, name: &str, wait: &str) {
-    let sql = format!(
-        "CREATE TABLE {name} (n int);
-         CREATE FUNCTION {name}_waits() RETURNS trigger LANGUAGE plpgsql AS
-             $$ BEGIN PERFORM {wait}; RETURN NULL; END $$;
-         CREATE CONSTRAINT TRIGGER {name}_waits AFTER INSERT ON {name}
-             DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION {name}_waits()"
-    );
-    pool.get_ref().execute(sqlx::AssertSqlSafe(sql)).await.unwrap();
-}
-
-async fn commits(server: &Server, name: &str) {
-    let sql = format!(
-        "SELECT count(*) FROM pg_stat_activity WHERE application_name = '{name}' \
-         AND state = 'active' AND query = 'COMMIT'"
-    );
-    until("it commits", async || server.psql(&sql) == "1").await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn once_it_commits_neither_the_token_nor_a_drop_stops_it() {
-    let Some(server) = server() else { return };
-    let pool = pool(server, "committing", 1);
-    slow_commits(&pool, "committing", "pg_advisory_xact_lock(77)").await;
-    let mut lock = common::sqlx::options(server, "lock").connect().await.unwrap();
-    lock.execute("SELECT pg_advisory_lock(77)").await.unwrap();
-    let source = Source::new();
-    let run = |n| {
-        pool.transaction(&source.token(), async move |mut tx| add(&mut tx, "committing", n).await)
-    };
-    let stopped = tokio::spawn(run(1));
-    commits(server, "committing").await;
-    let later = run(2);
-    source.cancel();
-    assert!(later.await.unwrap_err().cancelled().is_some());
-    lock.execute("SELECT pg_advisory_unlock(77)").await.unwrap();
-    stopped.await.unwrap().unwrap();
-    assert_eq!(rows(&pool, "committing").await, [1]);
-
-    let before = backend(&pool).await;
-    lock.execute("SELECT pg_advisory_lock(77)").await.unwrap();
-    let dropped = tokio::spawn(
-        pool.transaction(&Token::never(), async |mut tx| add(&mut tx, "committing", 2).await),
-    );
-    commits(server, "committing").await;
-    dropped.abort();
-    assert!(dropped.await.unwrap_err().is_cancelled());
-    lock.execute("SELECT pg_advisory_unlock(77)").await.unwrap();
-    // The only connection comes free after the commit, and is the same: its answer was heard.
-    assert_eq!(rows(&pool, "committing").await, [1, 2]);
-    assert_eq!(backend(&pool).await, before);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_connection_that_is_lost_in_a_commit_leaves_it_in_doubt() {
-    let Some(server) = server() else { return };
-    let pool = pool(server, "doubt", 1);
-    slow_commits(&pool, "doubt", "pg_sleep(60)").await;
-    let run = tokio::spawn(
-        pool.transaction(&Token::never(), async |mut tx| add(&mut tx, "doubt", 1).await),
-    );
-    commits(server, "doubt").await;
-    let sql = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
-               WHERE application_name = 'doubt' AND query = 'COMMIT'";
-    assert_eq!(server.psql(sql), "t");
-    let error = run.await.unwrap().unwrap_err();
-    assert!(error.is_in_doubt(), "{error:?}");
-    assert!(error.to_string().contains("look at the data"));
-    assert_eq!(rows(&pool, "doubt").await, []);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_commit_without_an_answer_is_given_up_in_time() {
-    let Some(server) = server() else { return };
-    let within = Duration::from_millis(200);
-    let pool = builder(server, "unanswered", 1).commit_within(within).build();
-    slow_commits(&pool, "unanswered", "pg_sleep(60)").await;
-    let run = pool.transaction(&Token::never(), async |mut tx| add(&mut tx, "unanswered", 1).await);
-    let error = run.await.unwrap_err();
-    assert!(error.is_in_doubt(), "{error:?}");
-    assert_eq!(error.source().unwrap().to_string(), "the answer did not come in time");
-    until("its backend is terminated", async || open(server, "unanswered") == "0").await;
-    assert_eq!(rows(&pool, "unanswered").await, []);
 }
 
 #[tokio::test(flavor = "multi_thread")]

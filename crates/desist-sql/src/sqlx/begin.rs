@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ::sqlx::pool::PoolConnection;
-use ::sqlx::{AssertSqlSafe, Error, Executor, PgConnection, Postgres};
+use ::sqlx::{AssertSqlSafe, Error, Executor, PgConnection, Postgres, SqlStr};
 use desist::Token;
 use tokio::time::timeout;
 
@@ -12,15 +12,24 @@ use super::DATABASE;
 use super::depth;
 use super::lease::{Lease, Owned};
 use super::pool::Shared;
-use super::probe::{Backend, Found, probe};
+use super::probe::{Found, probe};
+use super::refused::{NoLease, code_of, is_fatal};
 use super::settle::{self, Left};
+use super::side::Sides;
 use crate::counted;
 
 /// What a lease is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(super) enum Kind {
     Plain,
-    Transaction,
+    /// With the statement that begins it.
+    Transaction(SqlStr),
+}
+
+impl Kind {
+    pub(super) fn is_transaction(&self) -> bool {
+        matches!(self, Self::Transaction(_))
+    }
 }
 
 /// A connection in the midst of that. Dropped there it is seen to by its owner.
@@ -28,14 +37,17 @@ struct Beginning(Option<Box<Owned>>);
 
 impl Beginning {
     fn conn_mut(&mut self) -> &mut PgConnection {
-        self.0.as_mut().expect("it begins").conn_mut()
+        self.owned_mut().conn_mut()
     }
 
-    fn began(mut self, found: Found, kind: Kind, trip: Duration) -> Lease {
-        let for_transaction = kind == Kind::Transaction;
+    fn owned_mut(&mut self) -> &mut Owned {
+        self.0.as_mut().expect("it begins")
+    }
+
+    fn began(mut self, found: Found, kind: &Kind, trip: Duration) -> Lease {
         let mut owned = self.0.take().expect("it begins");
         owned.trip = trip;
-        owned.backend = Some(Backend { pid: found.pid, at: found.began, for_transaction });
+        owned.backend = Some(found.backend(kind.is_transaction()));
         Lease::new(*owned)
     }
 }
@@ -44,45 +56,64 @@ impl Drop for Beginning {
     fn drop(&mut self) {
         if let Some(owned) = self.0.take() {
             let runtime = owned.runtime();
-            runtime.spawn(settle::finish(owned, Left::Midway));
+            runtime.spawn(settle::finish(owned, Left::Midway, || ()));
         }
     }
 }
 
 /// A connection of the pool in which nothing goes on but what was asked for.
-pub(super) async fn begin(shared: Arc<Shared>, kind: Kind, token: Token) -> Result<Lease, Error> {
+pub(super) async fn begin(shared: Arc<Shared>, kind: Kind, token: Token) -> Result<Lease, NoLease> {
+    if !kind.is_transaction() && shared.is_pooled() {
+        return Err(NoLease::Pooled);
+    }
     let _waiting = counted::waiting(DATABASE);
     let within = shared.pool.options().get_acquire_timeout();
+    // Whether it is the server that is waited for.
+    let mut asks = false;
     let attempts = async {
         // All that are idle may have died.
         let mut left = shared.pool.options().get_max_connections();
         loop {
+            asks = false;
             let conn = shared.pool.acquire().await?;
-            match attempt(&shared, conn, kind, &token).await {
-                Ok(lease) => return Ok(lease),
+            asks = true;
+            match attempt(&shared, conn, &kind, &token).await {
+                Ok(lease) => {
+                    Sides::make_ready(&shared);
+                    return Ok(lease);
+                }
+                Err(error @ NoLease::NotBegun(_)) => return Err(error),
                 Err(error) if left == 0 => return Err(error),
                 Err(_) => left -= 1,
             }
         }
     };
-    timeout(within, attempts).await.unwrap_or(Err(Error::PoolTimedOut))
+    match timeout(within, attempts).await {
+        Ok(came) => came,
+        Err(_) if asks => Err(NoLease::Silent),
+        Err(_) => Err(Error::PoolTimedOut.into()),
+    }
 }
 
 async fn attempt(
     shared: &Arc<Shared>,
     conn: PoolConnection<Postgres>,
-    kind: Kind,
+    kind: &Kind,
     token: &Token,
-) -> Result<Lease, Error> {
+) -> Result<Lease, NoLease> {
     let owned = Box::new(Owned::new(conn, Arc::clone(shared)));
     let mut beginning = Beginning(Some(owned));
     let begin = Instant::now();
     let begun = match kind {
-        Kind::Plain => plain(shared, beginning.conn_mut()).await,
-        Kind::Transaction => transaction(shared, beginning.conn_mut(), token.remaining()).await,
+        Kind::Plain => plain(shared, beginning.owned_mut(), token.remaining()).await,
+        Kind::Transaction(sql) => {
+            transaction(shared, beginning.conn_mut(), sql, token.remaining()).await
+        }
     };
     match begun {
         Ok(found) => Ok(beginning.began(found, kind, begin.elapsed())),
+        // It is as good as before when its owner has rolled back.
+        Err(error @ NoLease::NotBegun(_)) => Err(error),
         Err(error) => {
             // Nobody knows what it is up to: closed.
             beginning.0 = None;
@@ -91,24 +122,31 @@ async fn attempt(
     }
 }
 
-async fn plain(shared: &Shared, conn: &mut PgConnection) -> Result<Found, Error> {
-    let found = probe(conn).await?;
+async fn plain(
+    shared: &Shared,
+    owned: &mut Owned,
+    left: Option<Duration>,
+) -> Result<Found, NoLease> {
+    let found = probe(owned.conn_mut()).await?;
     if !found.is_idle {
-        return Err(Error::Protocol("a transaction was left open on the connection".into()));
+        return Err(NoLease::LeftOpen);
     }
     if let Some(watch) = shared.watch().filter(|_| found.is_unwatched) {
-        let sql = format!(
-            "SELECT set_config('client_connection_check_interval', '{}', false), \
-             set_config('tcp_keepalives_idle', '30', false), \
-             set_config('tcp_keepalives_interval', '10', false), \
-             set_config('tcp_keepalives_count', '3', false)",
-            milliseconds(watch)
-        );
-        match conn.execute(AssertSqlSafe(sql)).await {
+        let sql = format!("SELECT {}", watch_sql(watch, false));
+        match owned.conn_mut().execute(AssertSqlSafe(sql)).await {
+            Err(error) if is_fatal(&error) => return Err(error.into()),
+            Err(_) => shared.refuses_watch(),
             Ok(_) => {}
-            Err(Error::Database(_)) => shared.refuses_watch(),
-            Err(error) => return Err(error),
         }
+    }
+    if let Some(left) = left.filter(|_| shared.settings.limits_statements).map(milliseconds) {
+        // Known before it is asked for: this may be dropped in between.
+        owned.sets_back = Some(format!(
+            "SELECT set_config('statement_timeout', '{}', false) \
+             WHERE current_setting('statement_timeout')::interval = interval '{left} ms'",
+            found.statement_timeout
+        ));
+        owned.conn_mut().execute(AssertSqlSafe(limit_sql(left, false))).await?;
     }
     Ok(found)
 }
@@ -116,43 +154,64 @@ async fn plain(shared: &Shared, conn: &mut PgConnection) -> Result<Found, Error>
 async fn transaction(
     shared: &Shared,
     conn: &mut PgConnection,
+    begin: &SqlStr,
     left: Option<Duration>,
-) -> Result<Found, Error> {
+) -> Result<Found, NoLease> {
     loop {
         let watch = shared.watch();
-        let sql = AssertSqlSafe(begin_sql(left, watch));
-        match depth::begin(conn, sql).await {
+        let sql = AssertSqlSafe(begin_sql(begin.as_str(), left, watch));
+        let Err(error) = depth::begin(conn, sql).await else { break };
+        match code_of(&error).as_deref() {
             // The server cannot do it. Its transaction was begun, and has failed.
-            Err(Error::Database(error))
-                if watch.is_some() && error.code().as_deref() == Some("22023") =>
-            {
+            Some("22023") if watch.is_some() => {
                 shared.refuses_watch();
                 conn.execute("ROLLBACK").await?;
             }
-            done => break done?,
+            Some("22012") => return Err(NoLease::LeftOpen),
+            _ if matches!(error, Error::BeginFailed) || !is_fatal(&error) => {
+                return Err(NoLease::NotBegun(error));
+            }
+            _ => return Err(error.into()),
         }
     }
-    probe(conn).await
+    Ok(probe(conn).await?)
 }
 
-/// All of it is sent at once. It fails where a transaction was open.
-fn begin_sql(left: Option<Duration>, watch: Option<Duration>) -> String {
-    let mut sql = String::from("BEGIN; SELECT 1 / (now() = statement_timestamp())::int");
+/// All of it is sent at once. It divides by zero where a transaction was open.
+fn begin_sql(begin: &str, left: Option<Duration>, watch: Option<Duration>) -> String {
+    let mut sql = format!("{begin}; SELECT 1 / (now() = statement_timestamp())::int");
     if let Some(left) = left.map(milliseconds) {
-        // What the session allows, if that is less.
-        sql += &format!(
-            "; SELECT set_config('statement_timeout', '{left}', true) \
-             WHERE current_setting('statement_timeout')::interval \
-             NOT BETWEEN interval '1 ms' AND interval '{left} ms'"
-        );
+        sql += &format!("; {}", limit_sql(left, true));
     }
-    if let Some(watch) = watch.map(milliseconds) {
+    if let Some(watch) = watch {
         sql += &format!(
-            "; SELECT set_config('client_connection_check_interval', '{watch}', true) \
-             WHERE current_setting('client_connection_check_interval', true) = '0'"
+            "; SELECT {} WHERE current_setting('client_connection_check_interval', true) = '0'",
+            watch_sql(watch, true)
         );
     }
     sql
+}
+
+/// That its statements have no more than so many milliseconds; what the session allows, if that
+/// is less.
+fn limit_sql(left: i32, is_local: bool) -> String {
+    format!(
+        "SELECT set_config('statement_timeout', '{left}', {is_local}) \
+         WHERE current_setting('statement_timeout')::interval \
+         NOT BETWEEN interval '1 ms' AND interval '{left} ms'"
+    )
+}
+
+/// That the server looks whether its client is there: while it works for it, and, by the
+/// system's means, while it does not.
+fn watch_sql(every: Duration, is_local: bool) -> String {
+    format!(
+        "set_config('client_connection_check_interval', '{}', {is_local}), \
+         set_config('tcp_keepalives_idle', '30', {is_local}), \
+         set_config('tcp_keepalives_interval', '10', {is_local}), \
+         set_config('tcp_keepalives_count', '3', {is_local})",
+        milliseconds(every)
+    )
 }
 
 /// As Postgres has them, rounded up: what is not zero must not become it.

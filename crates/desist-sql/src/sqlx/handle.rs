@@ -12,7 +12,7 @@ use super::lease::{Owned, Slot};
 ///
 /// It goes back when it is dropped, which is at the end of the closure's future, or where
 /// that is dropped. Who keeps it for longer has a connection whose backend was terminated,
-/// and whose place in the pool is free again when it is dropped.
+/// and whose place in the pool is free again when it is dropped, and its backend gone.
 ///
 /// ```no_run
 /// # async fn run(pool: desist_sql::sqlx::Pool, token: desist::Token) {

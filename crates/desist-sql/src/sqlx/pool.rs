@@ -5,16 +5,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use ::sqlx::{Execute, PgPool, Postgres};
+use ::sqlx::{Execute, PgPool, Postgres, SqlSafeStr};
 use desist::Token;
 use tokio::time::timeout;
 
 use super::begin::Kind;
+use super::builder::{Builder, Settings};
 use super::handle::{Conn, Tx};
 use super::rows::Rows;
 use super::run::Run;
 use super::side::Sides;
-use crate::Wait;
 
 /// A [`PgPool`] whose statements heed a token. A clone is the same pool.
 ///
@@ -33,24 +33,39 @@ use crate::Wait;
 /// # }
 /// ```
 #[derive(Debug, Clone)]
-pub struct Pool(Arc<Shared>);
+pub struct Pool(pub(super) Arc<Shared>);
 
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) pool: PgPool,
     pub(super) sides: Sides,
-    pub(super) clean_within: Duration,
-    pub(super) commit_within: Duration,
-    wait: Wait,
-    watch: Option<Duration>,
+    pub(super) settings: Settings,
     cannot_watch: AtomicBool,
+    is_pooled: AtomicBool,
 }
 
 impl Shared {
+    pub(super) fn new(pool: PgPool, settings: Settings) -> Self {
+        let sides = Sides::new(settings.sides, settings.side_ready);
+        let is_pooled = AtomicBool::new(settings.is_pooled);
+        Self { pool, sides, settings, cannot_watch: AtomicBool::new(false), is_pooled }
+    }
+
+    /// Whether a connection may be another backend's with each transaction.
+    pub(super) fn is_pooled(&self) -> bool {
+        // Ordering: alone; it guards nothing that `found_pooler` would have to hand over.
+        self.is_pooled.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn found_pooler(&self) {
+        // Ordering: as in `is_pooled`.
+        self.is_pooled.store(true, Ordering::Relaxed);
+    }
+
     /// How often the server is to look whether its client is there.
     pub(super) fn watch(&self) -> Option<Duration> {
         // Ordering: alone; at worst the server is asked once more, and refuses again.
-        self.watch.filter(|_| !self.cannot_watch.load(Ordering::Relaxed))
+        self.settings.watch.filter(|_| !self.cannot_watch.load(Ordering::Relaxed))
     }
 
     pub(super) fn refuses_watch(&self) {
@@ -86,14 +101,7 @@ impl Pool {
     /// assert!(!pool.get_ref().is_closed());
     /// ```
     pub fn builder(pool: PgPool) -> Builder {
-        Builder {
-            pool,
-            wait: Wait::default(),
-            clean_within: Duration::from_secs(5),
-            commit_within: Duration::from_secs(30),
-            sides: 2,
-            watch: Some(Duration::from_secs(1)),
-        }
+        Builder::new(pool)
     }
 
     /// sqlx' own pool, for what needs no token. Its connections are the same.
@@ -160,7 +168,8 @@ impl Pool {
     ///
     /// As of [`run`](Self::run). When a statement in it had failed and `f` said `Ok` all the
     /// same it was not committed, and the error says so. When the connection is lost while it
-    /// is committed it is [in doubt](crate::Error::is_in_doubt).
+    /// is committed it is [in doubt](crate::Error::is_in_doubt); so it is when `f` has ended it
+    /// by a `COMMIT` or `ROLLBACK` of its own, or keeps `tx`, with which it could.
     ///
     /// # Cancel safety
     ///
@@ -184,7 +193,50 @@ impl Pool {
         F: FnOnce(Tx) -> Fut,
         Fut: Future<Output = Result<T, E>>,
     {
-        Run::new(&self.0, token, Kind::Transaction, f, |f, conn| f(Tx::new(conn)))
+        self.transaction_with(token, "BEGIN", f)
+    }
+
+    /// The same, begun by that statement: sqlx' `begin_with`, for another isolation level, or
+    /// for one that only reads. Nothing may come between the `BEGIN` and `SET TRANSACTION`, so
+    /// that it cannot be said in `f`.
+    ///
+    /// Of a serializable one that fails at its commit, [not
+    /// committed](crate::Error::is_not_committed), the source says so, with the SQLSTATE 40001.
+    /// One that is `DEFERRABLE` waits as it begins, and for no longer than for a connection.
+    ///
+    /// # Errors
+    ///
+    /// As of [`transaction`](Self::transaction), or the server does not understand it.
+    ///
+    /// # Cancel safety
+    ///
+    /// As of [`transaction`](Self::transaction).
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    ///
+    /// ```no_run
+    /// # async fn run(pool: desist_sql::sqlx::Pool, token: desist::Token) {
+    /// let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+    /// let level = pool.transaction_with(&token, begin, async |mut tx| {
+    ///     sqlx::query_scalar::<_, String>("SHOW transaction_isolation").fetch_one(&mut *tx).await
+    /// });
+    /// assert_eq!(level.await.unwrap(), "repeatable read");
+    /// # }
+    /// ```
+    pub fn transaction_with<F, Fut, T, E>(
+        &self,
+        token: &Token,
+        begin: impl SqlSafeStr,
+        f: F,
+    ) -> Run<F, Fut>
+    where
+        F: FnOnce(Tx) -> Fut,
+        Fut: Future<Output = Result<T, E>>,
+    {
+        let kind = Kind::Transaction(begin.into_sql_str());
+        Run::new(&self.0, token, kind, f, |f, conn| f(Tx::new(conn)))
     }
 
     /// The rows of a query, one by one, as a stream that has a connection until its end.
@@ -239,90 +291,5 @@ impl Pool {
             self.0.sides.close().await;
         };
         timeout(within, all).await.is_ok()
-    }
-}
-
-/// Settings of a [`Pool`].
-///
-/// ```
-/// use desist_sql::sqlx::Pool;
-/// use std::time::Duration;
-/// # let _runtime = tokio::runtime::Runtime::new().unwrap();
-/// # let _guard = _runtime.enter();
-///
-/// let pool = sqlx::PgPool::connect_lazy("postgres://app@localhost/app").unwrap();
-/// let pool = Pool::builder(pool)
-///     .clean_within(Duration::from_secs(2))
-///     .commit_within(Duration::from_secs(10))
-///     .side_connections(1)
-///     .check_interval(None)
-///     .build();
-/// assert!(!pool.get_ref().is_closed());
-/// ```
-#[derive(Debug)]
-#[must_use = "settings do nothing without a pool"]
-pub struct Builder {
-    pool: PgPool,
-    wait: Wait,
-    clean_within: Duration,
-    commit_within: Duration,
-    sides: usize,
-    watch: Option<Duration>,
-}
-
-impl Builder {
-    /// Whether who is stopped waits for the server; each [`Run`] may choose for itself.
-    pub fn wait(mut self, wait: Wait) -> Self {
-        self.wait = wait;
-        self
-    }
-
-    /// How long a connection has to come clean after a stop, 5 s at first; then it is thrown
-    /// away and its backend terminated.
-    pub fn clean_within(mut self, within: Duration) -> Self {
-        self.clean_within = within;
-        self
-    }
-
-    /// How long the answer to `COMMIT` is awaited, 30 s at first; then it is in doubt.
-    pub fn commit_within(mut self, within: Duration) -> Self {
-        self.commit_within = within;
-        self
-    }
-
-    /// How many connections beside the pool there may be for stopping statements, 2 at first
-    /// and at least one. They are opened when they are needed, and kept.
-    pub fn side_connections(mut self, most: usize) -> Self {
-        self.sides = most;
-        self
-    }
-
-    /// How often the server looks whether its client is still there while it works for it,
-    /// 1 s at first: set once for each connection that has none of its own, with TCP
-    /// keepalive, and only for its transactions if they are all that it is used for. `None`:
-    /// left as it is.
-    pub fn check_interval(mut self, every: Option<Duration>) -> Self {
-        self.watch = every;
-        self
-    }
-
-    /// The pool.
-    #[must_use]
-    pub fn build(self) -> Pool {
-        Pool(Arc::new(Shared {
-            sides: Sides::new(self.sides),
-            pool: self.pool,
-            clean_within: self.clean_within,
-            commit_within: self.commit_within,
-            wait: self.wait,
-            watch: self.watch,
-            cannot_watch: AtomicBool::new(false),
-        }))
-    }
-}
-
-impl Shared {
-    pub(super) fn wait(&self) -> Wait {
-        self.wait
     }
 }

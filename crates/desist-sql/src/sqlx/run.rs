@@ -10,20 +10,22 @@ use std::time::Duration;
 use desist::{Cancelled, Token, WhenCancelled};
 use tokio::sync::oneshot;
 
+use super::DATABASE;
 use super::begin::{Kind, begin};
+use super::commit::{Uncommitted, Why, commit};
 use super::handle::Conn;
 use super::lease::Lease;
 use super::pool::Shared;
-use super::settle::{self, Left, Uncommitted, Why};
-use super::{DATABASE, refused};
+use super::refused::{NoLease, refused};
+use super::settle::{self, Left};
 use crate::counted::{self, Unless};
 use crate::{Error, Wait};
 
-type Begins = Pin<Box<dyn Future<Output = Result<Lease, ::sqlx::Error>> + Send>>;
+type Begins = Pin<Box<dyn Future<Output = Result<Lease, NoLease>> + Send>>;
 type Until = Pin<Box<WhenCancelled<'static>>>;
 
-/// The future of [`Pool::run`](super::Pool::run) and
-/// [`Pool::transaction`](super::Pool::transaction).
+/// The future of [`Pool::run`](super::Pool::run), [`Pool::transaction`](super::Pool::transaction)
+/// and [`Pool::transaction_with`](super::Pool::transaction_with).
 ///
 /// It begins when it is polled for the first time. When it is dropped the work is stopped.
 #[must_use = "futures do nothing unless polled or awaited"]
@@ -79,7 +81,7 @@ impl<F, Fut: Future> Run<F, Fut> {
         call: fn(F, Conn) -> Fut,
     ) -> Self {
         let (shared, token) = (Arc::clone(shared), token.clone());
-        let wait = shared.wait();
+        let wait = shared.settings.wait;
         Self { shared, token, kind, wait, call, state: State::Begins(f) }
     }
 
@@ -104,20 +106,19 @@ impl<F, Fut: Future> Run<F, Fut> {
     fn settle(&mut self, mut lease: Lease, left: Left, then: Then<Fut::Output>) {
         let (tell, told) = oneshot::channel();
         let runtime = lease.runtime();
-        let commits = self.kind == Kind::Transaction
-            && left == Left::Whole
-            && matches!(then, Then::Returned(_));
+        let commits =
+            self.kind.is_transaction() && left == Left::Whole && matches!(then, Then::Returned(_));
         match lease.end() {
-            Some(owned) if commits => drop(runtime.spawn(settle::commit(owned, tell))),
-            Some(owned) => drop(runtime.spawn(async move {
-                settle::finish(owned, left).await;
-                let _ = tell.send(Ok(()));
-            })),
+            Some(owned) if commits => drop(runtime.spawn(commit(owned, tell))),
+            Some(owned) => {
+                let tell = || drop(tell.send(Ok(())));
+                drop(runtime.spawn(settle::finish(owned, left, tell)));
+            }
             None => {
                 let terminated = lease.terminate();
                 drop(runtime.spawn(async move {
                     terminated.await;
-                    let _ = tell.send(Err(Uncommitted::Certainly(Why::Smuggled)));
+                    let _ = tell.send(Err(Uncommitted::Perhaps(Why::Smuggled)));
                 }));
             }
         }
@@ -162,7 +163,7 @@ where
                 return Poll::Pending;
             }
         }
-        let is_done = self.kind == Kind::Plain;
+        let is_done = !self.kind.is_transaction();
         let left = if result.is_ok() || is_done { Left::Whole } else { Left::Midway };
         self.settle(lease, left, Then::Returned(result));
         if is_done { self.at_once() } else { Poll::Pending }
@@ -180,8 +181,11 @@ where
                 let State::Begins(f) = std::mem::replace(&mut self.state, State::Ended) else {
                     unreachable!("it begins")
                 };
-                let comes =
-                    Box::pin(begin(Arc::clone(&self.shared), self.kind, self.token.clone()));
+                let comes = Box::pin(begin(
+                    Arc::clone(&self.shared),
+                    self.kind.clone(),
+                    self.token.clone(),
+                ));
                 let until = Box::pin(self.token.clone().cancelled_owned());
                 self.state = State::Acquires { comes, until, f, unless };
                 Poll::Pending
@@ -201,7 +205,7 @@ where
                 let lease = match came {
                     Ok(lease) => lease,
                     Err(error) => {
-                        return Poll::Ready(Err(refused::refused(&self.shared.pool, error)));
+                        return Poll::Ready(Err(refused(&self.shared.pool, error)));
                     }
                 };
                 let conn = Conn::new(lease.hand_out().expect("nobody had it before"));
@@ -276,7 +280,7 @@ impl<F, Fut: Future> fmt::Debug for Run<F, Fut> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Run")
             .field("token", &self.token)
-            .field("kind", &self.kind)
+            .field("is_transaction", &self.kind.is_transaction())
             .field("wait", &self.wait)
             .finish_non_exhaustive()
     }

@@ -1,12 +1,9 @@
 //! What owners do: each is a task, which has the connection for itself.
 
-use std::error::Error as StdError;
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::sqlx::postgres::{PgDatabaseError, PgSeverity};
-use ::sqlx::{Connection, Error, Executor, PgConnection};
+use ::sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use desist::{Source, Token};
 use tokio::time::{sleep, timeout};
 
@@ -14,6 +11,7 @@ use super::depth;
 use super::lease::Owned;
 use super::pool::Shared;
 use super::probe::{Backend, probe};
+use super::refused::is_fatal;
 use super::side::{Met, NoAnswer};
 
 /// What is answered by then needs no cancel: two round trips as the first one was, but within
@@ -46,70 +44,35 @@ pub(super) enum Left {
 #[derive(Debug)]
 struct Lost;
 
-/// Why there was no commit, or may have been none.
-#[derive(Debug)]
-pub(super) enum Uncommitted {
-    Certainly(Why),
-    Perhaps(Why),
-}
-
-#[derive(Debug)]
-pub(super) enum Why {
-    /// What the server or the driver says.
-    Said(Error),
-    Aborted(Error),
-    EndedBefore,
-    Smuggled,
-    TimeOver,
-    RuntimeEnded,
-}
-
-impl fmt::Display for Why {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Said(_) => "the commit failed",
-            Self::Aborted(_) => {
-                "a statement in it had failed, and its closure said ok all the same; it was rolled \
-                 back: return that error, or take a savepoint"
-            }
-            Self::EndedBefore => {
-                "its closure had ended it by a statement of its own; leave that to its result"
-            }
-            Self::Smuggled => "its closure kept the connection; drop it before the end",
-            Self::TimeOver => "the answer did not come in time",
-            Self::RuntimeEnded => "the runtime ended",
-        })
-    }
-}
-
-impl StdError for Why {
-    fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        match self {
-            Self::Said(error) | Self::Aborted(error) => Some(error),
-            _ => None,
+/// Sees to it that nothing goes on there, tells that, and gives it back, or throws it away and
+/// tells it then.
+pub(super) async fn finish(mut owned: Box<Owned>, left: Left, tell: impl FnOnce()) {
+    let within = owned.shared.settings.clean_within;
+    match timeout(within, clean(&mut owned, left)).await {
+        Ok(Ok(())) => {
+            tell();
+            owned.release().await;
+        }
+        _ => {
+            discard(owned).await;
+            tell();
         }
     }
 }
 
-/// Sees to it that nothing goes on there, and gives it back, or throws it away.
-pub(super) async fn finish(mut owned: Box<Owned>, left: Left) {
-    let within = owned.shared.clean_within;
-    match timeout(within, clean(&mut owned, left)).await {
-        Ok(Ok(())) => owned.release(),
-        _ => discard(owned).await,
-    }
-}
-
-async fn discard(owned: Box<Owned>) {
+pub(super) async fn discard(owned: Box<Owned>) {
     terminate(&owned.shared, owned.backend).await;
     drop(owned);
 }
 
+/// Ends the backend, and sees it gone: the answer to its signal says only that it was sent.
 pub(super) async fn terminate(shared: &Shared, backend: Option<Backend>) {
     let Some(backend) = backend else { return };
     let again = async {
-        while shared.sides.terminate(&shared.pool, backend).await.is_err() {
-            sleep(PAUSES.1).await;
+        let (mut pause, most) = PAUSES;
+        while shared.sides.terminate(&shared.pool, backend).await != Ok(Met::Nobody) {
+            sleep(pause).await;
+            pause = most.min(pause * 2);
         }
     };
     let _ = timeout(TERMINATED_WITHIN, again).await;
@@ -143,8 +106,18 @@ async fn prove(owned: &mut Owned) -> Result<(), Lost> {
     while depth::of(owned.conn()) > 0 {
         depth::roll_back(owned.conn_mut()).await.map_err(|_| Lost)?;
     }
+    if let Some(sql) = owned.sets_back.clone() {
+        // Each time: within a transaction that is still open it would be undone.
+        owned.conn_mut().execute(AssertSqlSafe(sql)).await.map_err(|_| Lost)?;
+    }
     let found = probe(owned.conn_mut()).await.map_err(|_| Lost)?;
-    let same = owned.backend.is_none_or(|of| of.for_transaction || of.pid == found.pid);
+    let same = owned
+        .backend
+        .is_none_or(|of| of.for_transaction || (of.server, of.pid) == (found.server, found.pid));
+    if !same {
+        // The answer is to this very probe, so that it is the backend that has changed.
+        owned.shared.found_pooler();
+    }
     if same && found.is_idle { Ok(()) } else { Err(Lost) }
 }
 
@@ -184,12 +157,6 @@ async fn drain(conn: &mut PgConnection) -> Result<(), Lost> {
     }
 }
 
-fn is_fatal(error: &Error) -> bool {
-    let Error::Database(error) = error else { return true };
-    let severity = error.try_downcast_ref::<PgDatabaseError>().map(PgDatabaseError::severity);
-    !matches!(severity, Some(PgSeverity::Error))
-}
-
 /// Cancels what the backend does until it is quiet.
 async fn cancels(shared: &Shared, backend: Backend, quiet: &Token) -> Result<(), Lost> {
     let (mut pause, most) = PAUSES;
@@ -212,50 +179,112 @@ async fn cancels(shared: &Shared, backend: Backend, quiet: &Token) -> Result<(),
     Ok(())
 }
 
-/// Commits, and gives the connection back, or throws it away. The answer goes to `heard`.
-pub(super) async fn commit(
-    mut owned: Box<Owned>,
-    heard: tokio::sync::oneshot::Sender<Result<(), Uncommitted>>,
-) {
-    let within = owned.shared.commit_within;
-    let mut asked = false;
-    let committed = match timeout(within, try_commit(&mut owned, &mut asked)).await {
-        Ok(committed) => committed,
-        Err(_) => Err(Why::TimeOver),
-    };
-    let Err(why) = committed else {
-        let _ = heard.send(Ok(()));
-        return owned.release();
-    };
-    let perhaps = asked
-        && match &why {
-            Why::Said(error) => is_fatal(error),
-            _ => true,
-        };
-    if perhaps {
-        discard(owned).await;
-        let _ = heard.send(Err(Uncommitted::Perhaps(why)));
-    } else {
-        // With nothing left open, whatever it was.
-        finish(owned, Left::Midway).await;
-        let _ = heard.send(Err(Uncommitted::Certainly(why)));
-    }
-}
+#[cfg(all(test, unix))]
+mod tests {
+    use std::net::{Ipv4Addr, SocketAddr};
+    use std::str::FromStr;
 
-async fn try_commit(owned: &mut Owned, asked: &mut bool) -> Result<(), Why> {
-    let found = probe(owned.conn_mut()).await.map_err(|error| match error {
-        Error::Database(_) => Why::Aborted(error),
-        _ => Why::Said(error),
-    })?;
-    let open = depth::of(owned.conn());
-    let same = owned.backend.is_some_and(|of| (of.pid, of.at) == (found.pid, found.began));
-    if !same || open == 0 {
-        return Err(Why::EndedBefore);
+    use ::sqlx::ConnectOptions;
+    use ::sqlx::postgres::PgConnectOptions;
+    use tokio::join;
+    use tokio::task::yield_now;
+
+    use super::*;
+    use crate::server_of_tests::sqlx::{builder, running, server, until};
+    use crate::server_of_tests::{Server, Wire};
+    use crate::sqlx::begin::{Kind, begin};
+    use crate::sqlx::pool::Pool;
+
+    fn pool(server: &Server, name: &str) -> Pool {
+        builder(server, name, 1).side_ready(false).build()
     }
-    for _ in 1..open {
-        // Savepoints that were forgotten go with it.
-        depth::commit(owned.conn_mut()).await.map_err(Why::Said)?;
+
+    async fn owned(pool: &Pool) -> Box<Owned> {
+        let mut lease = begin(Arc::clone(&pool.0), Kind::Plain, Token::never()).await.unwrap();
+        lease.end().unwrap()
     }
-    *asked = true;
-    depth::commit(owned.conn_mut()).await.map_err(Why::Said)
+
+    /// After the first cancel, which is one more than that.
+    async fn quiet_after_one(shared: &Shared, quiet: &Source) {
+        while shared.sides.idle() == 0 {
+            yield_now().await;
+        }
+        quiet.cancel();
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn the_proof_is_of_the_same_backend() {
+        let Some(server) = server() else { return };
+        let pool = pool(server, "proof");
+        let mut owned = owned(&pool).await;
+        let now = owned.backend.unwrap();
+        for (backend, is_proven) in [
+            (now, true),
+            (Backend { pid: now.pid + 1, ..now }, false),
+            (Backend { server: now.server + 1, ..now }, false),
+            // Behind a pooler it need not be.
+            (Backend { pid: now.pid + 1, for_transaction: true, ..now }, true),
+        ] {
+            owned.backend = Some(backend);
+            assert_eq!(prove(&mut owned).await.is_ok(), is_proven, "{backend:?}");
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_cancel_without_an_answer_costs_the_connection() {
+        let Some(server) = server() else { return };
+        let pool = pool(server, "unknown");
+        let owned = owned(&pool).await;
+        let wire = Wire::to(SocketAddr::from((Ipv4Addr::LOCALHOST, server.port()))).await;
+        let options = PgConnectOptions::from_str(&server.tcp_url()).unwrap();
+        let side = options.port(wire.addr.port()).connect().await.unwrap();
+        // From then on nothing gets through, and nobody is told.
+        wire.cut();
+        pool.0.sides.keep_as_sure(side);
+        let never = Token::never();
+        let lost = cancels(&pool.0, owned.backend.unwrap(), &never);
+        assert!(timeout(crate::server_of_tests::PATIENCE, lost).await.unwrap().is_err());
+    }
+
+    #[tokio::test]
+    async fn who_is_gone_is_lost_and_who_has_ended_his_transaction_is_not() {
+        let Some(server) = server() else { return };
+        let pool = pool(server, "nobody");
+        let owned = owned(&pool).await;
+        let now = owned.backend.unwrap();
+        let gone = Backend { at: now.at - 3_600_000_000, ..now };
+        assert!(cancels(&pool.0, gone, &Token::never()).await.is_err());
+        pool.0.sides.close().await;
+        let (again, quiet) = (self::pool(server, "nobody"), Source::new());
+        let ended = Backend { for_transaction: true, ..gone };
+        let token = quiet.token();
+        let (cancelled, ()) =
+            join!(cancels(&again.0, ended, &token), quiet_after_one(&again.0, &quiet));
+        assert!(cancelled.is_ok());
+    }
+
+    #[tokio::test]
+    async fn one_that_starves_for_a_moment_is_not_given_up() {
+        let Some(server) = server() else { return };
+        let pool = pool(server, "moment");
+        pool.get_ref().execute("CREATE TABLE fed (n int)").await.unwrap();
+        let mut owned = owned(&pool).await;
+        let backend = owned.backend.unwrap();
+        std::mem::forget(owned.conn_mut().copy_in_raw("COPY fed FROM STDIN").await.unwrap());
+        let starves = format!(
+            "SELECT state = 'active' AND wait_event = 'ClientRead' FROM pg_stat_activity \
+             WHERE pid = {}",
+            backend.pid
+        );
+        until("it starves", async || server.psql(&starves) == "t").await;
+        let quiet = Source::new();
+        let token = quiet.token();
+        let (cancelled, ()) =
+            join!(cancels(&pool.0, backend, &token), quiet_after_one(&pool.0, &quiet));
+        assert!(cancelled.is_ok());
+        // And one that does for ever is.
+        assert!(cancels(&pool.0, backend, &Token::never()).await.is_err());
+        discard(owned).await;
+        assert_eq!(running(server, "moment"), "0");
+    }
 }

@@ -4,9 +4,10 @@ use std::str::FromStr;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use desist_sql::sqlx::{Builder, Pool};
+use desist::Token;
+use desist_sql::sqlx::{Builder, Pool, Tx};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{ConnectOptions, PgPool};
+use sqlx::{ConnectOptions, Executor, PgPool};
 
 use super::{PATIENCE, Server};
 
@@ -54,5 +55,36 @@ pub(crate) fn running(server: &Server, name: &str) -> String {
     server.psql(&format!(
         "SELECT count(*) FROM pg_stat_activity WHERE application_name = '{name}' \
          AND state = 'active' AND query !~ 'pg_backend_pid|set_config|pg_stat_get_activity'"
+    ))
+}
+
+/// One with numbers in it.
+pub(crate) async fn table(pool: &Pool, name: &str) {
+    let sql = format!("CREATE TABLE {name} (n int)");
+    pool.get_ref().execute(sqlx::AssertSqlSafe(sql)).await.unwrap();
+}
+
+pub(crate) async fn add(tx: &mut Tx, table: &str, n: i32) -> sqlx::Result<()> {
+    let sql = format!("INSERT INTO {table} VALUES ({n})");
+    tx.execute(sqlx::AssertSqlSafe(sql)).await.map(drop)
+}
+
+pub(crate) async fn rows(pool: &Pool, table: &str) -> Vec<i32> {
+    let sql = format!("SELECT n FROM {table} ORDER BY n");
+    sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).fetch_all(pool.get_ref()).await.unwrap()
+}
+
+/// Which serves a pool of one.
+pub(crate) async fn backend(pool: &Pool) -> i32 {
+    pool.run(&Token::never(), async |conn| Ok::<_, sqlx::Error>(conn.pid())).await.unwrap()
+}
+
+/// How many are in the midst of a transaction, for a pool of that name; our own statements
+/// have one each, for a moment.
+pub(crate) fn open(server: &Server, name: &str) -> String {
+    server.psql(&format!(
+        "SELECT count(*) FROM pg_stat_activity WHERE application_name = '{name}' \
+         AND (state LIKE 'idle in transaction%' OR xact_start IS NOT NULL AND query !~ \
+         'pg_backend_pid|set_config|pg_stat_get_activity')"
     ))
 }
