@@ -43,7 +43,7 @@ pub(super) struct Shared {
     pub(super) settle_within: Duration,
     pub(super) commit_within: Duration,
     pub(super) wait: Wait,
-    pub(super) tells_deadline: bool,
+    pub(super) statement_timeout: bool,
     /// What is done at the end of each lease.
     pub(super) reset: Option<String>,
 }
@@ -129,8 +129,8 @@ impl Pool {
         self.shared.wait
     }
 
-    pub(super) fn tells_deadline(&self) -> bool {
-        self.shared.tells_deadline
+    pub(super) fn statement_timeout(&self) -> bool {
+        self.shared.statement_timeout
     }
 
     pub(super) fn commit_within(&self) -> Duration {

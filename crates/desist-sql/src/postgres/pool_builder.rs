@@ -23,7 +23,7 @@ pub struct PoolBuilder {
     settle_within: Duration,
     commit_within: Duration,
     wait: Wait,
-    tells_deadline: bool,
+    statement_timeout: bool,
     reset: Option<String>,
 }
 
@@ -41,7 +41,7 @@ impl PoolBuilder {
             settle_within: Duration::from_secs(5),
             commit_within: Duration::from_secs(30),
             wait: Wait::default(),
-            tells_deadline: false,
+            statement_timeout: false,
             reset: None,
         }
     }
@@ -97,10 +97,10 @@ impl PoolBuilder {
     ///
     /// ```
     /// # let config = "host=localhost user=shop".parse().unwrap();
-    /// let _builder = desist_sql::postgres::Pool::builder(config).tells_deadline(true);
+    /// let _builder = desist_sql::postgres::Pool::builder(config).statement_timeout(true);
     /// ```
-    pub fn tells_deadline(mut self, whether: bool) -> Self {
-        self.tells_deadline = whether;
+    pub fn statement_timeout(mut self, whether: bool) -> Self {
+        self.statement_timeout = whether;
         self
     }
 
@@ -198,7 +198,7 @@ impl PoolBuilder {
         }
         Named::all(&self.config).map_err(BuildError::places)?;
         let Self { config, connect, size, settings, .. } = self;
-        let Self { settle_within, commit_within, wait, tells_deadline, reset, .. } = self;
+        let Self { settle_within, commit_within, wait, statement_timeout, reset, .. } = self;
         let manager = Manager { config, connect, settings };
         let connections = managed::Pool::builder(manager).max_size(size).build();
         let connections = connections.map_err(BuildError::pool)?;
@@ -209,7 +209,7 @@ impl PoolBuilder {
             settle_within,
             commit_within,
             wait,
-            tells_deadline,
+            statement_timeout,
             reset,
         }))
     }

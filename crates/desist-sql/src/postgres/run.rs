@@ -74,7 +74,7 @@ impl Pool {
     /// A connection, whose server knows of the deadline where that is wanted.
     pub(super) async fn lease_told<E>(&self, token: &Token) -> Result<(Lease, Held), Error<E>> {
         let (mut lease, held) = self.lease(token).await?;
-        let left = token.remaining().filter(|_| self.tells_deadline());
+        let left = token.remaining().filter(|_| self.statement_timeout());
         let Some(says) = left.and_then(|left| lease.says_of(left)) else {
             return Ok((lease, held));
         };

@@ -62,7 +62,7 @@ async fn outside_of_a_transaction_it_is_told_on_request_and_forgets_it() {
     let second = || Source::with_timeout(Duration::from_secs(1)).token();
     assert_eq!(in_time(pool_of(server, 1).run(&second(), says)).await.unwrap(), 0);
     let config = format!("{} options='-c statement_timeout=7s'", server.address());
-    let pool = Pool::builder(config.parse().unwrap()).size(1).tells_deadline(true);
+    let pool = Pool::builder(config.parse().unwrap()).size(1).statement_timeout(true);
     let pool = pool.build().unwrap();
     let minute = Source::with_timeout(Duration::from_secs(60)).token();
     for _ in 0..20 {
