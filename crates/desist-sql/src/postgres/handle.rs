@@ -15,8 +15,8 @@ use super::wire::Wire;
 /// [`build_transaction`](Self::build_transaction).
 ///
 /// It is given back when it is dropped. Whoever keeps it for longer than their work keeps its
-/// place in the pool for as long; its server's process is ended, and it is never anybody
-/// else's.
+/// place in the pool for as long; its server's process is ended, where it is known, and it is
+/// never anybody else's.
 ///
 /// ```no_run
 /// # async fn work(pool: desist_sql::postgres::Pool, token: desist::Token) -> Result<(), Box<dyn std::error::Error>> {

@@ -24,7 +24,7 @@ use deadpool::managed::Object;
 use super::counts::{DATABASE, Out};
 use super::handle::Held;
 use super::manager::{End, Manager};
-use super::settle::{self, Owes, Settling};
+use super::settle::{self, Owed, Owes, Settling};
 use crate::counted;
 
 /// What the pool gives out, until it is dropped.
@@ -68,13 +68,14 @@ impl Slot {
 
     /// A savepoint that deep was dropped half-way.
     pub(super) fn tears(&self, depth: usize) {
-        self.place().torn.get_or_insert(depth);
+        let mut place = self.place();
+        place.torn = Some(place.torn.map_or(depth, |torn| torn.min(depth)));
     }
 
-    /// One that deep was undone, and all that was within.
+    /// One that deep was undone, and all that was within; one that was torn beside it was not.
     pub(super) fn mends(&self, depth: usize) {
         let mut place = self.place();
-        place.torn = place.torn.filter(|torn| *torn < depth);
+        place.torn = place.torn.filter(|torn| *torn <= depth);
     }
 
     pub(super) fn is_torn(&self) -> bool {
@@ -175,7 +176,10 @@ impl Lease {
 
     fn is_left(&mut self) -> Option<Settling> {
         let out = self.out.take()?;
-        counted::cancelled(DATABASE);
+        // A commit is not stopped by that.
+        if self.owes != Owes::Commit {
+            counted::cancelled(DATABASE);
+        }
         Some(match self.slot.close() {
             Some(taken) => self.owner(taken, self.owes, out),
             None => self.is_kept(out),
@@ -189,7 +193,9 @@ impl Lease {
 
     fn owner(&self, taken: Taken, owes: Owes, out: Out) -> Settling {
         let shared = Arc::clone(out.shared());
-        let settles = settle::settle(taken, owes, self.is_told, out);
+        // From here on it is out of the pool, also if its runtime ends before it is looked at.
+        let owed = Owed::new(taken);
+        let settles = settle::settle(owed, owes, self.is_told, out);
         Settling::new(self.end.runtime.spawn(settles), &shared)
     }
 

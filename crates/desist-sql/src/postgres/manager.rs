@@ -80,7 +80,16 @@ pub(super) struct End {
 #[derive(Debug, Clone)]
 pub(super) struct Served {
     pid: i32,
-    since: String,
+    /// Microseconds, which no setting of a session writes in another way.
+    since: i64,
+}
+
+impl End {
+    /// Undoes what was told of a deadline.
+    pub(super) fn sets_back(&self) -> String {
+        let limit = self.statement_timeout.unwrap_or_default();
+        format!("SET statement_timeout = {};", limit.as_millis())
+    }
 }
 
 impl Link {
@@ -103,13 +112,9 @@ impl managed::Manager for Manager {
             // Each has its share of what is left, so that one which is silent does not have it all.
             let left = self.settings.connect_within.saturating_sub(begin.elapsed());
             let share = left / (named.len() + 1) as u32;
-            match tokio::time::timeout(share, self.connect_to_one(next)).await {
-                Ok(Ok(link)) => return Ok(link),
-                Ok(Err(error)) => failed.push(error),
-                Err(_) => {
-                    let said = format!("no answer within {share:?}");
-                    failed.push(io::Error::new(io::ErrorKind::TimedOut, said).into());
-                }
+            match within(share, self.connect_to_one(next, share)).await {
+                Ok(link) => return Ok(link),
+                Err(error) => failed.push(error),
             }
         }
         match failed.pop() {
@@ -138,12 +143,15 @@ impl Manager {
         }
     }
 
-    async fn connect_to_one(&self, named: Named) -> Result<Box<Link>, BoxError> {
+    async fn connect_to_one(&self, named: Named, time: Duration) -> Result<Box<Link>, BoxError> {
+        let begin = Instant::now();
         let mut places = named.find().await?;
         self.shuffle(&mut places);
         let mut failed = None;
-        for place in places {
-            match self.connect_to(place).await {
+        while let Some(place) = places.pop_front() {
+            let left = time.saturating_sub(begin.elapsed());
+            let share = left / (places.len() + 1) as u32;
+            match within(share, self.connect_to(place)).await {
                 Ok(link) => return Ok(link),
                 Err(error) => failed = Some(error),
             }
@@ -155,15 +163,15 @@ impl Manager {
         let connected = self.connect.connect(&self.config, place).await?;
         let client = ClientWrapper::new(connected.client, connected.driver);
         self.is_wanted(&client).await?;
-        if let Some(setup) = &self.settings.setup {
-            client.batch_execute(setup).await?;
-        }
         let served = served(&client).await.filter(|served| served.pid == connected.wire.pid());
         // A pooler may give the server's process to others, and they would have it, too.
         if let (Some(interval), Some(_)) = (self.settings.check_interval, &served) {
             let set = format!("SET client_connection_check_interval = {}", interval.as_millis());
             // Older servers do not know it, and other systems cannot.
             let _ = client.batch_execute(&set).await;
+        }
+        if let Some(setup) = &self.settings.setup {
+            client.batch_execute(setup).await?;
         }
         let limit = first(&client, STATEMENT_TIMEOUT, 0).await?;
         let limit = limit.and_then(|limit| limit.parse().ok()).filter(|limit| *limit > 0);
@@ -200,7 +208,7 @@ impl Manager {
         let connected = self.connect.connect(&self.config, place.clone()).await?;
         let client = ClientWrapper::new(connected.client, connected.driver);
         let terminates = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
-                          WHERE pid = $1 AND backend_start::text = $2";
+                          WHERE pid = $1 AND (extract(epoch FROM backend_start) * 1000000)::int8 = $2";
         let terminates = client.prepare(terminates).await?;
         while !client.query(&terminates, &[&served.pid, &served.since]).await?.is_empty() {
             // There is no event of it to wait for.
@@ -212,14 +220,28 @@ impl Manager {
 
 const STATEMENT_TIMEOUT: &str = "SELECT setting FROM pg_settings WHERE name = 'statement_timeout'";
 
+async fn within(
+    time: Duration,
+    connects: impl Future<Output = Result<Box<Link>, BoxError>>,
+) -> Result<Box<Link>, BoxError> {
+    match tokio::time::timeout(time, connects).await {
+        Ok(connected) => connected,
+        Err(_) => {
+            let said = format!("no answer within {time:?}");
+            Err(io::Error::new(io::ErrorKind::TimedOut, said).into())
+        }
+    }
+}
+
 /// Who serves it.
 async fn served(client: &Client) -> Option<Served> {
-    let asks = "SELECT pid, backend_start::text FROM pg_stat_activity WHERE pid = pg_backend_pid()";
+    let asks = "SELECT pid, (extract(epoch FROM backend_start) * 1000000)::int8 \
+                FROM pg_stat_activity WHERE pid = pg_backend_pid()";
     let messages = client.simple_query(asks).await.ok()?;
     messages.iter().find_map(|message| match message {
         SimpleQueryMessage::Row(row) => {
             let pid = row.try_get(0).ok()??.parse().ok()?;
-            Some(Served { pid, since: row.try_get(1).ok()??.to_owned() })
+            Some(Served { pid, since: row.try_get(1).ok()??.parse().ok()? })
         }
         _ => None,
     })

@@ -13,6 +13,9 @@ use super::pool::{Pool, Shared};
 use super::socket::Named;
 use crate::Wait;
 
+/// More than any server has.
+const MOST: usize = 1 << 18;
+
 /// A [`Pool`] that is not built yet.
 #[must_use = "it is no pool until it is built"]
 pub struct PoolBuilder {
@@ -64,7 +67,7 @@ impl PoolBuilder {
     /// ```
     /// # let config = "host=localhost user=shop".parse().unwrap();
     /// # let connector = tokio_postgres::NoTls;
-    /// let _builder = desist_sql::postgres::Pool::builder(config).tls(connector);
+    /// assert!(desist_sql::postgres::Pool::builder(config).tls(connector).build().is_ok());
     /// ```
     pub fn tls<T>(mut self, connector: T) -> Self
     where
@@ -82,7 +85,7 @@ impl PoolBuilder {
     /// ```
     /// use desist_sql::Wait;
     /// # let config = "host=localhost user=shop".parse().unwrap();
-    /// let _builder = desist_sql::postgres::Pool::builder(config).wait(Wait::AtOnce);
+    /// assert!(desist_sql::postgres::Pool::builder(config).wait(Wait::AtOnce).build().is_ok());
     /// ```
     pub fn wait(mut self, wait: Wait) -> Self {
         self.wait = wait;
@@ -97,7 +100,7 @@ impl PoolBuilder {
     ///
     /// ```
     /// # let config = "host=localhost user=shop".parse().unwrap();
-    /// let _builder = desist_sql::postgres::Pool::builder(config).statement_timeout(true);
+    /// assert!(desist_sql::postgres::Pool::builder(config).statement_timeout(true).build().is_ok());
     /// ```
     pub fn statement_timeout(mut self, whether: bool) -> Self {
         self.statement_timeout = whether;
@@ -108,7 +111,7 @@ impl PoolBuilder {
     ///
     /// ```
     /// # let config = "host=localhost user=shop".parse().unwrap();
-    /// let _builder = desist_sql::postgres::Pool::builder(config).setup("SET search_path = shop");
+    /// assert!(desist_sql::postgres::Pool::builder(config).setup("SET search_path = shop").build().is_ok());
     /// ```
     pub fn setup(mut self, sql: impl Into<String>) -> Self {
         self.settings.setup = Some(sql.into());
@@ -118,12 +121,14 @@ impl PoolBuilder {
     /// Done at the end of all work, before anybody else has its connection, for what a session
     /// keeps otherwise: settings, roles, temporary tables, advisory locks, `LISTEN`. It costs a
     /// round trip for which nobody waits but who comes next. One on which it fails is thrown
-    /// away. Not `DISCARD ALL`, which takes the statements that are prepared, too.
+    /// away. Not `DISCARD ALL`, which takes the statements that are prepared, too; nor `RESET
+    /// ALL`, which takes what [`setup`](Self::setup) and
+    /// [`check_interval`](Self::check_interval) have set.
     ///
     /// ```
     /// # let config = "host=localhost user=shop".parse().unwrap();
-    /// let forgets = "RESET ALL; RESET ROLE; SELECT pg_advisory_unlock_all(); UNLISTEN *; DISCARD TEMP";
-    /// let _builder = desist_sql::postgres::Pool::builder(config).reset(forgets);
+    /// let forgets = "RESET search_path; RESET ROLE; SELECT pg_advisory_unlock_all(); UNLISTEN *";
+    /// assert!(desist_sql::postgres::Pool::builder(config).reset(forgets).build().is_ok());
     /// ```
     pub fn reset(mut self, sql: impl Into<String>) -> Self {
         // More follows it.
@@ -137,7 +142,7 @@ impl PoolBuilder {
     ///
     /// ```
     /// # let config = "host=localhost user=shop".parse().unwrap();
-    /// let _builder = desist_sql::postgres::Pool::builder(config).check_interval(None);
+    /// assert!(desist_sql::postgres::Pool::builder(config).check_interval(None).build().is_ok());
     /// ```
     pub fn check_interval(mut self, interval: Option<Duration>) -> Self {
         self.settings.check_interval = interval;
@@ -149,7 +154,7 @@ impl PoolBuilder {
     /// ```
     /// # let config = "host=localhost user=shop".parse().unwrap();
     /// # use std::time::Duration;
-    /// let _builder = desist_sql::postgres::Pool::builder(config).connect_within(Duration::from_secs(3));
+    /// assert!(desist_sql::postgres::Pool::builder(config).connect_within(Duration::from_secs(3)).build().is_ok());
     /// ```
     pub fn connect_within(mut self, time: Duration) -> Self {
         self.settings.connect_within = time;
@@ -162,7 +167,7 @@ impl PoolBuilder {
     /// ```
     /// # let config = "host=localhost user=shop".parse().unwrap();
     /// # use std::time::Duration;
-    /// let _builder = desist_sql::postgres::Pool::builder(config).settle_within(Duration::from_secs(1));
+    /// assert!(desist_sql::postgres::Pool::builder(config).settle_within(Duration::from_secs(1)).build().is_ok());
     /// ```
     pub fn settle_within(mut self, time: Duration) -> Self {
         self.settle_within = time;
@@ -174,7 +179,7 @@ impl PoolBuilder {
     /// ```
     /// # let config = "host=localhost user=shop".parse().unwrap();
     /// # use std::time::Duration;
-    /// let _builder = desist_sql::postgres::Pool::builder(config).commit_within(Duration::from_secs(5));
+    /// assert!(desist_sql::postgres::Pool::builder(config).commit_within(Duration::from_secs(5)).build().is_ok());
     /// ```
     pub fn commit_within(mut self, time: Duration) -> Self {
         self.commit_within = time;
@@ -200,7 +205,7 @@ impl PoolBuilder {
         let Self { config, connect, size, settings, .. } = self;
         let Self { settle_within, commit_within, wait, statement_timeout, reset, .. } = self;
         let manager = Manager { config, connect, settings };
-        let connections = managed::Pool::builder(manager).max_size(size).build();
+        let connections = managed::Pool::builder(manager).max_size(size.min(MOST)).build();
         let connections = connections.map_err(BuildError::pool)?;
         let counts = Counts::default();
         Ok(Pool::of(Shared {

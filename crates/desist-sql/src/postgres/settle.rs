@@ -62,9 +62,13 @@ static NEXT: AtomicU64 = AtomicU64::new(1);
 struct Lost;
 
 /// One that is out of the pool for good, unless it is given back.
-struct Held(Option<Taken>);
+pub(super) struct Owed(Option<Taken>);
 
-impl Held {
+impl Owed {
+    pub(super) fn new(taken: Taken) -> Self {
+        Self(Some(taken))
+    }
+
     fn link(&self) -> Option<&Link> {
         self.0.as_ref().map(|taken| &***taken)
     }
@@ -74,7 +78,7 @@ impl Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for Owed {
     /// Also with its runtime, in the middle.
     fn drop(&mut self) {
         drop(self.0.take().map(Object::take));
@@ -90,7 +94,7 @@ pub(super) struct Settling {
 impl Settling {
     pub(super) fn new(task: JoinHandle<()>, shared: &Shared) -> Self {
         // To settle it, and to end it.
-        Self { task, within: shared.settle_within * 2 + LATER }
+        Self { task, within: shared.settle_within.saturating_mul(2).saturating_add(LATER) }
     }
 
     /// Waits for the end of that. Its runtime may have ended, or drive nothing at the moment; who
@@ -101,26 +105,23 @@ impl Settling {
 }
 
 /// Gives it back when it is clean, or ends it.
-pub(super) async fn settle(taken: Taken, owes: Owes, is_told: bool, out: Out) {
+pub(super) async fn settle(owed: Owed, owes: Owes, is_told: bool, out: Out) {
     let shared = out.shared();
     let within = if owes == Owes::Commit { shared.commit_within } else { shared.settle_within };
-    let end = Arc::clone(&taken.end);
-    let held = Held(Some(taken));
-    let settled = match held.link() {
-        Some(link) => tokio::time::timeout(within, clean(link, owes, is_told, shared)).await,
-        None => Ok(Err(Lost)),
-    };
+    let Some(link) = owed.link() else { return };
+    let end = Arc::clone(&link.end);
+    let settled = tokio::time::timeout(within, clean(link, owes, is_told, shared)).await;
     if let Ok(Ok(())) = settled {
-        held.give_back();
+        owed.give_back();
     } else {
-        drop(held);
+        drop(owed);
         counted::discarded(DATABASE);
         terminate(shared, &end).await;
     }
 }
 
 async fn clean(link: &Link, owes: Owes, is_told: bool, shared: &Shared) -> Result<(), Lost> {
-    let forgets = if is_told { "RESET statement_timeout;" } else { "" };
+    let forgets = if is_told { link.end.sets_back() } else { String::new() };
     let resets = shared.reset.as_deref().unwrap_or_default();
     if owes == Owes::Rest && forgets.is_empty() && resets.is_empty() && rests(link).await {
         return Ok(());

@@ -94,10 +94,6 @@ impl Pool {
     }
 
     async fn commit<E>(&self, token: &Token, mut lease: Lease) -> Result<(), Error<E>> {
-        if let Err(why) = token.check() {
-            stop(lease, self.wait()).await;
-            return Err(why.into());
-        }
         let Some(held) = Held::of(lease.slot()) else {
             // Whoever has it may commit it until its server's process has ended.
             lease.failed().await;
@@ -124,14 +120,19 @@ impl Pool {
         if held.wire().has_turned() {
             drop(held);
             lease.failed().await;
-            let why = "a statement in it has committed it, or begun another one; leave both to \
-                       the result of its work";
+            let why = "a statement in it has ended it, or begun another one; leave both to the \
+                       result of its work";
             return Err(Error::in_doubt(why));
         }
-        if held.wire().status() == Status::Idle && held.wire().is_quiet() {
+        if held.wire().status() == Status::Idle {
             drop(held);
             lease.ended();
             return Err(Error::not_committed("a statement in it has ended it already"));
+        }
+        if let Err(why) = token.check() {
+            drop(held);
+            stop(lease, self.wait()).await;
+            return Err(why.into());
         }
         // From here on nobody stops it: who drops this future leaves it to the lease's owner.
         lease.commits();

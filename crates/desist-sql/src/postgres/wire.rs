@@ -40,7 +40,8 @@ struct Seen {
     pid: i32,
     /// What the last statement that was completed says that it was.
     tag: Vec<u8>,
-    /// A transaction was begun, or committed, since that was last asked for.
+    /// A transaction was begun, or committed, or something done outside of one, since the pool's
+    /// own began.
     has_turned: bool,
     /// The socket takes no more for now, so that not all of what was sent has been seen.
     is_blocked: bool,
@@ -256,6 +257,8 @@ impl Wire {
                         b"E" => Status::Failed,
                         _ => Status::Idle,
                     };
+                    // Something was done when it had been rolled back.
+                    seen.has_turned |= seen.status == Status::Idle && seen.tag != b"ROLLBACK";
                 }
                 b'G' if seen.owed.front() == Some(&Owed::Sync) => seen.takes_copy(),
                 b'E' if seen.has_copied => seen.doubts = true,

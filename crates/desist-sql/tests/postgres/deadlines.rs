@@ -16,6 +16,7 @@ fn pool_of(server: &Postgres, size: usize) -> Pool {
     Pool::builder(server.address().parse().unwrap()).size(size).build().unwrap()
 }
 
+/// It goes along with `BEGIN`, so that the server stops even if nobody tells it.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_server_knows_of_the_deadline() {
     let Some(server) = Postgres::shared() else { return };
@@ -61,33 +62,38 @@ async fn outside_of_a_transaction_it_is_told_on_request_and_forgets_it() {
         |conn: Conn| async move { Ok::<i32, PgError>(conn.query_one(ASKS, &[]).await?.get(0)) };
     let second = || Source::with_timeout(Duration::from_secs(1)).token();
     assert_eq!(in_time(pool_of(server, 1).run(&second(), says)).await.unwrap(), 0);
-    let config = format!("{} options='-c statement_timeout=7s'", server.address());
-    let pool = Pool::builder(config.parse().unwrap()).size(1).statement_timeout(true);
-    let pool = pool.build().unwrap();
-    let minute = Source::with_timeout(Duration::from_secs(60)).token();
-    for _ in 0..20 {
-        assert!((1..=1_000).contains(&in_time(pool.run(&second(), says)).await.unwrap()));
-        assert_eq!(in_time(pool.run(&Token::never(), says)).await.unwrap(), 7_000);
-        assert_eq!(in_time(pool.run(&minute, says)).await.unwrap(), 7_000);
-        // Nor by a failure, or a stop, or a stream.
-        let fails = |conn: Conn| async move { conn.batch_execute("SELECT 1/0").await };
-        let error = in_time(pool.run(&second(), fails)).await.unwrap_err();
-        assert_eq!(error.failure().unwrap().code(), Some(&SqlState::DIVISION_BY_ZERO));
-        assert_eq!(in_time(pool.run(&Token::never(), says)).await.unwrap(), 7_000);
-        let soon = Source::with_timeout(Duration::from_millis(5)).token();
-        let sleeps = |conn: Conn| async move { conn.batch_execute("SELECT pg_sleep(600)").await };
-        let error = in_time(pool.run(&soon, sleeps)).await.unwrap_err();
-        assert_eq!(error.cancelled().unwrap().reason(), Reason::Deadline);
-        assert_eq!(in_time(pool.run(&Token::never(), says)).await.unwrap(), 7_000);
-        let nothing: [&str; 0] = [];
-        let begins = |conn: Conn| async move { conn.query_raw(ASKS, nothing).await };
-        let mut rows = in_time(pool.stream(&second(), begins)).await.unwrap();
-        let row = in_time(tokio_stream::StreamExt::next(&mut rows)).await.unwrap().unwrap();
-        assert!((1..=1_000).contains(&row.get::<_, i32>(0)));
-        drop(rows);
-        assert_eq!(in_time(pool.run(&Token::never(), says)).await.unwrap(), 7_000);
+    // As the session has it, by whatever it was set up.
+    let by_option = format!("{} options='-c statement_timeout=7s'", server.address());
+    let by_option = Pool::builder(by_option.parse().unwrap());
+    let by_setup = Pool::builder(server.address().parse().unwrap());
+    for builder in [by_option, by_setup.setup("SET statement_timeout = '7s'")] {
+        let pool = builder.size(1).statement_timeout(true).build().unwrap();
+        let minute = Source::with_timeout(Duration::from_secs(60)).token();
+        for _ in 0..20 {
+            assert!((1..=1_000).contains(&in_time(pool.run(&second(), says)).await.unwrap()));
+            assert_eq!(in_time(pool.run(&Token::never(), says)).await.unwrap(), 7_000);
+            assert_eq!(in_time(pool.run(&minute, says)).await.unwrap(), 7_000);
+            // Nor by a failure, or a stop, or a stream.
+            let fails = |conn: Conn| async move { conn.batch_execute("SELECT 1/0").await };
+            let error = in_time(pool.run(&second(), fails)).await.unwrap_err();
+            assert_eq!(error.failure().unwrap().code(), Some(&SqlState::DIVISION_BY_ZERO));
+            assert_eq!(in_time(pool.run(&Token::never(), says)).await.unwrap(), 7_000);
+            let soon = Source::with_timeout(Duration::from_millis(5)).token();
+            let sleeps =
+                |conn: Conn| async move { conn.batch_execute("SELECT pg_sleep(600)").await };
+            let error = in_time(pool.run(&soon, sleeps)).await.unwrap_err();
+            assert_eq!(error.cancelled().unwrap().reason(), Reason::Deadline);
+            assert_eq!(in_time(pool.run(&Token::never(), says)).await.unwrap(), 7_000);
+            let nothing: [&str; 0] = [];
+            let begins = |conn: Conn| async move { conn.query_raw(ASKS, nothing).await };
+            let mut rows = in_time(pool.stream(&second(), begins)).await.unwrap();
+            let row = in_time(tokio_stream::StreamExt::next(&mut rows)).await.unwrap().unwrap();
+            assert!((1..=1_000).contains(&row.get::<_, i32>(0)));
+            drop(rows);
+            assert_eq!(in_time(pool.run(&Token::never(), says)).await.unwrap(), 7_000);
+        }
+        assert!(in_time(pool.close_within(PATIENCE)).await);
     }
-    assert!(in_time(pool.close_within(PATIENCE)).await);
 }
 
 /// A time that is moved by hand, and told to nobody.

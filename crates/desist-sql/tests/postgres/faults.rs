@@ -106,6 +106,8 @@ async fn a_server_that_does_not_heed_a_cancel_is_ended() {
     let admin = server.client().await;
     // Nor does it look whether anybody is there.
     let builder = Pool::builder(server.address().parse().unwrap()).size(1);
+    // Whatever the session says of times.
+    let builder = builder.setup("SET TIME ZONE 'Asia/Tokyo'; SET datestyle = 'SQL, DMY'");
     let pool = builder.check_interval(None).settle_within(SOON).build().unwrap();
     let source = Source::new();
     let (token, of_work) = (source.token(), pool.clone());

@@ -170,7 +170,6 @@ async fn one_that_is_stopped_is_rolled_back() {
     }
 }
 
-/// It goes along with `BEGIN`, so that the server stops even if nobody tells it.
 #[tokio::test(flavor = "multi_thread")]
 async fn savepoints_nest_and_are_undone_alone() {
     let Some(server) = Postgres::shared() else { return };
@@ -226,6 +225,26 @@ async fn with_a_savepoint_that_was_dropped_half_way_nothing_is_committed() {
         tx.batch_execute("INSERT INTO torn VALUES (2)").await
     });
     assert!(in_time(work).await.unwrap_err().is_not_committed());
+    // One beside it that is undone undoes nothing of it, nor does one that is torn around it.
+    let work = pool.transaction(&never, |mut tx| async move {
+        tears(&mut tx).await;
+        let beside = tx.savepoint(|tx| async move { tx.batch_execute("SELECT 1/0").await });
+        assert!(beside.await.is_err());
+        Ok::<_, PgError>(())
+    });
+    assert!(in_time(work).await.unwrap_err().is_not_committed());
+    let work = pool.transaction(&never, |mut tx| async move {
+        let around = tx.savepoint(|mut tx| async move {
+            tears(&mut tx).await;
+            pending::<()>().await;
+            Ok::<_, PgError>(())
+        });
+        assert!(tokio::time::timeout(Duration::from_millis(200), around).await.is_err());
+        let beside = tx.savepoint(|tx| async move { tx.batch_execute("SELECT 1/0").await });
+        assert!(beside.await.is_err());
+        Ok::<_, PgError>(())
+    });
+    assert!(in_time(work).await.unwrap_err().is_not_committed());
     // A savepoint around it undoes it.
     let work = pool.transaction(&never, |mut tx| async move {
         let undone = tx.savepoint(|mut tx| async move {
@@ -240,11 +259,6 @@ async fn with_a_savepoint_that_was_dropped_half_way_nothing_is_committed() {
     assert_eq!(rows.iter().map(|row| row.get(0)).collect::<Vec<i32>>(), [3]);
 }
 
-/// What the work has left running is stopped as the work would be, and no commit waits for it
-/// that nobody can stop.
-/// Whether it is stopped or dropped, a commit that is on its way comes to its end.
-/// Nobody knows what became of it.
-/// It is not the pool's any more, and what of it is there nobody knows.
 #[tokio::test(flavor = "multi_thread")]
 async fn its_isolation_is_set_by_its_first_statement() {
     let Some(server) = Postgres::shared() else { return };
@@ -260,7 +274,6 @@ async fn its_isolation_is_set_by_its_first_statement() {
     }
 }
 
-/// It is the last word of a process that is ended, and it may have committed by then.
 /// By hand, and left open.
 #[tokio::test(flavor = "multi_thread")]
 async fn one_that_was_left_open_is_rolled_back_before_anybody_comes() {
