@@ -7,10 +7,10 @@ use std::collections::BTreeSet;
 use std::error::Error as _;
 use std::time::Duration;
 
-use common::sqlx::{add, backend, open, pool, rows, server, table, until};
+use common::sqlx::{add, backend, open, options, pool, rows, server, table, until};
 use desist::{Reason, Source, Token};
 use desist_sql::sqlx::{Pool, Tx};
-use sqlx::{Acquire, Connection, Executor};
+use sqlx::{Acquire, ConnectOptions, Connection, Executor};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ok_commits_and_an_error_rolls_back() {
@@ -68,6 +68,39 @@ async fn it_has_the_mode_that_it_was_begun_with() {
         assert!(error.source().is_some());
         assert_eq!(backend(&pool).await, before, "{wrong}");
     }
+}
+
+/// As it waits for its snapshot; by a stop and by a drop.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_waits_as_it_begins_is_stopped_on_the_server() {
+    let Some(server) = server() else { return };
+    let pool = pool(server, "deferrable", 1);
+    let before = backend(&pool).await;
+    let mut writer = options(server, "writer").connect().await.unwrap();
+    let writes = "BEGIN ISOLATION LEVEL SERIALIZABLE; CREATE TABLE of_a_writer (n int)";
+    writer.execute(writes).await.unwrap();
+    let begin = "BEGIN ISOLATION LEVEL SERIALIZABLE READ ONLY DEFERRABLE";
+    for by_drop in [false, true] {
+        let source = Source::new();
+        let (token, of_work) = (source.token(), pool.clone());
+        let work = tokio::spawn(async move {
+            of_work.transaction_with(&token, begin, async |_| Ok::<_, sqlx::Error>(())).await
+        });
+        let waits = "SELECT count(*) FROM pg_stat_activity \
+                     WHERE application_name = 'deferrable' AND wait_event = 'SafeSnapshot'";
+        until("it waits", async || server.psql(waits) == "1").await;
+        if by_drop {
+            work.abort();
+            assert!(work.await.unwrap_err().is_cancelled());
+        } else {
+            source.cancel();
+            assert!(work.await.unwrap().unwrap_err().cancelled().is_some());
+        }
+        // The next one has the same connection, so it was not only hung up on.
+        assert_eq!(backend(&pool).await, before);
+        assert_eq!(server.psql(waits), "0");
+    }
+    writer.execute("ROLLBACK").await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,6 +10,10 @@ use super::lease::Lease;
 use super::pool::Pool;
 use crate::{Error, Wait};
 
+/// A server is told of no less outside of a transaction, for what undoes that has to come to its
+/// end within it.
+const LEAST: Duration = Duration::from_millis(10);
+
 impl Pool {
     /// Does that work with a connection, until it has ended or the token is cancelled.
     ///
@@ -75,7 +79,7 @@ impl Pool {
     pub(super) async fn lease_told<E>(&self, token: &Token) -> Result<(Lease, Held), Error<E>> {
         let (mut lease, held) = self.lease(token).await?;
         let left = token.remaining().filter(|_| self.statement_timeout());
-        let Some(says) = left.and_then(|left| lease.says_of(left)) else {
+        let Some(says) = left.and_then(|left| lease.says_of(left.max(LEAST))) else {
             return Ok((lease, held));
         };
         if !lease.tells() {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ::sqlx::pool::PoolConnection;
-use ::sqlx::{AssertSqlSafe, Error, Executor, PgConnection, Postgres, SqlStr};
+use ::sqlx::{AssertSqlSafe, Error, Executor, Postgres, SqlStr};
 use desist::Token;
 use tokio::time::timeout;
 
@@ -32,14 +32,16 @@ impl Kind {
     }
 }
 
+/// How a transaction begins, if nothing is said.
+pub(super) const BEGIN: &str = "BEGIN";
+
+/// A server is told of no less, for what undoes that has to come to its end within it.
+const LEAST: Duration = Duration::from_millis(10);
+
 /// A connection in the midst of that. Dropped there it is seen to by its owner.
 struct Beginning(Option<Box<Owned>>);
 
 impl Beginning {
-    fn conn_mut(&mut self) -> &mut PgConnection {
-        self.owned_mut().conn_mut()
-    }
-
     fn owned_mut(&mut self) -> &mut Owned {
         self.0.as_mut().expect("it begins")
     }
@@ -107,7 +109,7 @@ async fn attempt(
     let begun = match kind {
         Kind::Plain => plain(shared, beginning.owned_mut(), token.remaining()).await,
         Kind::Transaction(sql) => {
-            transaction(shared, beginning.conn_mut(), sql, token.remaining()).await
+            transaction(shared, beginning.owned_mut(), sql, token.remaining()).await
         }
     };
     match begun {
@@ -135,11 +137,17 @@ async fn plain(
         let sql = format!("SELECT {}", watch_sql(watch, false));
         match owned.conn_mut().execute(AssertSqlSafe(sql)).await {
             Err(error) if is_fatal(&error) => return Err(error.into()),
-            Err(_) => shared.refuses_watch(),
-            Ok(_) => {}
+            // An older server does not know it, and another system cannot.
+            Err(error)
+                if matches!(code_of(&error).as_deref(), Some("22023" | "42704" | "0A000")) =>
+            {
+                shared.refuses_watch();
+            }
+            Ok(_) | Err(_) => {}
         }
     }
-    if let Some(left) = left.filter(|_| shared.settings.limits_statements).map(milliseconds) {
+    let left = left.filter(|_| shared.settings.limits_statements);
+    if let Some(left) = left.map(|left| milliseconds(left.max(LEAST))) {
         // Known before it is asked for: this may be dropped in between.
         owned.sets_back = Some(format!(
             "SELECT set_config('statement_timeout', '{}', false) \
@@ -153,10 +161,19 @@ async fn plain(
 
 async fn transaction(
     shared: &Shared,
-    conn: &mut PgConnection,
+    owned: &mut Owned,
     begin: &SqlStr,
     left: Option<Duration>,
 ) -> Result<Found, NoLease> {
+    if begin.as_str() != BEGIN && !shared.is_pooled() {
+        // It may wait, as for a snapshot, or for a lock, and is to be stopped then.
+        let found = probe(owned.conn_mut()).await?;
+        if !found.is_idle {
+            return Err(NoLease::LeftOpen);
+        }
+        owned.backend = Some(found.backend(false));
+    }
+    let conn = owned.conn_mut();
     loop {
         let watch = shared.watch();
         let sql = AssertSqlSafe(begin_sql(begin.as_str(), left, watch));

@@ -9,7 +9,7 @@ use ::sqlx::{Execute, PgPool, Postgres, SqlSafeStr};
 use desist::Token;
 use tokio::time::timeout;
 
-use super::begin::Kind;
+use super::begin::{BEGIN, Kind};
 use super::builder::{Builder, Settings};
 use super::handle::{Conn, Tx};
 use super::rows::Rows;
@@ -193,7 +193,7 @@ impl Pool {
         F: FnOnce(Tx) -> Fut,
         Fut: Future<Output = Result<T, E>>,
     {
-        self.transaction_with(token, "BEGIN", f)
+        self.transaction_with(token, BEGIN, f)
     }
 
     /// The same, begun by that statement: sqlx' `begin_with`, for another isolation level, or
@@ -202,7 +202,8 @@ impl Pool {
     ///
     /// Of a serializable one that fails at its commit, [not
     /// committed](crate::Error::is_not_committed), the source says so, with the SQLSTATE 40001.
-    /// One that is `DEFERRABLE` waits as it begins, and for no longer than for a connection.
+    /// One that is `DEFERRABLE` waits as it begins, for no longer than for a connection, and is
+    /// stopped there as well.
     ///
     /// # Errors
     ///
@@ -285,11 +286,13 @@ impl Pool {
     /// # }
     /// ```
     pub async fn close_within(&self, within: Duration) -> bool {
-        let all = async {
-            self.0.pool.close().await;
+        let shared = Arc::clone(&self.0);
+        // It goes on when the time is over.
+        let all = tokio::spawn(async move {
+            shared.pool.close().await;
             // Until then they may be needed.
-            self.0.sides.close().await;
-        };
+            shared.sides.close().await;
+        });
         timeout(within, all).await.is_ok()
     }
 }
