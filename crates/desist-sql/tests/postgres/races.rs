@@ -1,5 +1,4 @@
 //! Cancels that race with the ends of statements hit nobody else.
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::common::{PATIENCE, Postgres, in_time};
@@ -115,16 +114,15 @@ async fn no_innocent_statement_is_hit_in_ten_thousand_races() {
 async fn a_cancel_that_is_not_confirmed_hits_innocent_statements() {
     let Some(server) = Postgres::shared() else { return };
     let client = server.client().await;
-    let hit = AtomicUsize::new(0);
+    let mut hit = 0;
     for _ in 0..3000 {
         let cancel = client.cancel_token();
-        client.batch_execute("SELECT 1").await.unwrap();
+        // That of the time before may come as late as that.
+        hit += usize::from(client.batch_execute("SELECT 1").await.is_err());
         cancel.cancel_query(tokio_postgres::NoTls).await.unwrap();
-        if client.batch_execute("SELECT count(*) FROM generate_series(1, 20000)").await.is_err() {
-            // Ordering: it only counts.
-            hit.fetch_add(1, Ordering::Relaxed);
-        }
-        if hit.load(Ordering::Relaxed) >= 5 {
+        let innocent = "SELECT count(*) FROM generate_series(1, 20000)";
+        hit += usize::from(client.batch_execute(innocent).await.is_err());
+        if hit >= 5 {
             return;
         }
     }
