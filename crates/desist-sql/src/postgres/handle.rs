@@ -50,20 +50,22 @@ impl Held {
         Arc::clone(&self.slot)
     }
 
-    pub(super) fn wire(&self) -> &Wire {
+    fn taken(&self) -> &Taken {
         let Some(taken) = &self.taken else { unreachable!("it is there until it is dropped") };
-        &taken.wire
+        taken
+    }
+
+    pub(super) fn wire(&self) -> &Wire {
+        &self.taken().wire
     }
 
     /// Nothing that was asked for is on its way to the socket.
     pub(super) fn has_sent(&self) -> bool {
-        let Some(taken) = &self.taken else { unreachable!("it is there until it is dropped") };
-        taken.driven.has_sent()
+        self.taken().driven.has_sent()
     }
 
     pub(super) fn client(&self) -> &ClientWrapper {
-        let Some(taken) = &self.taken else { unreachable!("it is there until it is dropped") };
-        &taken.client
+        &self.taken().client
     }
 
     pub(super) fn client_mut(&mut self) -> &mut ClientWrapper {

@@ -78,7 +78,8 @@ impl Pool {
     /// A connection, whose server knows of the deadline where that is wanted.
     pub(super) async fn lease_told<E>(&self, token: &Token) -> Result<(Lease, Held), Error<E>> {
         let (mut lease, held) = self.lease(token).await?;
-        let left = token.remaining().filter(|_| self.statement_timeout());
+        // First what costs nothing: the rest asks what time it is.
+        let left = if self.statement_timeout() { token.remaining() } else { None };
         let Some(says) = left.and_then(|left| lease.says_of(left.max(LEAST))) else {
             return Ok((lease, held));
         };

@@ -2,7 +2,10 @@
 use std::error::Error as _;
 use std::time::Duration;
 
-use crate::common::{Cable, LOCKED, Later, PATIENCE, Postgres, in_time, running, runs};
+use crate::common::{
+    Cable, LOCKED, Later, PATIENCE, Postgres, a_late_cancel_hits_nobody_else, in_time, running,
+    runs,
+};
 use crate::statements::pid_of;
 use desist::{Source, Token};
 use desist_sql::Error;
@@ -65,17 +68,8 @@ async fn a_cancel_that_takes_its_time_hits_nobody_else() {
     let cable = Cable::with(server.port(), Later::Late(LATE)).await;
     let pool = Pool::builder(cable.address().parse().unwrap()).size(1).build().unwrap();
     pid_of(&pool).await;
-    let never = Token::never();
     for _ in 0..5 {
-        let source = Source::with_timeout(Duration::from_millis(20));
-        let token = source.token();
-        // It ends by itself while the cancel is on its way.
-        let ends = pool
-            .run(&token, |conn| async move { conn.batch_execute("SELECT pg_sleep(0.04)").await });
-        assert!(in_time(ends).await.unwrap_err().cancelled().is_some());
-        let next = pool
-            .run(&never, |conn| async move { conn.batch_execute("SELECT pg_sleep(0.2)").await });
-        in_time(next).await.expect("it is nobody's to cancel");
+        a_late_cancel_hits_nobody_else(&pool, "SELECT pg_sleep(0.04)").await;
     }
 }
 
@@ -83,19 +77,11 @@ async fn a_cancel_that_takes_its_time_hits_nobody_else() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cancel_that_is_lost_from_sight_hits_nobody_else() {
     let Some(server) = Postgres::shared() else { return };
-    let never = Token::never();
     for _ in 0..3 {
         let cable = Cable::with(server.port(), Later::Resets(LATE)).await;
         let pool = pool_at(&cable.address());
         pid_of(&pool).await;
-        let source = Source::with_timeout(Duration::from_millis(20));
-        let token = source.token();
-        let ends = pool
-            .run(&token, |conn| async move { conn.batch_execute("SELECT pg_sleep(0.04)").await });
-        assert!(in_time(ends).await.unwrap_err().cancelled().is_some());
-        let next = pool
-            .run(&never, |conn| async move { conn.batch_execute("SELECT pg_sleep(0.2)").await });
-        in_time(next).await.expect("it is nobody's to cancel");
+        a_late_cancel_hits_nobody_else(&pool, "SELECT pg_sleep(0.04)").await;
     }
 }
 

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use crate::common::{Cable, Later, PATIENCE, Postgres, in_time, running, runs};
+use crate::common::{
+    Cable, Later, PATIENCE, Postgres, a_late_cancel_hits_nobody_else, in_time, running, runs,
+};
 use desist::{Source, Token};
-use desist_sql::postgres::{Conn, Pool, RawStream};
+use desist_sql::postgres::{Pool, RawStream};
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use rustls::crypto::ring::default_provider;
 use rustls::{ClientConfig, RootCertStore};
@@ -172,15 +174,8 @@ async fn a_cancel_that_takes_its_time_hits_nobody_else_over_tls() {
         };
         let pool = pool.build().unwrap();
         assert!(is_encrypted(&pool).await);
-        let never = Token::never();
         for _ in 0..5 {
-            let source = Source::with_timeout(Duration::from_millis(20));
-            let token = source.token();
-            // It ends by itself while the cancel is on its way.
-            let ends = |conn: Conn| async move { conn.batch_execute("SELECT pg_sleep(0.1)").await };
-            assert!(in_time(pool.run(&token, ends)).await.unwrap_err().cancelled().is_some());
-            let next = |conn: Conn| async move { conn.batch_execute("SELECT pg_sleep(0.2)").await };
-            in_time(pool.run(&never, next)).await.expect("it is nobody's to cancel");
+            a_late_cancel_hits_nobody_else(&pool, "SELECT pg_sleep(0.1)").await;
         }
     }
 }

@@ -1,6 +1,11 @@
 //! A server, and what tests ask of it.
 #![allow(dead_code, unused_imports)] // Not every binary uses all of it.
 
+use std::time::Duration;
+
+use desist::{Source, Token};
+use desist_sql::postgres::Pool;
+
 mod cable;
 mod server;
 
@@ -24,8 +29,20 @@ pub(crate) async fn running(client: &tokio_postgres::Client, mark: &str) -> i64 
 pub(crate) async fn runs(client: &tokio_postgres::Client, mark: &str) {
     in_time(async {
         while running(client, mark).await == 0 {
-            tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+            tokio::time::sleep(Duration::from_millis(2)).await;
         }
     })
     .await;
+}
+
+/// A statement that ends by itself while the request to cancel it is on its way, and after it one
+/// that would be found by that.
+pub(crate) async fn a_late_cancel_hits_nobody_else(pool: &Pool, ends: &str) {
+    let token = Source::with_timeout(Duration::from_millis(20)).token();
+    let work = pool.run(&token, |conn| async move { conn.batch_execute(ends).await });
+    assert!(in_time(work).await.unwrap_err().cancelled().is_some());
+    let never = Token::never();
+    let next =
+        pool.run(&never, |conn| async move { conn.batch_execute("SELECT pg_sleep(0.2)").await });
+    in_time(next).await.expect("it is nobody's to cancel");
 }
