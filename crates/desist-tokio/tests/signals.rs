@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use desist_tokio::{Signals, TaskGroup, signals};
 use program::{Program, ROLE};
+use rustix::process::{Resource, Rlimit, Signal, getpid, kill_process, setrlimit};
 
 #[path = "signals/program.rs"]
 mod program;
@@ -25,6 +26,14 @@ fn the_child() {
         Ok("default") => watch(signals()),
         Ok("at once") => watch(listening(Signals::new().drain_for(Duration::ZERO))),
         Ok("never") => watch(listening(Signals::new().drain_for(Duration::MAX))),
+        Ok("quit") => watch(listening(Signals::new().drain_for(Duration::MAX).with_quit())),
+        Ok("quit later") => quit_later(),
+        Ok("no quit") => {
+            // No core is left lying about.
+            let none = Rlimit { current: Some(0), maximum: Some(0) };
+            setrlimit(Resource::Core, none).expect("less is always allowed");
+            watch(listening(Signals::new().drain_for(Duration::MAX)));
+        }
         Ok("many") => many(),
         Ok("bomb at the end") => watch(listening(
             Signals::new().drain_for(Duration::MAX).on_second(|_| std::panic::panic_any(Bomb)),
@@ -86,6 +95,20 @@ fn watch(stop: desist_tokio::Stop) {
     println!("{} ms of draining", drained.as_millis());
     println!("cancelled: {}, {}", cancelled.reason(), cancelled.detail().expect("the signal"));
     std::process::exit(0);
+}
+
+/// Somebody listens already, and SIGQUIT comes as soon as the `listen` that asks for
+/// it has returned.
+fn quit_later() {
+    let before = listening(Signals::new().drain_for(Duration::MAX));
+    let quits = || Signals::new().drain_for(Duration::MAX / 2).with_quit();
+    // Asked for twice, it is heard once.
+    let stops = [listening(quits()), listening(quits())];
+    kill_process(getpid(), Signal::QUIT).expect("it can be sent");
+    for stop in stops {
+        println!("who asked: {}", stop.draining().blocking_wait().detail().expect("the signal"));
+    }
+    watch(before);
 }
 
 /// The time to drain is over at once, again and again: every stop must come.
@@ -265,6 +288,46 @@ fn a_second_signal_ends_the_process_and_says_so() {
         let error = program.ends_with(code);
         assert!(error.contains(&format!("a second signal, SIG{second}")), "{error}");
     }
+}
+
+#[test]
+fn sigquit_is_a_signal_as_any_other_where_it_was_chosen() {
+    for (first, second, code) in
+        [("QUIT", "INT", 130), ("QUIT", "QUIT", 131), ("TERM", "QUIT", 131)]
+    {
+        let mut program = Program::start("quit");
+        program.expect("ready");
+        program.signal(first);
+        program.expect(&format!("draining: shutdown, SIG{first}"));
+        program.signal(second);
+        let error = program.ends_with(code);
+        assert!(error.contains(&format!("a second signal, SIG{second}")), "{error}");
+    }
+}
+
+#[test]
+fn sigquit_is_heard_at_once_and_by_all_in_a_process_that_listens_already() {
+    let mut program = Program::start("quit later");
+    program.expect("who asked: SIGQUIT");
+    program.expect("who asked: SIGQUIT");
+    program.expect("draining: shutdown, SIGQUIT");
+    program.signal("QUIT");
+    program.ends_with(131);
+}
+
+#[test]
+fn sigquit_does_what_it_always_did_where_it_was_not_chosen() {
+    // What a shell starts in the background may ignore it, and so does its child.
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.map_or(0, |mask| u64::from_str_radix(mask.trim(), 16).unwrap());
+    if ignored & 1 << (Signal::QUIT.as_raw() - 1) != 0 {
+        return;
+    }
+    let mut program = Program::start("no quit");
+    program.expect("ready");
+    program.signal("QUIT");
+    assert_eq!(program.end().signal(), Some(Signal::QUIT.as_raw()));
 }
 
 #[test]

@@ -1,10 +1,12 @@
-//! SIGINT and SIGTERM as a [`Stop`].
+//! SIGINT and SIGTERM, and SIGQUIT where it is asked for, as a [`Stop`].
 //!
 //! One thread of the process hears them, with a small runtime of its own, so
 //! that a second signal is heard however busy, or blocked, the program's own
 //! runtime is. It is started by the first `listen` and stays. No foreign code runs
 //! on it, as long as a thread can be had: who is asked is asked on a thread of its
 //! own, and so is an end that was set.
+
+mod received;
 
 use std::fmt;
 use std::io::{self, Write};
@@ -17,6 +19,7 @@ use std::time::Duration;
 use desist::{Cause, Reason, Source};
 use tokio::runtime::Runtime;
 
+use self::received::{Ears, Received};
 use crate::group::caught;
 use crate::stop::{Stop, StopSource};
 
@@ -55,6 +58,9 @@ pub fn signals() -> Stop {
 /// after a signal, as a shell does, takes [`on_second`](Self::on_second), for the
 /// next signal is the second to the stop before.
 ///
+/// SIGQUIT ends the process, with a core dump where there are any, unless
+/// [`with_quit`](Self::with_quit) is chosen.
+///
 /// The times are the system's, also where a runtime's time is paused. The
 /// [`origin`](desist::Cancelled::origin) of the stop is in this crate; who asked is
 /// in its detail.
@@ -76,6 +82,7 @@ pub fn signals() -> Stop {
 #[must_use = "it listens when `listen` is called"]
 pub struct Signals {
     drain: Duration,
+    quit: bool,
     second: Option<Box<dyn FnOnce(Signal) + Send>>,
 }
 
@@ -91,10 +98,12 @@ pub enum Signal {
     Interrupt,
     /// SIGTERM: a supervisor, an orchestrator, `kill`.
     Terminate,
+    /// SIGQUIT: Ctrl-\, some supervisors. Heard only [by choice](Signals::with_quit).
+    Quit,
 }
 
 impl Signal {
-    /// Its name: `SIGINT`, `SIGTERM`.
+    /// Its name: `SIGINT`, `SIGTERM`, `SIGQUIT`.
     ///
     /// ```
     /// assert_eq!(desist_tokio::Signal::Terminate.name(), "SIGTERM");
@@ -104,19 +113,22 @@ impl Signal {
         match self {
             Self::Interrupt => "SIGINT",
             Self::Terminate => "SIGTERM",
+            Self::Quit => "SIGQUIT",
         }
     }
 
-    /// The exit code of a process that it ended: 130, 143.
+    /// The exit code of a process that it ended: 130, 143, 131.
     ///
     /// ```
     /// assert_eq!(desist_tokio::Signal::Interrupt.exit_code(), 130);
+    /// assert_eq!(desist_tokio::Signal::Quit.exit_code(), 131);
     /// ```
     #[must_use]
     pub const fn exit_code(self) -> u8 {
         match self {
             Self::Interrupt => 130,
             Self::Terminate => 143,
+            Self::Quit => 131,
         }
     }
 }
@@ -142,7 +154,7 @@ impl Signals {
     /// assert!(desist_tokio::Signals::new().listen().is_ok());
     /// ```
     pub fn new() -> Self {
-        Self { drain: Self::DRAIN, second: None }
+        Self { drain: Self::DRAIN, quit: false, second: None }
     }
 
     /// So long between the request to drain, which the first signal is, and the
@@ -159,7 +171,24 @@ impl Signals {
         Self { drain, ..self }
     }
 
-    /// What the second signal does, whichever of the two it is. It is called on a
+    /// SIGQUIT is heard, too, from [`listen`](Self::listen) on, also where others
+    /// listen already. As it is made: it is left to what it does by default, or to
+    /// others.
+    ///
+    /// It then is a signal as any other to the whole process, until that ends: it
+    /// asks those, too, who listen without this, and a second one of whatever kind
+    /// is a second signal. So Ctrl-\ gives no core dump any more. Where there is no
+    /// SIGQUIT, as on Windows, this changes nothing.
+    ///
+    /// ```
+    /// let stop = desist_tokio::Signals::new().with_quit().listen().unwrap();
+    /// assert!(!stop.is_cancelled());
+    /// ```
+    pub fn with_quit(self) -> Self {
+        Self { quit: true, ..self }
+    }
+
+    /// What the second signal does, whichever it is. It is called on a
     /// thread of its own; if it returns, further signals do nothing, and if it
     /// panics, or there is no thread for it, the process exits as if nothing had
     /// been set.
@@ -190,7 +219,7 @@ impl Signals {
     /// ```
     pub fn listen(self) -> io::Result<Stop> {
         let end = self.second.map_or(End::Exit, End::Own);
-        listeners().add(self.drain, end)
+        listeners().add(self.drain, self.quit, end)
     }
 }
 
@@ -202,7 +231,10 @@ impl Default for Signals {
 
 impl fmt::Debug for Signals {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Signals").field("drain", &self.drain).finish_non_exhaustive()
+        f.debug_struct("Signals")
+            .field("drain", &self.drain)
+            .field("quit", &self.quit)
+            .finish_non_exhaustive()
     }
 }
 
@@ -322,8 +354,8 @@ static LISTENERS: Mutex<Listeners> = Mutex::new(Listeners::NEW);
 /// set: the signal's default action does not come back, so somebody who sends a
 /// second one must be heard all the same.
 struct Listeners {
-    /// The thread is there.
-    heard: bool,
+    /// Of the thread, once it is there.
+    ears: Option<Ears>,
     /// Whom the next signal asks: one source for each time to drain.
     waiting: Vec<(Duration, StopSource)>,
     /// The ends of those, as they came.
@@ -333,13 +365,15 @@ struct Listeners {
 }
 
 impl Listeners {
-    const NEW: Self =
-        Self { heard: false, waiting: Vec::new(), later: Vec::new(), next: Vec::new() };
+    const NEW: Self = Self { ears: None, waiting: Vec::new(), later: Vec::new(), next: Vec::new() };
 
-    fn add(&mut self, drain: Duration, end: End) -> io::Result<Stop> {
-        if !self.heard {
-            start()?;
-            self.heard = true;
+    fn add(&mut self, drain: Duration, quit: bool, end: End) -> io::Result<Stop> {
+        let ears = match &mut self.ears {
+            Some(ears) => ears,
+            none => none.insert(start()?),
+        };
+        if quit {
+            ears.hear_quit()?;
         }
         let has_exit = self.later.iter().any(|end| matches!(end, End::Exit));
         if !(has_exit && matches!(end, End::Exit)) {
@@ -365,23 +399,23 @@ fn listeners() -> MutexGuard<'static, Listeners> {
     LISTENERS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// When it returns, the signals are listened to.
-fn start() -> io::Result<()> {
+/// When it returns, SIGINT and SIGTERM are listened to.
+fn start() -> io::Result<Ears> {
     let (tell, told) = mpsc::channel();
     // The runtime is made there and not here: a runtime must not be dropped inside
     // another, and the caller may be in one.
     thread::Builder::new().name("desist-signals".into()).spawn(move || {
-        let (runtime, received) = match listening() {
+        let (runtime, (received, ears)) = match listening() {
             Ok(listening) => listening,
             Err(error) => return tell.send(Err(error)).unwrap_or_default(),
         };
-        let _ = tell.send(Ok(()));
+        let _ = tell.send(Ok(ears));
         runtime.block_on(hear(received));
     })?;
     told.recv().unwrap_or_else(|_| Err(io::Error::other("the thread that listens has ended")))
 }
 
-fn listening() -> io::Result<(Runtime, Received)> {
+fn listening() -> io::Result<(Runtime, (Received, Ears))> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let received = {
         let _inside = runtime.enter();
@@ -398,51 +432,5 @@ async fn hear(mut received: Received) {
             ask(source, drain, signal);
         }
         bring(ends, signal);
-    }
-}
-
-#[cfg(unix)]
-struct Received {
-    interrupt: tokio::signal::unix::Signal,
-    terminate: tokio::signal::unix::Signal,
-}
-
-#[cfg(unix)]
-impl Received {
-    fn new() -> io::Result<Self> {
-        use tokio::signal::unix::{SignalKind, signal};
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-        })
-    }
-
-    async fn next(&mut self) -> Signal {
-        use std::future::poll_fn;
-        use std::task::Poll;
-        poll_fn(|cx| {
-            if self.terminate.poll_recv(cx).is_ready() {
-                return Poll::Ready(Signal::Terminate);
-            }
-            self.interrupt.poll_recv(cx).map(|_| Signal::Interrupt)
-        })
-        .await
-    }
-}
-
-#[cfg(windows)]
-struct Received {
-    interrupt: tokio::signal::windows::CtrlC,
-}
-
-#[cfg(windows)]
-impl Received {
-    fn new() -> io::Result<Self> {
-        Ok(Self { interrupt: tokio::signal::windows::ctrl_c()? })
-    }
-
-    async fn next(&mut self) -> Signal {
-        self.interrupt.recv().await;
-        Signal::Interrupt
     }
 }
