@@ -8,6 +8,7 @@ pub mod compat;
 mod current;
 mod group;
 pub mod io;
+mod note;
 #[cfg(unix)]
 pub mod process;
 pub mod recipes;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use desist::{Cause, Clock, Reason, Source, Token};
 
+use crate::note::Note;
 use crate::trace;
 
 /// What running work is told: to take no new work, and later to stop.
@@ -45,6 +46,8 @@ use crate::trace;
 pub struct Stop {
     draining: Token,
     token: Token,
+    /// Of the source, or of the nearest one above that notes.
+    note: Note,
 }
 
 impl Stop {
@@ -55,10 +58,11 @@ impl Stop {
     /// ```
     #[must_use]
     pub fn never() -> Self {
-        Self { draining: Token::never(), token: Token::never() }
+        Token::never().into()
     }
 
-    /// Cancelled when no new work shall be begun.
+    /// Cancelled when no new work shall be begun. Whoever asked for that is told
+    /// that somebody looked: see [`StopSource::noting_drain`].
     ///
     /// ```
     /// use desist_tokio::StopSource;
@@ -70,6 +74,12 @@ impl Stop {
     /// ```
     #[must_use]
     pub fn draining(&self) -> &Token {
+        self.note.look();
+        &self.draining
+    }
+
+    /// The same, and nobody looks.
+    pub(crate) fn draining_unnoted(&self) -> &Token {
         &self.draining
     }
 
@@ -103,7 +113,7 @@ impl Stop {
     pub fn child(&self) -> StopSource {
         let cancel = self.token.child();
         let drain = Source::linked([&cancel.token(), &self.draining]);
-        StopSource::of(drain, cancel)
+        StopSource::of(drain, cancel, self.note.clone())
     }
 }
 
@@ -111,7 +121,7 @@ impl Stop {
     /// The same on the system's time, for work that no runtime moves.
     pub(crate) fn on_system_time(&self) -> Self {
         let (draining, token) = (on_system_time(&self.draining), on_system_time(&self.token));
-        Self { draining, token }
+        Self { draining, token, note: self.note.clone() }
     }
 }
 
@@ -138,7 +148,7 @@ impl AsRef<Token> for Stop {
 /// Both stages at once.
 impl From<Token> for Stop {
     fn from(token: Token) -> Self {
-        Self { draining: token.clone(), token }
+        Self { draining: token.clone(), token, note: Note::default() }
     }
 }
 
@@ -182,6 +192,8 @@ pub struct StopSource {
     drain: Source,
     cancel: Source,
     stop: Stop,
+    /// Its own.
+    note: Note,
 }
 
 impl StopSource {
@@ -212,12 +224,54 @@ impl StopSource {
     #[must_use]
     pub fn with_clock(clock: Clock) -> Self {
         let cancel = Source::with_clock(clock);
-        Self::of(cancel.child(), cancel)
+        Self::of(cancel.child(), cancel, Note::default())
     }
 
-    fn of(drain: Source, cancel: Source) -> Self {
-        let stop = Stop { draining: drain.token(), token: cancel.token() };
-        Self { drain, cancel, stop }
+    fn of(drain: Source, cancel: Source, note: Note) -> Self {
+        let stop = Stop { draining: drain.token(), token: cancel.token(), note };
+        Self { drain, cancel, stop, note: Note::default() }
+    }
+
+    /// Notes from now on whether anybody calls [`Stop::draining`], on a stop of this
+    /// source, or of one below it: a [`child`](Stop::child), or a
+    /// [`TaskGroup`](crate::TaskGroup). Where nobody did, nobody heeds a drain, and
+    /// whoever asks for one need not wait before asking to stop.
+    ///
+    /// Stops, and sources below them, that were made before are not noted; a clone of
+    /// this source shares what it notes. What this crate does by itself is no look.
+    ///
+    /// ```
+    /// use desist_tokio::StopSource;
+    ///
+    /// let source = StopSource::new().noting_drain();
+    /// let stop = source.stop();
+    /// assert!(!stop.is_cancelled());
+    /// assert!(!source.drain_noted(), "so far only the stop was looked at");
+    ///
+    /// assert!(!stop.child().stop().draining().is_cancelled());
+    /// assert!(source.drain_noted());
+    /// ```
+    #[must_use]
+    pub fn noting_drain(mut self) -> Self {
+        if !self.note.is_kept() {
+            self.note = self.stop.note.below();
+            self.stop.note = self.note.clone();
+        }
+        self
+    }
+
+    /// Whether anybody looked at the drain since
+    /// [`noting_drain`](Self::noting_drain). False of a source that does not note.
+    ///
+    /// ```
+    /// let source = desist_tokio::StopSource::new().noting_drain();
+    /// assert!(!source.drain_noted());
+    /// assert!(!source.stop().draining().is_cancelled());
+    /// assert!(source.drain_noted());
+    /// ```
+    #[must_use]
+    pub fn drain_noted(&self) -> bool {
+        self.note.has_look()
     }
 
     /// What is handed to the work.
@@ -264,7 +318,7 @@ impl StopSource {
     pub fn drain_with(&self, cause: impl Into<Cause>) -> bool {
         let first = self.drain.cancel_with(cause);
         if first {
-            trace::requested("drain", self.stop.draining());
+            trace::requested("drain", self.stop.draining_unnoted());
         }
         first
     }

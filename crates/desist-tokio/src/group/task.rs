@@ -155,7 +155,7 @@ pub(super) fn outcome_of<T: Send + 'static, M>(
         Err(error) => {
             let stop = shared.stop();
             let around = around.iter().flat_map(|around| around.parts());
-            let asked = [stop.token(), stop.draining()].into_iter().chain(around);
+            let asked = [stop.token(), stop.draining_unnoted()].into_iter().chain(around);
             let asked = asked.filter_map(Token::cancellation).collect::<Vec<_>>();
             match find_cancelled(&*error).and_then(|found| asked_for(found, &asked)) {
                 Some(cancelled) => Outcome::Cancelled(cancelled.clone()),
