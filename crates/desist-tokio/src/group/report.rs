@@ -67,6 +67,35 @@ impl Grace {
     pub const fn drain_for(self, drain: Duration) -> Self {
         Self { drain, ..self }
     }
+
+    /// How long it drains, at most.
+    ///
+    /// ```
+    /// use desist_tokio::Grace;
+    /// use std::time::Duration;
+    ///
+    /// let grace = Grace::new(Duration::from_secs(5));
+    /// assert_eq!(grace.draining(), Duration::ZERO);
+    /// assert_eq!(grace.drain_for(Duration::from_secs(1)).draining(), Duration::from_secs(1));
+    /// ```
+    #[must_use]
+    pub const fn draining(&self) -> Duration {
+        self.drain
+    }
+
+    /// How long is between the request to stop and the abort.
+    ///
+    /// ```
+    /// use desist_tokio::Grace;
+    /// use std::time::Duration;
+    ///
+    /// let grace = Grace::new(Duration::from_secs(5)).drain_for(Duration::from_secs(1));
+    /// assert_eq!(grace.stopping(), Duration::from_secs(5));
+    /// ```
+    #[must_use]
+    pub const fn stopping(&self) -> Duration {
+        self.stop
+    }
 }
 
 impl From<Duration> for Grace {

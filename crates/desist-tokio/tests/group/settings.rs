@@ -1,13 +1,26 @@
 //! What can be chosen for a group.
 
 use std::future::pending;
+use std::time::Duration;
 
 use desist::{Reason, Source, Token};
-use desist_tokio::{OnFailure, Outcome, StopSource, TaskGroup, current, sleep, with_current};
+use desist_tokio::{
+    Grace, OnFailure, Outcome, StopSource, TaskGroup, current, sleep, with_current,
+};
 use tokio::sync::{Semaphore, oneshot};
 
 use super::on_both;
 use crate::common::{self, Count, Dropped, Gate, PATIENCE};
+
+#[test]
+fn a_grace_says_what_it_was_made_of() {
+    const PLAIN: Grace = Grace::new(Duration::from_secs(5));
+    const TIMES: (Duration, Duration) = (PLAIN.draining(), PLAIN.stopping());
+    assert_eq!(TIMES, (Duration::ZERO, Duration::from_secs(5)));
+    let grace = PLAIN.drain_for(Duration::from_secs(2)).drain_for(Duration::from_secs(3));
+    assert_eq!((grace.draining(), grace.stopping()), (Duration::from_secs(3), TIMES.1));
+    assert_eq!(Grace::from(Duration::MAX).stopping(), Duration::MAX);
+}
 
 on_both! {
     async fn no_more_run_at_once_than_allowed() {
@@ -124,7 +137,7 @@ on_both! {
     }
 
     async fn a_deadline_of_the_parent_ends_the_tasks() {
-        let past = Source::with_timeout(std::time::Duration::from_millis(5));
+        let past = Source::with_timeout(Duration::from_millis(5));
         let group = TaskGroup::under(past.token());
         group.spawn("slow", |stop| async move {
             assert!(stop.deadline().is_some(), "it sees the deadline");
@@ -194,6 +207,6 @@ async fn permits_of_the_user_come_back_when_tasks_are_aborted() {
         });
     }
     tokio::task::yield_now().await;
-    assert_eq!(group.stop(std::time::Duration::from_secs(1)).await.stragglers().len(), 8);
+    assert_eq!(group.stop(Duration::from_secs(1)).await.stragglers().len(), 8);
     assert_eq!(permits.available_permits(), 4);
 }
