@@ -71,8 +71,27 @@ fn clock_of(runtime: Handle) -> Clock {
     clock
 }
 
-/// The clock for a new root: tokio's where its time is not the system's.
-pub(crate) fn root() -> Clock {
+/// The clock for a new root source here: tokio's where its time is paused, or was,
+/// and else the system's, also outside a runtime. Groups and timeouts of this crate
+/// take it by themselves.
+///
+/// See [`clock()`] for what that of tokio does.
+///
+/// ```
+/// use desist::Reason;
+/// use desist_tokio::{StopSource, root_clock};
+/// use std::time::Duration;
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let source = StopSource::with_clock(root_clock());
+/// source.cancel_after(Duration::from_secs(3600));
+/// // In a test the hour is over at once, and in a service after an hour.
+/// assert_eq!(source.stop().token().await.reason(), Reason::Deadline);
+/// # }
+/// ```
+#[must_use]
+pub fn root_clock() -> Clock {
     match Handle::try_current() {
         Ok(runtime) if is_paused() => clock_of(runtime),
         _ => Clock::system(),

@@ -19,7 +19,7 @@ mod stream;
 mod time;
 mod trace;
 
-pub use self::clock::clock;
+pub use self::clock::{clock, root_clock};
 pub use self::current::{WithCurrent, current, with_current};
 pub use self::group::{
     BoxError, Ended, Grace, OnFailure, Outcome, Report, Spawner, Straggler, TaskFailed, TaskGroup,

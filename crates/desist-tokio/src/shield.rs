@@ -107,7 +107,7 @@ where
              raise it in a task, or inside Runtime::enter()"
         );
     };
-    let limit = Source::with_clock(clock::root());
+    let limit = Source::with_clock(clock::root_clock());
     limit.cancel_after(bound);
     let place = Location::caller();
     let outer = ambient().and_then(|ambient| ambient.keeper.clone());

@@ -8,7 +8,8 @@ use std::time::Duration;
 use common::Count;
 use desist::{Reason, Source, Token};
 use desist_tokio::{
-    Outcome, TaskGroup, clock, current, interval, sleep, timeout, timeout_at, with_current,
+    Outcome, TaskGroup, clock, current, interval, root_clock, sleep, timeout, timeout_at,
+    with_current,
 };
 use tokio::time::Instant;
 
@@ -90,6 +91,29 @@ async fn a_clock_that_nobody_uses_leaves_nothing_behind() {
     drop(source);
     assert!(weak.upgrade().is_none());
     common::until("its task has ended", || tasks() == 0).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_root_made_under_paused_time_follows_it() {
+    let (begin, clock) = (Instant::now(), root_clock());
+    let source = Source::with_clock(clock.clone());
+    source.cancel_after(HOUR);
+    let late = tokio::time::timeout(HOUR * 2, source.token()).await;
+    assert_eq!(late.expect("it comes first").reason(), Reason::Deadline);
+    assert!(clock.now() >= (begin + HOUR).into_std());
+}
+
+#[test]
+fn a_root_made_elsewhere_is_on_the_systems_time() {
+    let outside = root_clock();
+    common::current_thread().block_on(async {
+        let inside = root_clock();
+        tokio::time::pause();
+        tokio::time::advance(HOUR).await;
+        let now = std::time::Instant::now();
+        assert!((inside.now() - now).max(outside.now() - now) < HOUR / 2);
+        assert!(root_clock().now() - now > HOUR / 2, "and one that is made now is not");
+    });
 }
 
 /// What is armed from elsewhere is on the time of the clock's runtime.

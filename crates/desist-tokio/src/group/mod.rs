@@ -117,7 +117,7 @@ impl TaskGroup<()> {
             Some(base) if base.token.can_be_cancelled() => {
                 Self::first(Stop::from(&base.token).child(), Some(base))
             }
-            _ => Self::first(StopSource::with_clock(clock::root()), None),
+            _ => Self::first(StopSource::with_clock(clock::root_clock()), None),
         }
     }
 

@@ -142,7 +142,7 @@ impl<T: Send + 'static> Keeper for Shared<T> {
         place: &'static Location<'static>,
         bound: Duration,
     ) -> Box<dyn Shelter> {
-        let clock = clock::root();
+        let clock = clock::root_clock();
         let now = clock.now();
         // Longer than there is time: as long as there is.
         let until = now.checked_add(bound).unwrap_or_else(|| far_from(now));

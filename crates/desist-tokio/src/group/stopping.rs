@@ -180,7 +180,7 @@ impl<T: Send + 'static> TaskGroup<T> {
 /// Waits for `what`, but no longer than that, on the clock of whoever waits: that
 /// of the runtime where the group was made may stand still, or be gone.
 async fn within(time: Duration, what: impl Future) {
-    let limit = Source::with_clock(clock::root());
+    let limit = Source::with_clock(clock::root_clock());
     limit.cancel_after(time);
     // Which of the two it was shows in what is there.
     let _ = limit.token().run(what).await;

@@ -60,7 +60,7 @@ where
     if !clock::is_paused() {
         return limited_by(token.child_with_timeout(duration), None, work);
     }
-    let clock = clock::root();
+    let clock = clock::root_clock();
     let limit = Source::with_clock(clock.clone());
     limit.cancel_after(duration);
     limited_by(both(token, &limit), Some(clock), work)
@@ -88,7 +88,7 @@ where
     if !clock::is_paused() {
         return limited_by(token.child_with_deadline(deadline), None, work);
     }
-    let clock = clock::root();
+    let clock = clock::root_clock();
     let limit = Source::with_clock(clock.clone());
     limit.cancel_at(deadline);
     limited_by(both(token, &limit), Some(clock), work)
