@@ -1,0 +1,380 @@
+//! What the supervisor decides, done on tokio.
+//!
+//! The driver runs no foreign code, so that nobody can hold it up: services run on their
+//! runtime, each in one task from the begin to the end; requests, which call back, are
+//! made on threads that may be blocked; whoever listens to the news has a thread of its
+//! own. Where the host owns the process the driver has a runtime, and a thread, for itself.
+//!
+//! A service is aborted by its own task, which looks at a second signal: so its cleanup
+//! can follow, and a task that cannot look is known to block its thread.
+
+mod ask;
+mod life;
+mod panics;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant as StdInstant};
+
+use desist::{Cancelled, Cause, Clock, Reason, Source, Token};
+use desist_tokio::{Signal, StopSource, root_clock};
+use tokio::runtime::Handle;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::time::{Instant, timeout_at};
+
+use self::ask::Asking;
+use self::life::{Ended, InWords, Life, Lives};
+use crate::handle::{HostHandle, Status};
+use crate::news::{Listeners, Listening, News, Told};
+use crate::outcome::Failure;
+use crate::phase::Phase;
+use crate::report::{Ledger, Report};
+use crate::service::AnyService;
+use crate::supervisor::{Action, Event, How, Plan, Stage, State, Supervisor, Why};
+
+/// What the driver is told.
+#[derive(Debug)]
+pub(crate) enum Heard {
+    Did(usize, Stage, Ended),
+    Stop(Cancelled),
+    Force(Signal),
+}
+
+/// The way to tell it.
+pub(crate) type Tell = UnboundedSender<Heard>;
+
+/// What it takes over from the host.
+pub(crate) struct Crew {
+    pub(crate) plan: Arc<Plan>,
+    pub(crate) names: Arc<[Arc<str>]>,
+    pub(crate) services: Vec<Box<dyn AnyService>>,
+    pub(crate) handle: HostHandle,
+    pub(crate) listeners: Vec<Listening>,
+}
+
+/// How long those who listen have to hear the last of it.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(1);
+
+pub(crate) struct Driver {
+    supervisor: Supervisor,
+    names: Arc<[Arc<str>]>,
+    crew: Vec<Member>,
+    handle: HostHandle,
+    listeners: Option<Listeners>,
+    told: UnboundedReceiver<Heard>,
+    /// Its own way, so that the channel has no end.
+    tell: Tell,
+    began: Instant,
+    clock: Clock,
+    cause: Option<Cancelled>,
+    forced: Option<Signal>,
+    has_ended: bool,
+}
+
+/// A service, as the driver has it.
+struct Member {
+    lives: Lives,
+    /// Of its present life.
+    stop: StopSource,
+    abort: Source,
+    abort_cleanup: Source,
+    asking: Option<Asking>,
+    ledger: Ledger,
+    /// It has not started in its time.
+    is_late: bool,
+}
+
+impl Driver {
+    /// Services run on that runtime; the driver is to be run on the current one, which
+    /// may be another.
+    pub(crate) fn new(crew: Crew, services: &Handle) -> Self {
+        panics::watch();
+        let (tell, told) = unbounded_channel();
+        let clock = {
+            let _theirs = services.enter();
+            root_clock()
+        };
+        let members = crew.services.into_iter().enumerate().map(|(index, service)| Member {
+            lives: life::task(index, service, tell.clone(), services),
+            stop: StopSource::with_clock(clock.clone()).noting_drain(),
+            abort: Source::new(),
+            abort_cleanup: Source::new(),
+            asking: None,
+            ledger: Ledger::default(),
+            is_late: false,
+        });
+        Self {
+            crew: members.collect(),
+            supervisor: Supervisor::new(crew.plan, random()),
+            names: crew.names,
+            handle: crew.handle,
+            listeners: Some(Listeners::start(crew.listeners)),
+            told,
+            tell,
+            began: Instant::now(),
+            clock,
+            cause: None,
+            forced: None,
+            has_ended: false,
+        }
+    }
+
+    pub(crate) fn tell(&self) -> Tell {
+        self.tell.clone()
+    }
+
+    /// To the end of the host.
+    pub(crate) async fn drive(mut self) -> Report {
+        let tell = self.tell.clone();
+        let _asked = self.handle.asked().on_cancel(move |cancelled| {
+            let _ = tell.send(Heard::Stop(cancelled.clone()));
+        });
+        self.handle_one(Event::Begin);
+        while self.supervisor.phase() != Phase::Stopped {
+            let heard = match self.supervisor.next() {
+                Some(next) => timeout_at(self.at(next), self.told.recv()).await.ok(),
+                None => Some(self.told.recv().await),
+            };
+            match heard.flatten() {
+                Some(heard) => self.hear(heard),
+                None => self.handle_one(Event::Time),
+            }
+        }
+        self.report().await
+    }
+
+    async fn report(&mut self) -> Report {
+        // What came in the same moment as the end.
+        while let Ok(heard) = self.told.try_recv() {
+            self.hear(heard);
+        }
+        self.has_ended = true;
+        let took = self.now();
+        if let Some(listeners) = self.listeners.take() {
+            let end = listeners.end();
+            let _ = tokio::task::spawn_blocking(move || end(PATIENCE)).await;
+        }
+        let ledgers = self.crew.iter_mut().map(|member| std::mem::take(&mut member.ledger));
+        Report::new(
+            &self.supervisor,
+            &self.names,
+            ledgers.collect(),
+            self.cause.clone(),
+            self.began.into_std(),
+            took,
+            self.forced,
+        )
+    }
+
+    fn now(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    fn at(&self, time: Duration) -> Instant {
+        // Beyond what can be told nobody waits.
+        let far = || self.began + Duration::from_secs(30 * 365 * 24 * 3600);
+        self.began.checked_add(time).unwrap_or_else(far)
+    }
+
+    fn hear(&mut self, heard: Heard) {
+        let event = match heard {
+            Heard::Did(index, stage, Ended { how, failure }) => {
+                if let Some(told) = failure {
+                    self.failed(index, told);
+                }
+                Event::Did(index, stage, how)
+            }
+            Heard::Stop(cancelled) => {
+                self.cause.get_or_insert(cancelled);
+                Event::Stop
+            }
+            Heard::Force(signal) => {
+                self.forced.get_or_insert(signal);
+                Event::Force
+            }
+        };
+        self.handle_one(event);
+    }
+
+    fn handle_one(&mut self, event: Event) {
+        let mut events = vec![event];
+        while let Some(event) = events.pop() {
+            let before: Vec<_> = self.supervisor.services().iter().map(|s| s.state).collect();
+            let actions = self.supervisor.handle(self.now(), event);
+            if let Event::Did(index, Stage::Start, How::Done) = event {
+                self.news(News::Started { service: self.name(index) });
+            }
+            self.tell_ends(&before);
+            for action in &actions {
+                events.extend(self.act(*action));
+            }
+        }
+        let waits_for = self.waits_for();
+        self.handle.set(Status { phase: self.supervisor.phase(), waits_for });
+    }
+
+    /// Does it, and gives what comes of it at once.
+    fn act(&mut self, action: Action) -> Option<Event> {
+        match action {
+            Action::Start(index) => {
+                self.news(News::Starting { service: self.name(index) });
+                self.start(index);
+            }
+            Action::Drain(index) => {
+                if !self.crew[index].stop.drain_noted() {
+                    return Some(Event::NothingToDrain(index));
+                }
+                self.news(News::AskedToDrain { service: self.name(index) });
+                let (stop, cause) = (self.crew[index].stop.clone(), self.cause_for(index));
+                self.ask(index, move || stop.drain_with(cause));
+            }
+            Action::Stop(index) => {
+                self.news(News::AskedToStop { service: self.name(index) });
+                let (stop, cause) = (self.crew[index].stop.clone(), self.cause_for(index));
+                self.ask(index, move || stop.cancel_with(cause));
+            }
+            Action::Abort(index, stage) => {
+                let asked_for = self.asked_for(index);
+                self.news(News::Aborted { service: self.name(index), asked_for });
+                let member = &mut self.crew[index];
+                if stage == Stage::Cleanup {
+                    member.abort_cleanup.cancel();
+                } else {
+                    ask::abort_after(member.asking.take(), member.abort.clone());
+                }
+            }
+            Action::Rest(index, pause) => {
+                self.news(News::Resting { service: self.name(index), pause });
+            }
+            Action::StartedLate(index) => {
+                self.crew[index].is_late = true;
+                let time = self.supervisor.plan().services[index].start_timeout;
+                self.failed(index, Failure::StartedLate(time).into());
+            }
+            Action::EndedEarly(index) => self.failed(index, Failure::EndedEarly.into()),
+            Action::Phase(phase) => {
+                if phase.is_stopping() && self.cause.is_none() {
+                    self.cause = self.why();
+                }
+                self.news(News::Phase(phase));
+            }
+            Action::Finish => {}
+        }
+        None
+    }
+
+    fn start(&mut self, index: usize) {
+        let member = &mut self.crew[index];
+        member.stop = StopSource::with_clock(self.clock.clone()).noting_drain();
+        member.abort = Source::new();
+        member.abort_cleanup = Source::new();
+        member.asking = None;
+        member.is_late = false;
+        let stop = member.stop.stop();
+        let (abort, abort_cleanup) = (member.abort.token(), member.abort_cleanup.token());
+        member.lives.begin(Life { stop, abort, abort_cleanup });
+    }
+
+    fn ask(&mut self, index: usize, request: impl FnOnce() -> bool + Send + 'static) {
+        self.crew[index].asking = Some(Asking::begin(request));
+    }
+
+    fn failed(&mut self, index: usize, told: InWords) {
+        let service = self.name(index);
+        self.news(News::Failed { service, failure: Arc::clone(&told.words) });
+        if let Some(forgotten) = self.crew[index].ledger.push(told.failure, told.words) {
+            // Its drop is foreign code.
+            tokio::task::spawn_blocking(move || panics::caught(|| drop(forgotten)));
+        }
+    }
+
+    /// Why the host stops, where nobody asked it to.
+    fn why(&self) -> Option<Cancelled> {
+        let said = match self.supervisor.stopping()?.why {
+            Why::Asked => return None,
+            Why::Failed(index) => {
+                let name = &self.names[index];
+                match self.crew[index].ledger.last() {
+                    Some(words) => format!("service `{name}` failed: {words}"),
+                    None => format!("service `{name}` failed"),
+                }
+            }
+            Why::Ended(index) => format!("service `{}` has ended", self.names[index]),
+            Why::NothingLeft => "every service has ended".to_owned(),
+        };
+        Token::cancelled_with(Cause::new(Reason::Shutdown).message(said)).cancellation()
+    }
+
+    fn cause_for(&self, index: usize) -> Cause {
+        let member = &self.crew[index];
+        match &self.cause {
+            Some(cause) if !member.is_late => Cause::from(cause.clone()),
+            None if !member.is_late => Cause::new(Reason::Shutdown),
+            _ => {
+                let time = self.supervisor.plan().services[index].start_timeout;
+                Cause::new(Reason::Deadline).message(Failure::StartedLate(time).to_string())
+            }
+        }
+    }
+
+    // News.
+
+    fn name(&self, index: usize) -> Arc<str> {
+        Arc::clone(&self.names[index])
+    }
+
+    fn asked_for(&self, index: usize) -> Option<Duration> {
+        let times = &self.supervisor.services()[index].times;
+        let asked = times.drained.or(times.stopped).or(times.aborted)?;
+        Some(times.over.unwrap_or_else(|| self.now()).saturating_sub(asked))
+    }
+
+    fn tell_ends(&self, before: &[State]) {
+        for (index, before) in before.iter().enumerate() {
+            let service = &self.supervisor.services()[index];
+            let (name, asked_for) = (self.name(index), self.asked_for(index));
+            match service.state {
+                now if now == *before => {}
+                State::Over if service.times.begun.is_some() => {
+                    self.news(News::Over { service: name, asked_for });
+                }
+                State::Lost => {
+                    // If it ever comes to it, there is nobody left to wait for it.
+                    self.crew[index].abort_cleanup.cancel();
+                    self.news(News::GivenUp { service: name, asked_for });
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn news(&self, news: News) {
+        let Some(listeners) = &self.listeners else { return };
+        let within = self.supervisor.next().map(|next| next.saturating_sub(self.now()));
+        listeners.tell(&Told { news, within });
+    }
+
+    fn waits_for(&self) -> Arc<[Arc<str>]> {
+        let services = self.supervisor.services().iter().zip(self.names.iter());
+        let waits = services.filter(|(service, _)| self.supervisor.waits_for(service));
+        waits.map(|(_, name)| Arc::clone(name)).collect()
+    }
+}
+
+/// Whoever embeds a host may drop it: everybody is asked, and aborted.
+impl Drop for Driver {
+    fn drop(&mut self) {
+        if self.has_ended {
+            return;
+        }
+        for member in &self.crew {
+            let _heard = panics::caught(|| member.stop.cancel_with(Reason::Dropped));
+            member.abort.cancel();
+            member.abort_cleanup.cancel();
+        }
+    }
+}
+
+fn random() -> u64 {
+    use std::hash::{BuildHasher, RandomState};
+    RandomState::new().hash_one(StdInstant::now())
+}

@@ -1,0 +1,42 @@
+//! What the supervisor is given: who waits for whom, and the times.
+
+use std::time::Duration;
+
+use crate::policy::{OnEnd, OnFailure};
+
+/// The services in the order in which they start: each comes after such only as stand
+/// before it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Plan {
+    pub(crate) services: Vec<Planned>,
+    /// From the request to stop to the end, whatever happens.
+    pub(crate) shutdown_timeout: Duration,
+    /// How long it serves on when it is no longer ready.
+    pub(crate) drain_delay: Duration,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Planned {
+    /// Who has to have started before.
+    pub(crate) after: Vec<usize>,
+    /// Who has to be over before this one is asked to stop.
+    pub(crate) dependents: Vec<usize>,
+    pub(crate) start_timeout: Duration,
+    pub(crate) drain: Duration,
+    pub(crate) grace: Duration,
+    pub(crate) on_failure: OnFailure,
+    pub(crate) on_end: OnEnd,
+}
+
+impl Plan {
+    /// When what is left of the order is given up, and everybody is asked: so long before
+    /// the end.
+    pub(crate) fn last_call(&self) -> Duration {
+        (self.shutdown_timeout / 5).min(Duration::from_secs(5))
+    }
+
+    /// When whoever is left is aborted: so long before the end.
+    pub(crate) fn last_abort(&self) -> Duration {
+        (self.shutdown_timeout / 10).min(Duration::from_secs(1))
+    }
+}
