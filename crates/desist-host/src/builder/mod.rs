@@ -242,7 +242,7 @@ impl HostBuilder {
     /// made, [`SHUTDOWN_TIMEOUT`](Self::SHUTDOWN_TIMEOUT).
     ///
     /// A fifth of it (at most 5 s) before its end whoever has not been asked yet is asked,
-    /// out of order; a tenth (at most a second) before it whoever is left is aborted.
+    /// to stop, out of order, and whoever drains, too; a tenth (at most a second) before it whoever is left is aborted.
     ///
     /// ```
     /// use desist_host::Host;

@@ -82,7 +82,7 @@ impl HostBuilder {
         self.last("grace", |last| last.grace = time)
     }
 
-    /// What a failure of the last service does: an [`OnFailure`], or a [`Restart`].
+    /// What a failure of the last service does: an [`OnFailure`], or a [`Restart`](crate::Restart).
     ///
     /// ```
     /// use desist_host::{Host, OnFailure};

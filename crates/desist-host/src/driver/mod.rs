@@ -9,6 +9,7 @@
 //! can follow, and a task that cannot look is known to block its thread.
 
 mod ask;
+mod cause;
 mod life;
 mod panics;
 
@@ -128,6 +129,10 @@ impl Driver {
         let _asked = self.handle.asked().on_cancel(move |cancelled| {
             let _ = tell.send(Heard::Stop(cancelled.clone()));
         });
+        // Asked before it began, it begins nothing.
+        while let Ok(heard) = self.told.try_recv() {
+            self.hear(heard);
+        }
         self.handle_one(Event::Begin);
         while self.supervisor.phase() != Phase::Stopped {
             let heard = match self.supervisor.next() {
@@ -307,7 +312,7 @@ impl Driver {
     fn cause_for(&self, index: usize) -> Cause {
         let member = &self.crew[index];
         match &self.cause {
-            Some(cause) if !member.is_late => Cause::from(cause.clone()),
+            Some(cause) if !member.is_late => cause::again(cause),
             None if !member.is_late => Cause::new(Reason::Shutdown),
             _ => {
                 let time = self.supervisor.plan().services[index].start_timeout;

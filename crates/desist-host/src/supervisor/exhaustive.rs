@@ -236,8 +236,11 @@ impl World {
         }
     }
 
-    /// Who comes after it has to be over, or given up.
+    /// Who comes after it has to be over, or given up; and before that it has served.
     fn check_order(&self, index: usize, out_of_order: bool) {
+        let serves = self.supervisor.phase() == Phase::Unready;
+        let runs = self.actors[index].stage == Some(Stage::Run);
+        assert!(out_of_order || !serves || !runs, "asked while the host serves on");
         for after in &self.plan.services[index].dependents {
             let given_up = self.supervisor.services()[*after].is_lost();
             let is_over = self.actors[*after].stage.is_none();

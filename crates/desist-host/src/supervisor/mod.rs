@@ -23,7 +23,7 @@
 //!    the host stops.
 //! 2. Asked by the host, it is asked when all that come after it are over or given up;
 //!    or at the last call, a fifth of the whole time (at most 5 s) before the end, when
-//!    whoever has not been asked is asked to stop. So nobody is aborted unasked.
+//!    whoever has not been asked to stop is. So nobody is aborted unasked.
 //! 3. Its requests come in their order and each once in a life: to drain, to stop, to be
 //!    aborted.
 //! 4. Once the host stops it ends within its time, whatever the services do; and as soon
@@ -38,6 +38,8 @@ mod exhaustive;
 mod plan;
 mod state;
 mod stopping;
+#[cfg(test)]
+mod stories;
 
 use std::sync::Arc;
 use std::time::Duration;

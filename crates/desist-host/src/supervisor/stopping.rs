@@ -76,7 +76,8 @@ impl Supervisor {
         if drain.is_zero() || !self.services[index].has_settled() {
             return self.stop(now, index, actions);
         }
-        let until = self.bounded(now.saturating_add(drain));
+        let last_call = self.stopping.map_or(Duration::MAX, |stopping| stopping.last_call);
+        let until = now.saturating_add(drain).min(last_call);
         self.services[index].ask(now, Asked::Drain, until);
         actions.push(Action::Drain(index));
     }

@@ -1,0 +1,199 @@
+//! Single courses of events, with their times.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Action, Event, How, Plan, Planned, Stage, Supervisor};
+use crate::phase::Phase;
+use crate::policy::{OnEnd, OnFailure, Restart};
+
+const fn secs(secs: u64) -> Duration {
+    Duration::from_secs(secs)
+}
+
+fn service(after: &[usize]) -> Planned {
+    Planned {
+        after: after.to_vec(),
+        dependents: Vec::new(),
+        start_timeout: secs(60),
+        drain: secs(10),
+        grace: secs(5),
+        on_failure: OnFailure::StopHost,
+        on_end: OnEnd::StopHost,
+    }
+}
+
+struct Story {
+    supervisor: Supervisor,
+    now: Duration,
+}
+
+impl Story {
+    /// All have started.
+    fn of(mut services: Vec<Planned>, shutdown_timeout: u64, drain_delay: u64) -> Self {
+        for index in 0..services.len() {
+            for before in services[index].after.clone() {
+                services[before].dependents.push(index);
+            }
+        }
+        let count = services.len();
+        let (shutdown_timeout, drain_delay) = (secs(shutdown_timeout), secs(drain_delay));
+        let plan = Arc::new(Plan { services, shutdown_timeout, drain_delay });
+        let mut story = Self { supervisor: Supervisor::new(plan, 1), now: Duration::ZERO };
+        story.happens(Event::Begin);
+        for index in 0..count {
+            story.happens(Event::Did(index, Stage::Start, How::Done));
+        }
+        assert_eq!(story.supervisor.phase(), Phase::Running);
+        story
+    }
+
+    fn happens(&mut self, event: Event) -> Vec<Action> {
+        self.supervisor.handle(self.now, event)
+    }
+
+    /// To the next moment that is waited for: when that is, and what it brings.
+    fn time(&mut self) -> (Duration, Vec<Action>) {
+        self.now = self.supervisor.next().expect("something is waited for");
+        (self.now, self.happens(Event::Time))
+    }
+}
+
+#[test]
+fn a_deaf_one_is_asked_to_drain_to_stop_is_aborted_and_given_up_at_its_times() {
+    let mut story = Story::of(vec![service(&[])], 30, 0);
+    let stopping = Action::Phase(Phase::Stopping);
+    assert_eq!(story.happens(Event::Stop), [stopping, Action::Drain(0)]);
+    assert_eq!(story.time(), (secs(10), vec![Action::Stop(0)]));
+    assert_eq!(story.time(), (secs(15), vec![Action::Abort(0, Stage::Run)]));
+    let end = vec![Action::Phase(Phase::Stopped), Action::Finish];
+    assert_eq!(story.time(), (secs(15) + Duration::from_millis(500), end));
+}
+
+#[test]
+fn whoever_is_left_is_asked_at_the_last_call_and_aborted_before_the_end() {
+    let mut slow = service(&[0]);
+    slow.drain = secs(100);
+    let mut story = Story::of(vec![service(&[]), slow], 30, 0);
+    story.happens(Event::Stop);
+    // The drain of the one is over, too, and the order of the other.
+    assert_eq!(story.time(), (secs(25), vec![Action::Stop(1), Action::Stop(0)]));
+    let aborts = vec![Action::Abort(1, Stage::Run), Action::Abort(0, Stage::Run)];
+    assert_eq!(story.time(), (secs(29), aborts));
+    let (end, actions) = story.time();
+    assert!(end <= secs(30) && actions.ends_with(&[Action::Finish]), "{end:?} {actions:?}");
+}
+
+#[test]
+fn nobody_is_asked_before_the_delay_is_over() {
+    let mut story = Story::of(vec![service(&[])], 30, 8);
+    assert_eq!(story.happens(Event::Stop), [Action::Phase(Phase::Unready)]);
+    let asked = vec![Action::Phase(Phase::Stopping), Action::Drain(0)];
+    assert_eq!(story.time(), (secs(8), asked));
+}
+
+#[test]
+fn who_does_not_drain_is_asked_to_stop_at_once() {
+    let mut story = Story::of(vec![service(&[])], 30, 0);
+    story.happens(Event::Stop);
+    assert_eq!(story.happens(Event::NothingToDrain(0)), [Action::Stop(0)]);
+    assert_eq!(story.supervisor.services()[0].times.drained, None);
+    assert_eq!(story.supervisor.next(), Some(secs(5)));
+}
+
+#[test]
+fn a_cleanup_after_an_abort_has_its_own_time() {
+    let mut story = Story::of(vec![service(&[])], 30, 0);
+    story.happens(Event::Stop);
+    story.happens(Event::NothingToDrain(0));
+    assert_eq!(story.time(), (secs(5), vec![Action::Abort(0, Stage::Run)]));
+    assert_eq!(story.happens(Event::Did(0, Stage::Run, How::Aborted)), []);
+    assert_eq!(story.time(), (secs(10), vec![Action::Abort(0, Stage::Cleanup)]));
+}
+
+#[test]
+fn a_restart_has_its_pause_and_its_limit() {
+    let mut one = service(&[]);
+    let restart = Restart::default().limit(2).first_pause(secs(4));
+    one.on_failure = restart.into();
+    let mut story = Story::of(vec![one], 30, 0);
+    for round in 0..2 {
+        story.happens(Event::Did(0, Stage::Run, How::Failed));
+        let actions = story.happens(Event::Did(0, Stage::Cleanup, How::Done));
+        let [Action::Rest(0, pause)] = actions[..] else { panic!("{actions:?}") };
+        let longest = secs(4 << round);
+        assert!(pause <= longest && pause >= longest * 3 / 4, "{pause:?} of {longest:?}");
+        let begun = story.now;
+        assert_eq!(story.time(), (begun + pause, vec![Action::Start(0)]));
+        story.happens(Event::Did(0, Stage::Start, How::Done));
+    }
+    story.happens(Event::Did(0, Stage::Run, How::Failed));
+    let end = story.happens(Event::Did(0, Stage::Cleanup, How::Done));
+    let stopped = [Action::Phase(Phase::Stopping), Action::Phase(Phase::Stopped), Action::Finish];
+    assert_eq!(end, stopped);
+    let service = &story.supervisor.services()[0];
+    assert!(service.is_counted && service.restarts == 2);
+}
+
+#[test]
+fn who_was_steady_begins_anew() {
+    let mut one = service(&[]);
+    one.on_failure = Restart::default().limit(1).into();
+    let mut story = Story::of(vec![one], 30, 0);
+    for _ in 0..5 {
+        story.now += secs(60);
+        story.happens(Event::Did(0, Stage::Run, How::Panicked));
+        let actions = story.happens(Event::Did(0, Stage::Cleanup, How::Done));
+        assert!(matches!(actions[..], [Action::Rest(0, _)]), "{actions:?}");
+        story.time();
+        story.happens(Event::Did(0, Stage::Start, How::Done));
+    }
+    // And now it was not.
+    story.now += secs(59);
+    story.happens(Event::Did(0, Stage::Run, How::Panicked));
+    let actions = story.happens(Event::Did(0, Stage::Cleanup, How::Done));
+    assert!(actions.ends_with(&[Action::Finish]), "{actions:?}");
+}
+
+#[test]
+fn who_has_been_ready_stays_so_while_one_is_restarted() {
+    let mut one = service(&[]);
+    one.on_failure = Restart::default().into();
+    let mut story = Story::of(vec![one, service(&[0])], 30, 0);
+    story.happens(Event::Did(0, Stage::Run, How::Failed));
+    story.happens(Event::Did(0, Stage::Cleanup, How::Done));
+    assert_eq!(story.supervisor.phase(), Phase::Running);
+}
+
+#[test]
+fn a_start_that_is_late_is_asked_and_stops_the_host() {
+    let plan =
+        Plan { services: vec![service(&[])], shutdown_timeout: secs(30), drain_delay: secs(9) };
+    let mut story = Story { supervisor: Supervisor::new(Arc::new(plan), 1), now: Duration::ZERO };
+    assert_eq!(story.happens(Event::Begin), [Action::Start(0)]);
+    let late = vec![Action::StartedLate(0), Action::Stop(0), Action::Phase(Phase::Stopping)];
+    // It was never ready, so there is no delay.
+    assert_eq!(story.time(), (secs(60), late));
+    let end = story.happens(Event::Did(0, Stage::Start, How::Stopped));
+    assert!(end.ends_with(&[Action::Finish]), "{end:?}");
+    assert!(story.supervisor.services()[0].is_counted);
+}
+
+#[test]
+fn forced_all_are_asked_and_aborted_at_once_in_the_delay_too() {
+    let mut story = Story::of(vec![service(&[]), service(&[0])], 30, 8);
+    story.happens(Event::Stop);
+    let forced = [
+        Action::Phase(Phase::Stopping),
+        Action::Stop(1),
+        Action::Abort(1, Stage::Run),
+        Action::Stop(0),
+        Action::Abort(0, Stage::Run),
+    ];
+    assert_eq!(story.happens(Event::Force), forced);
+    // What they still do is aborted as it comes.
+    let cleanup = story.happens(Event::Did(1, Stage::Run, How::Aborted));
+    assert_eq!(cleanup, [Action::Abort(1, Stage::Cleanup)]);
+    let (end, _) = story.time();
+    assert_eq!(end, Duration::from_millis(200));
+}
