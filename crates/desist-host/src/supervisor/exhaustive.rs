@@ -33,6 +33,8 @@ struct Actor {
     aborted: bool,
     /// It has not started in its time.
     is_late: bool,
+    /// In this life.
+    has_failed: bool,
     /// In the host's time: it counts for the exit code.
     failed: bool,
     straggled: bool,
@@ -133,9 +135,13 @@ impl World {
             self.did(index, stage, how);
         }
         let was_finished = self.finished;
+        let were_asked: Vec<_> = self.actors.iter().map(|actor| actor.asked).collect();
         let actions = self.supervisor.handle(self.now, event);
         assert!(!was_finished || actions.is_empty(), "the end is the end");
         for action in actions {
+            if let Action::Abort(index, Stage::Start | Stage::Run) = action {
+                assert!(were_asked[index] || self.forced, "aborted at the time it was asked");
+            }
             self.act(action);
         }
         self.check();
@@ -147,6 +153,7 @@ impl World {
         let stopping = self.stopping_since.is_some();
         let early = stage == Stage::Run && how == How::Done && !actor.asked && !actor.drained;
         let fails = how.is_failure() || (early && plan.on_end == OnEnd::Fail);
+        actor.has_failed |= fails;
         // Before the stop a restart may mend it.
         actor.failed |= fails
             && match plan.on_failure {
@@ -218,11 +225,13 @@ impl World {
                 let counts = self.plan.services[index].on_failure == OnFailure::StopHost;
                 self.actors[index].failed |= counts;
                 self.actors[index].is_late = true;
+                self.actors[index].has_failed = true;
             }
             Action::EndedEarly(index) => assert_eq!(self.plan.services[index].on_end, OnEnd::Fail),
             Action::Rest(index, pause) => {
                 assert!(stopping.is_none() && !pause.is_zero());
                 assert_eq!(self.actors[index].stage, None);
+                assert!(self.actors[index].has_failed, "started again, and had not failed");
             }
             Action::Phase(_) => {}
             Action::Finish => {
@@ -263,6 +272,9 @@ impl World {
                 assert!(self.asked || self.forced);
             }
         }
+        if supervisor.services().iter().all(|service| service.is_over()) {
+            assert!(self.finished, "it waits for nobody");
+        }
         let all_run = self.actors.iter().all(|actor| actor.stage == Some(Stage::Run));
         if all_run && supervisor.stopping().is_none() && self.actors.iter().all(|a| !a.asked) {
             assert_eq!(supervisor.phase(), Phase::Running);
@@ -281,6 +293,7 @@ impl World {
                     // Restarts that were in vain, and only those.
                     let policy = self.plan.services[index].on_failure;
                     assert!(matches!(policy, OnFailure::Restart(_)), "{index} did not fail");
+                    assert!(actor.has_failed, "{index} did not fail the last time");
                 }
                 assert_eq!(service.is_straggler, actor.straggled || service.is_lost());
             }

@@ -139,9 +139,7 @@ impl Supervisor {
         let of_host = self.stopping.iter().flat_map(|stopping| {
             let unasked = self.services.iter().any(Service::is_unasked);
             let serves = (self.phase == Phase::Unready).then_some(stopping.serves_until);
-            let calls = unasked.then_some(stopping.last_call);
-            let aborts = self.services.iter().any(Service::can_be_aborted);
-            serves.into_iter().chain(calls).chain(aborts.then_some(stopping.last_abort))
+            serves.into_iter().chain(unasked.then_some(stopping.last_call))
         });
         of_services.chain(of_host).min()
     }

@@ -113,10 +113,6 @@ impl Service {
         )
     }
 
-    pub(super) fn can_be_aborted(&self) -> bool {
-        matches!(self.state, State::Live(life) if life.asked < Asked::Abort)
-    }
-
     pub(super) fn ran_for(&self) -> Duration {
         match (self.times.started, self.times.ran) {
             (Some(started), Some(ran)) => ran.saturating_sub(started),

@@ -97,7 +97,7 @@ impl Supervisor {
         actions.push(Action::Abort(index, stage));
     }
 
-    /// Not beyond the last abort.
+    /// Not beyond the last abort, so that nobody is left after it.
     pub(super) fn bounded(&self, until: Duration) -> Duration {
         self.stopping.map_or(until, |stopping| until.min(stopping.last_abort))
     }
@@ -150,7 +150,7 @@ impl Supervisor {
             if stopping.last_call <= now && self.services[index].is_unasked() {
                 self.stop(now, index, actions);
             }
-            if stopping.last_abort <= now || self.is_forced {
+            if self.is_forced {
                 self.abort_now(now, index, actions);
             }
         }

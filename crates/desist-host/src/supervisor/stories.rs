@@ -197,3 +197,85 @@ fn forced_all_are_asked_and_aborted_at_once_in_the_delay_too() {
     let (end, _) = story.time();
     assert_eq!(end, Duration::from_millis(200));
 }
+
+/// Two that wait for one that does not stop; nothing but the call is waited for.
+#[test]
+fn the_last_call_comes_at_its_time() {
+    let mut long = service(&[0]);
+    (long.drain, long.grace) = (Duration::ZERO, secs(100));
+    let mut story = Story::of(vec![service(&[]), long], 30, 0);
+    story.happens(Event::Stop);
+    assert_eq!(story.time(), (secs(25), vec![Action::Stop(0)]));
+    let aborts = vec![Action::Abort(1, Stage::Run), Action::Abort(0, Stage::Run)];
+    assert_eq!(story.time(), (secs(29), aborts));
+}
+
+#[test]
+fn in_a_second_all_is_over() {
+    let mut story = Story::of(vec![service(&[])], 1, 0);
+    story.happens(Event::Stop);
+    assert_eq!(story.time().0, Duration::from_millis(800));
+    assert_eq!(story.time().0, Duration::from_millis(900));
+    let (end, actions) = story.time();
+    assert_eq!(end, secs(1));
+    assert!(actions.ends_with(&[Action::Finish]), "{actions:?}");
+}
+
+/// It was aborted before the host was asked, and has no more time than that has.
+#[test]
+fn one_that_is_being_aborted_does_not_hold_the_end_up() {
+    let mut late = service(&[]);
+    late.on_failure = OnFailure::Ignore;
+    let shutdown_timeout = Duration::from_millis(100);
+    let plan = Plan { services: vec![late], shutdown_timeout, drain_delay: Duration::ZERO };
+    let mut story = Story { supervisor: Supervisor::new(Arc::new(plan), 1), now: Duration::ZERO };
+    story.happens(Event::Begin);
+    assert_eq!(story.time(), (secs(60), vec![Action::StartedLate(0), Action::Stop(0)]));
+    assert_eq!(story.time(), (secs(65), vec![Action::Abort(0, Stage::Start)]));
+    story.happens(Event::Stop);
+    assert_eq!(story.time().0, secs(65) + shutdown_timeout);
+    assert_eq!(story.supervisor.phase(), Phase::Stopped);
+}
+
+#[test]
+fn an_early_end_is_judged() {
+    for (on_end, said, counts) in [
+        (OnEnd::StopHost, vec![Action::Phase(Phase::Stopping)], false),
+        (OnEnd::Fail, vec![Action::EndedEarly(0), Action::Phase(Phase::Stopping)], true),
+        (OnEnd::Ignore, vec![], false),
+    ] {
+        let mut story = Story::of(vec![Planned { on_end, ..service(&[]) }], 30, 0);
+        assert_eq!(story.happens(Event::Did(0, Stage::Run, How::Done)), said, "{on_end:?}");
+        assert_eq!(story.supervisor.services()[0].is_counted, counts, "{on_end:?}");
+    }
+}
+
+#[test]
+fn a_failure_that_a_restart_has_mended_does_not_count() {
+    let mut story =
+        Story::of(vec![Planned { on_failure: Restart::default().into(), ..service(&[]) }], 30, 0);
+    story.happens(Event::Did(0, Stage::Run, How::Failed));
+    story.happens(Event::Did(0, Stage::Cleanup, How::Done));
+    story.time();
+    story.happens(Event::Did(0, Stage::Start, How::Done));
+    story.happens(Event::Stop);
+    story.happens(Event::Did(0, Stage::Run, How::Stopped));
+    story.happens(Event::Did(0, Stage::Cleanup, How::Done));
+    assert_eq!(story.supervisor.phase(), Phase::Stopped);
+    assert!(!story.supervisor.services()[0].is_counted);
+}
+
+/// It serves nobody, so there is nothing to wait for.
+#[test]
+fn one_that_is_started_again_is_asked_in_the_delay() {
+    let mut story = Story::of(
+        vec![service(&[]), Planned { on_failure: Restart::default().into(), ..service(&[0]) }],
+        30,
+        8,
+    );
+    story.happens(Event::Did(1, Stage::Run, How::Failed));
+    story.happens(Event::Did(1, Stage::Cleanup, How::Done));
+    assert_eq!(story.time().1, [Action::Start(1)]);
+    let asked = [Action::Phase(Phase::Unready), Action::Stop(1)];
+    assert_eq!(story.happens(Event::Stop), asked);
+}
