@@ -163,7 +163,7 @@ impl Host {
             listeners.push(Box::new(move |told| listener(&told.news)));
         }
         #[cfg(feature = "tracing")]
-        listeners.push(Box::new(crate::trace::tell));
+        listeners.push(crate::trace::listener());
         let Self { plan, names, services, handle, slow_after, .. } = self;
         (Crew { plan, names, services, handle, listeners }, slow_after)
     }

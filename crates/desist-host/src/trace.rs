@@ -1,11 +1,18 @@
 //! News as events of `tracing`, target `desist`. They come from a thread of their own, so a
 //! subscriber that blocks holds nobody up; and so they have no span around them.
 
+use tracing::dispatcher::{get_default, with_default};
 use tracing::{error, info, warn};
 
-use crate::news::{News, Told};
+use crate::news::{Listening, News, Told};
 
-pub(crate) fn tell(told: &Told) {
+/// For the subscriber that is the default here, which it is not on that thread.
+pub(crate) fn listener() -> Listening {
+    let here = get_default(Clone::clone);
+    Box::new(move |told| with_default(&here, || tell(told)))
+}
+
+fn tell(told: &Told) {
     let news = &told.news;
     match news {
         News::Phase(phase) => info!(target: "desist", %phase, "{news}"),
