@@ -1,11 +1,18 @@
-//! Where uploads go: a folder of this process, which goes with it.
+//! Where uploads go: a folder of this process, which goes with it, and is swept.
 
 use std::fs::DirBuilder;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 use std::{env, process};
 
-/// It is removed when it is dropped, with all that is in it.
+use desist_host::{BoxError, Stop};
+use desist_tokio::sleep;
+use tokio::fs::DirEntry;
+
+use crate::say;
+
 pub(crate) struct Folder {
     path: PathBuf,
 }
@@ -29,6 +36,13 @@ impl Folder {
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
+
+    /// With all that is in it.
+    pub(crate) async fn remove(self) -> Result<(), BoxError> {
+        tokio::fs::remove_dir_all(&self.path).await.map_err(|error| {
+            format!("{} is left: {error}; remove it by hand", self.path.display()).into()
+        })
+    }
 }
 
 fn private() -> DirBuilder {
@@ -39,10 +53,57 @@ fn private() -> DirBuilder {
     builder
 }
 
-impl Drop for Folder {
-    fn drop(&mut self) {
-        if let Err(error) = std::fs::remove_dir_all(&self.path) {
-            eprintln!("showcase: {} is left: {error}; remove it by hand", self.path.display());
+/// By which whoever starts later knows where the folder is.
+#[derive(Clone, Default)]
+pub(crate) struct Shelf {
+    path: Arc<OnceLock<PathBuf>>,
+}
+
+impl Shelf {
+    pub(crate) fn set(&self, path: &Path) {
+        // The server is started once.
+        let _ = self.path.set(path.into());
+    }
+}
+
+/// Somebody else may have been quicker.
+pub(crate) async fn remove(file: &Path) -> io::Result<()> {
+    match tokio::fs::remove_file(file).await {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    }
+}
+
+/// How long a whole upload is left to its request, which removes it.
+const ITS_TIME: Duration = Duration::from_secs(2);
+
+/// Removes the uploads whose requests were dropped before they did. An error is a failure
+/// of the service, which is started again after a while.
+pub(crate) async fn sweep(shelf: Shelf, stop: Stop) -> Result<(), BoxError> {
+    let folder = shelf.path.get().ok_or("there is no folder; start it after the server")?;
+    loop {
+        sleep(ITS_TIME, &stop).await?;
+        let mut entries = tokio::fs::read_dir(folder).await?;
+        while let Some(entry) = entries.next_entry().await? {
+            // To remove some of them is safe, so it may end between any two.
+            stop.check()?;
+            if is_left(&entry).await? {
+                remove(&entry.path()).await?;
+                say(format_args!("{} was left, and is swept", entry.path().display()));
+            }
         }
+    }
+}
+
+/// What is still written has another name.
+async fn is_left(entry: &DirEntry) -> io::Result<bool> {
+    if !entry.file_name().to_string_lossy().starts_with("upload-") {
+        return Ok(false);
+    }
+    match entry.metadata().await {
+        // A clock that was set back has no age to tell.
+        Ok(metadata) => Ok(metadata.modified()?.elapsed().is_ok_and(|age| age >= ITS_TIME)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
     }
 }

@@ -21,6 +21,7 @@ use tokio_stream::{Stream, StreamExt as _};
 use tokio_util::io::StreamReader;
 
 use crate::log::{Asker, Log, Work};
+use crate::uploads::remove;
 
 /// What .NET's introductions show: a loop that takes its time.
 pub(crate) async fn long_running_task(
@@ -89,13 +90,6 @@ pub(crate) async fn upload(
 }
 
 const NOTHING_KEPT: &str = "nothing of it is kept\n";
-
-async fn remove(file: &Path) -> io::Result<()> {
-    match tokio::fs::remove_file(file).await {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        removed => removed,
-    }
-}
 
 async fn save(
     work: &Work,

@@ -32,6 +32,7 @@ impl Showcase {
             .env("PORT", "0")
             .env("TMPDIR", &temporary)
             .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
             .spawn()
             .expect("it can be started");
         let mut said = BufReader::new(child.stdout.take().expect("it is piped"));
@@ -78,14 +79,32 @@ impl Showcase {
         told
     }
 
-    /// Asks it to stop and gives its code and its last words.
-    fn ends(mut self) -> (Option<i32>, String) {
+    fn signal(&self, signal: &str) {
         let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+    }
+
+    /// Asks it to stop and gives its code and its last words.
+    fn ends(self) -> (Option<i32>, String) {
+        self.ends_by(&["-INT"])
+    }
+
+    /// The same, with the report of the host after what it says meanwhile.
+    fn ends_by(mut self, signals: &[&str]) -> (Option<i32>, String) {
         let mut said = String::new();
+        for signal in signals {
+            self.signal(signal);
+            // A signal that comes before the last one was heard is lost.
+            while !said.contains("the host is stopping") {
+                assert_ne!(self.said.read_line(&mut said).unwrap(), 0, "{said}");
+            }
+        }
         self.said.read_to_string(&mut said).unwrap();
+        self.child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
         let code = self.child.wait().unwrap().code();
-        assert_eq!(std::fs::read_dir(&self.temporary).unwrap().count(), 0, "it leaves nothing");
+        // Who is forced has no time to clean up.
+        let left = std::fs::read_dir(&self.temporary).unwrap().count();
+        assert!(left == 0 || signals.len() > 1, "it leaves nothing");
         (code, said)
     }
 }
@@ -138,7 +157,7 @@ fn whatever_is_interrupted_is_stopped_and_logged() {
     }
     let (code, said) = showcase.ends();
     assert_eq!(code, Some(0), "{said}");
-    assert!(said.contains("the server has stopped; nothing was left"), "{said}");
+    assert!(said.contains("; a clean stop\n"), "{said}");
 }
 
 #[test]
@@ -259,6 +278,79 @@ fn the_log_alone_does_not_hold_the_server() {
     let log = showcase.log();
     let (code, said) = showcase.ends();
     assert_eq!(code, Some(0), "{said}");
-    assert!(said.contains("the server has stopped; nothing was left"), "{said}");
+    assert!(said.contains("; a clean stop\n"), "{said}");
     assert!(!log.iter().any(|line| line.starts_with("data:")));
+}
+
+#[test]
+fn it_is_ready_while_it_runs_and_ends_well_on_sigterm() {
+    let mut showcase = Showcase::start();
+    let mut line = String::new();
+    showcase.said.read_line(&mut line).unwrap();
+    assert_eq!(line, "showcase: the host is running\n");
+    for (head, said) in [("GET /readyz", "ready\n"), ("GET /livez", "alive\n")] {
+        let answer = showcase.answer(head);
+        assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with(said), "{answer}");
+    }
+    let (code, said) = showcase.ends_by(&["-TERM"]);
+    assert_eq!(code, Some(0), "{said}");
+    // In the order in which it happens: the sweeper needs the folder of the server.
+    let order = [
+        "showcase: the host is stopping",
+        "showcase: `sweeper` is over",
+        "showcase: `http` is asked to drain",
+        "showcase: `http` is over",
+        "showcase: the host is stopped",
+        "the host stopped in",
+        "shutdown (SIGTERM); a clean stop",
+    ];
+    let mut rest = said.as_str();
+    for next in order {
+        let at = rest.find(next);
+        rest = &rest[at.unwrap_or_else(|| panic!("no {next:?} where it is due:\n{said}"))..];
+    }
+}
+
+#[test]
+fn a_second_interrupt_does_not_wait_for_the_drain() {
+    let showcase = Showcase::start();
+    let log = showcase.log();
+    let _task = showcase.request("GET /longrunningtask");
+    hears(&log, "long-running task", "begun");
+    let (code, said) = showcase.ends_by(&["-INT", "-INT"]);
+    assert_eq!(code, Some(130), "{said}");
+    assert!(said.contains("exit code 130: forced by a second SIGINT"), "{said}");
+    // What ran was told all the same.
+    assert!(said.contains("long-running task stopped by the operator"), "{said}");
+}
+
+#[test]
+fn a_port_that_is_taken_is_told_with_advice() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let ended = Command::new(env!("CARGO_BIN_EXE_showcase")).env("PORT", port).output().unwrap();
+    assert_eq!(ended.status.code(), Some(1));
+    let report = String::from_utf8(ended.stderr).unwrap();
+    assert!(report.contains("`http` failed"), "{report}");
+    assert!(report.contains("set PORT to a free one"), "{report}");
+}
+
+/// One whose request was dropped before it removed it.
+#[test]
+fn an_upload_that_was_left_is_swept() {
+    let showcase = Showcase::start();
+    let folder = std::fs::read_dir(&showcase.temporary).unwrap().next().unwrap().unwrap().path();
+    let (left, written) = (folder.join("upload-7"), folder.join(".upload-8.1-1.tmp"));
+    for file in [&left, &written] {
+        std::fs::write(file, "xx").unwrap();
+    }
+    let until = Instant::now() + PATIENCE;
+    while left.exists() {
+        assert!(Instant::now() < until, "nobody sweeps");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert!(written.exists(), "somebody writes it");
+    let (code, said) = showcase.ends();
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("upload-7 was left, and is swept"), "{said}");
 }

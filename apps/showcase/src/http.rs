@@ -1,0 +1,97 @@
+//! The server, as a service of the host.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use axum::Router;
+use axum::routing::{get, post};
+use desist_host::{BoxError, Health, Service, Stop};
+use desist_http::serve;
+use tokio::net::TcpListener;
+
+use crate::log::{self, Log};
+use crate::uploads::{Folder, Shelf};
+use crate::work::{self, Uploads};
+use crate::{page, say};
+
+pub(crate) struct Http {
+    log: Log,
+    health: Health,
+    shelf: Shelf,
+    /// From the start to the run.
+    listener: Option<TcpListener>,
+    /// From the start to the cleanup.
+    folder: Option<Folder>,
+}
+
+impl Http {
+    pub(crate) fn new(health: Health, shelf: Shelf) -> Self {
+        Self { log: Log::new(), health, shelf, listener: None, folder: None }
+    }
+
+    fn app(&self, folder: &Path) -> Router {
+        let uploads = Uploads { log: self.log.clone(), folder: folder.into() };
+        Router::new()
+            .route("/", get(page::page))
+            .route("/log", get(log::events))
+            .route("/longrunningtask", get(work::long_running_task))
+            .route("/upload", post(work::upload).with_state(uploads))
+            .route("/download", get(work::download))
+            .route("/events", get(work::events))
+            .route("/primes", get(work::primes))
+            .with_state(self.log.clone())
+            .route_service("/livez", self.health.clone())
+            .route_service("/readyz", self.health.clone())
+    }
+}
+
+impl Service for Http {
+    async fn start(&mut self, _stop: &Stop) -> Result<(), BoxError> {
+        let listener = listener()
+            .await
+            .map_err(|error| format!("no address to listen on: {error}; set PORT to a free one"))?;
+        let addr = listener.local_addr()?;
+        // The last that can fail: a start that does leaves nothing.
+        let folder = Folder::create().map_err(|error| {
+            format!("no folder for uploads: {error}; set TMPDIR to one for such")
+        })?;
+        self.shelf.set(folder.path());
+        say(format_args!("http://{addr}"));
+        (self.listener, self.folder) = (Some(listener), Some(folder));
+        Ok(())
+    }
+
+    async fn run(&mut self, stop: Stop) -> Result<(), BoxError> {
+        let (Some(listener), Some(folder)) = (self.listener.take(), &self.folder) else {
+            return Err("it has not started".into());
+        };
+        let closing = self.log.clone();
+        let _closes = stop.draining().on_cancel(move |_| closing.close());
+        let app = self.app(folder.path()).into_make_service_with_connect_info::<SocketAddr>();
+        let report = serve(listener, app).until(&stop).await;
+        // Which requests were left stands in the report of the host.
+        if report.is_clean() { Ok(()) } else { Err(report.to_string().into()) }
+    }
+
+    async fn stop(&mut self) -> Result<(), BoxError> {
+        match self.folder.take() {
+            Some(folder) => folder.remove().await,
+            None => Ok(()),
+        }
+    }
+}
+
+/// On PORT, if it is set, else on 3000, and if somebody is there, anywhere.
+async fn listener() -> io::Result<TcpListener> {
+    if let Ok(port) = std::env::var("PORT") {
+        let port = port.parse::<u16>().map_err(io::Error::other)?;
+        return TcpListener::bind(("127.0.0.1", port)).await;
+    }
+    match TcpListener::bind("127.0.0.1:3000").await {
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+            TcpListener::bind("127.0.0.1:0").await
+        }
+        bound => bound,
+    }
+}
