@@ -205,6 +205,9 @@ impl Driver {
         while let Some(event) = events.pop() {
             let before: Vec<_> = self.supervisor.services().iter().map(|s| s.state).collect();
             let actions = self.supervisor.handle(self.now(), event);
+            // First: whoever is told, or asked, may look at once.
+            let waits_for = self.waits_for();
+            self.handle.set(Status { phase: self.supervisor.phase(), waits_for });
             if let Event::Did(index, Stage::Start, How::Done) = event {
                 self.news(News::Started { service: self.name(index) });
             }
@@ -213,8 +216,6 @@ impl Driver {
                 events.extend(self.act(*action));
             }
         }
-        let waits_for = self.waits_for();
-        self.handle.set(Status { phase: self.supervisor.phase(), waits_for });
     }
 
     /// Does it, and gives what comes of it at once.
