@@ -337,9 +337,12 @@ impl Driver {
     fn tell_ends(&self, before: &[State]) {
         for (index, before) in before.iter().enumerate() {
             let service = &self.supervisor.services()[index];
+            if service.state == *before {
+                continue;
+            }
+            // Of those alone: this reads the clock, and is called for every event.
             let (name, asked_for) = (self.name(index), self.asked_for(index));
             match service.state {
-                now if now == *before => {}
                 State::Over if service.times.begun.is_some() => {
                     self.news(News::Over { service: name, asked_for });
                 }
