@@ -22,7 +22,8 @@ pub(super) const NEVER_BEGUN: &str = "never begun";
 pub type BoxError = Box<dyn Error + Send + Sync + 'static>;
 
 /// What a task of a [`TaskGroup<T>`](crate::TaskGroup) may give: a `T`, which
-/// is no failure, a `Result<T, E>`, or nothing at all, as a loop without an end.
+/// is no failure, a `Result<T, E>`, or nothing at all, as a loop without an end. A task of
+/// which nothing is wanted may also end with the [`Cancelled`] that it waited for.
 ///
 /// Which of them it is the compiler sees; `M` is never written.
 ///
@@ -35,23 +36,25 @@ pub type BoxError = Box<dyn Error + Send + Sync + 'static>;
 /// group.spawn("plain", |_| async {});
 /// group.spawn("fallible", |_| async { std::fs::read("/nowhere").map(drop) });
 /// group.spawn("endless", |_| async { loop { tokio::task::yield_now().await } });
+/// group.spawn("idle", |stop| async move { stop.token().await });
 /// group.next().await;
 /// group.next().await;
 /// # }
 /// ```
 #[diagnostic::on_unimplemented(
-    message = "a task of a `TaskGroup<{T}>` cannot give `{Self}`",
+    message = "work that is to give `{T}` cannot give `{Self}`",
     label = "it gives `{Self}`",
     note = "it gives `{T}`, or a `Result<{T}, E>` whose error is `Into<Box<dyn Error + Send + Sync>>`",
-    note = "for tasks that give another value make the group with `.returning::<_>()`"
+    note = "a `TaskGroup` whose tasks give another value is made with `.returning::<_>()`"
 )]
 pub trait TaskOutput<T, M>: sealed::Sealed<T, M> + Send {}
 
 impl<T, M, R: sealed::Sealed<T, M> + Send> TaskOutput<T, M> for R {}
 
 pub(super) mod sealed {
-    use super::BoxError;
+    use super::{BoxError, Cancelled};
 
+    /// `into_result` is also for others of the house that take work from their callers.
     pub trait Sealed<T, M> {
         fn into_result(self) -> Result<T, BoxError>;
     }
@@ -62,6 +65,8 @@ pub(super) mod sealed {
     pub enum Fallible {}
     #[derive(Debug)]
     pub enum Endless {}
+    #[derive(Debug)]
+    pub enum Asked {}
 
     impl<T> Sealed<T, Plain> for T {
         fn into_result(self) -> Result<T, BoxError> {
@@ -72,6 +77,13 @@ pub(super) mod sealed {
     impl<T, E: Into<BoxError>> Sealed<T, Fallible> for Result<T, E> {
         fn into_result(self) -> Result<T, BoxError> {
             self.map_err(Into::into)
+        }
+    }
+
+    /// What it was asked by, passed on.
+    impl Sealed<(), Asked> for Cancelled {
+        fn into_result(self) -> Result<(), BoxError> {
+            Err(self.into())
         }
     }
 

@@ -41,6 +41,25 @@ on_both! {
         assert_eq!(ended.len(), 2);
     }
 
+    async fn what_a_task_waited_for_is_its_stop_and_a_deadline_of_its_own_is_a_failure() {
+        let group = TaskGroup::new().on_failure(OnFailure::Continue);
+        let (begun, has_begun) = oneshot::channel();
+        group.spawn("idle", |stop| async move {
+            begun.send(()).unwrap();
+            stop.token().await
+        });
+        has_begun.await.unwrap();
+        group.spawn("late", |stop| async move {
+            let own = stop.token().child_with_timeout(std::time::Duration::ZERO);
+            own.token().clone().await
+        });
+        let late = group.next().await.unwrap();
+        assert!(late.name() == "late" && late.outcome().is_failure(), "{late:?}");
+        group.cancel();
+        let idle = group.next().await.unwrap();
+        assert!(matches!(idle.outcome(), Outcome::Cancelled(_)), "{idle:?}");
+    }
+
     async fn the_three_ends_without_a_cancel() {
         let group = TaskGroup::new().returning::<u8>().on_failure(OnFailure::Continue);
         group.spawn("finishes", |_| async { 7 });
