@@ -12,6 +12,8 @@ mod ask;
 mod life;
 mod panics;
 
+use std::error::Error;
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant as StdInstant};
 
@@ -203,13 +205,14 @@ impl Driver {
             if let Event::Did(index, Stage::Start, How::Done) = event {
                 self.news(News::Started { service: self.name(index) });
             }
+            // Whoever is asked to stop, and asks, must not hear that the host is ready.
+            let status = Status { phase: self.supervisor.phase(), waits_for: self.waits_for() };
+            self.handle.set(status);
             self.tell_ends(&before);
             for action in &actions {
                 events.extend(self.act(*action));
             }
         }
-        let waits_for = self.waits_for();
-        self.handle.set(Status { phase: self.supervisor.phase(), waits_for });
     }
 
     /// Does it, and gives what comes of it at once.
@@ -307,7 +310,7 @@ impl Driver {
     fn cause_for(&self, index: usize) -> Cause {
         let member = &self.crew[index];
         match &self.cause {
-            Some(cause) if !member.is_late => Cause::from(cause.clone()),
+            Some(cause) if !member.is_late => passed_on(cause),
             None if !member.is_late => Cause::new(Reason::Shutdown),
             _ => {
                 let time = self.supervisor.plan().services[index].start_timeout;
@@ -371,6 +374,28 @@ impl Drop for Driver {
             member.abort.cancel();
             member.abort_cleanup.cancel();
         }
+    }
+}
+
+/// Told as it was asked: with its reason, and with what else it says.
+fn passed_on(cause: &Cancelled) -> Cause {
+    let passed = Cause::new(cause.reason());
+    if cause.detail().is_some() { passed.detail(Detail(cause.clone())) } else { passed }
+}
+
+/// The detail of a cause that many are told.
+#[derive(Debug)]
+struct Detail(Cancelled);
+
+impl fmt::Display for Detail {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.detail().map_or(Ok(()), |detail| fmt::Display::fmt(detail, f))
+    }
+}
+
+impl Error for Detail {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.0.detail()?.source()
     }
 }
 
