@@ -21,7 +21,7 @@ use desist::{Cancelled, Cause, Clock, Reason, Source, Token};
 use desist_tokio::{Signal, StopSource, root_clock};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use self::ask::Asking;
 use self::life::{Ended, InWords, Life, Lives};
@@ -36,6 +36,8 @@ use crate::supervisor::{Action, Event, How, Plan, Stage, State, Supervisor, Why}
 /// What the driver is told.
 #[derive(Debug)]
 pub(crate) enum Heard {
+    /// Its run was polled, or should have been: it has had the time to look at its drain.
+    Begun(usize),
     Did(usize, Stage, Ended),
     Stop(Cancelled),
     Force(Signal),
@@ -55,6 +57,9 @@ pub(crate) struct Crew {
 
 /// How long those who listen have to hear the last of it.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How long who was asked to drain before its work was polled has to look whether it is.
+const MOMENT: Duration = Duration::from_millis(100);
 
 pub(crate) struct Driver {
     supervisor: Supervisor,
@@ -80,6 +85,7 @@ struct Member {
     abort: Source,
     abort_cleanup: Source,
     asking: Option<Asking>,
+    has_begun: bool,
     ledger: Ledger,
     /// It has not started in its time.
     is_late: bool,
@@ -101,6 +107,7 @@ impl Driver {
             abort: Source::new(),
             abort_cleanup: Source::new(),
             asking: None,
+            has_begun: false,
             ledger: Ledger::default(),
             is_late: false,
         });
@@ -179,6 +186,14 @@ impl Driver {
 
     fn hear(&mut self, heard: Heard) {
         let event = match heard {
+            Heard::Begun(index) => {
+                self.crew[index].has_begun = true;
+                if self.crew[index].stop.drain_noted() {
+                    return;
+                }
+                // If it was asked to drain before it could look.
+                Event::NothingToDrain(index)
+            }
             Heard::Did(index, stage, Ended { how, failure }) => {
                 if let Some(told) = failure {
                     self.failed(index, told);
@@ -223,8 +238,11 @@ impl Driver {
                 self.start(index);
             }
             Action::Drain(index) => {
-                if !self.crew[index].stop.drain_noted() {
-                    return Some(Event::NothingToDrain(index));
+                let member = &self.crew[index];
+                match (member.stop.drain_noted(), member.has_begun) {
+                    (true, _) => {}
+                    (false, true) => return Some(Event::NothingToDrain(index)),
+                    (false, false) => self.look_soon(index),
                 }
                 self.news(News::AskedToDrain { service: self.name(index) });
                 let (stop, cause) = (self.crew[index].stop.clone(), self.cause_for(index));
@@ -271,6 +289,7 @@ impl Driver {
         member.abort = Source::new();
         member.abort_cleanup = Source::new();
         member.asking = None;
+        member.has_begun = false;
         member.is_late = false;
         let stop = member.stop.stop();
         let (abort, abort_cleanup) = (member.abort.token(), member.abort_cleanup.token());
@@ -279,6 +298,16 @@ impl Driver {
 
     fn ask(&mut self, index: usize, request: impl FnOnce() -> bool + Send + 'static) {
         self.crew[index].asking = Some(Asking::begin(request));
+    }
+
+    /// It was asked to drain as soon as it had started. One that does not give its thread
+    /// back looks in vain, or never.
+    fn look_soon(&self, index: usize) {
+        let tell = self.tell.clone();
+        tokio::spawn(async move {
+            sleep(MOMENT).await;
+            let _ = tell.send(Heard::Begun(index));
+        });
     }
 
     fn failed(&mut self, index: usize, told: InWords) {

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use desist_host::{HostBuilder, Phase};
-use rustix::process::Signal;
+use desist_host::{BoxError, HostBuilder, HostHandle, Phase, Service, Stop};
+use rustix::process::{Signal, getpid, kill_process};
 
 use crate::program::Program;
 use crate::{Polite, asked, word};
@@ -24,6 +24,10 @@ pub(crate) fn role(role: &str, host: HostBuilder) -> Option<HostBuilder> {
                     println!("slow is done");
                 })
                 .drain_for(Duration::from_secs(20))
+        }
+        "late, and drains" | "late, and does not drain" => {
+            let (drains, handle) = (role == "late, and drains", host.handle());
+            host.add("late", Late { drains, handle })
         }
         "drain delay" | "long drain delay" => {
             let delay = if role == "drain delay" { DELAY } else { Duration::from_secs(20) };
@@ -52,6 +56,31 @@ pub(crate) fn role(role: &str, host: HostBuilder) -> Option<HostBuilder> {
         _ => return None,
     };
     Some(host)
+}
+
+/// It is asked before its work is polled.
+struct Late {
+    drains: bool,
+    handle: HostHandle,
+}
+
+impl Service for Late {
+    fn run(&mut self, stop: Stop) -> impl Future<Output = Result<(), BoxError>> + Send {
+        kill_process(getpid(), Signal::TERM).expect("it can be sent");
+        while !self.handle.phase().is_stopping() {
+            std::thread::yield_now();
+        }
+        let drains = self.drains;
+        async move {
+            if drains {
+                stop.draining().await;
+                println!("late drains, asked to stop: {}", stop.is_cancelled());
+            } else {
+                asked("late", &stop).await;
+            }
+            Ok(())
+        }
+    }
 }
 
 const DELAY: Duration = Duration::from_millis(600);
@@ -99,6 +128,17 @@ fn a_service_that_drains_has_its_time() {
             ended.reports("slow", "stopped, drained for ");
             ended.reports("db", "stopped");
         }
+    }
+}
+
+#[test]
+fn a_service_that_has_just_begun_drains_if_it_looks() {
+    for (role, says) in [
+        ("late, and drains", "late drains, asked to stop: false"),
+        ("late, and does not drain", "late is asked: shutdown, SIGTERM"),
+    ] {
+        // With a time to drain it would take longer than that.
+        Program::start(role).end().with(0).says(&[says]);
     }
 }
 
