@@ -21,7 +21,7 @@ use desist::{Cancelled, Cause, Clock, Reason, Source, Token};
 use desist_tokio::{Signal, StopSource, root_clock};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use self::ask::Asking;
 use self::life::{Ended, InWords, Life, Lives};
@@ -160,7 +160,9 @@ impl Driver {
         let took = self.now();
         if let Some(listeners) = self.listeners.take() {
             let end = listeners.end();
-            let _ = tokio::task::spawn_blocking(move || end(PATIENCE)).await;
+            let ending = tokio::task::spawn_blocking(move || end(PATIENCE));
+            // Where no thread can be had it may never begin.
+            let _ = timeout(PATIENCE, ending).await;
         }
         let ledgers = self.crew.iter_mut().map(|member| std::mem::take(&mut member.ledger));
         Report::new(

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use desist_host::HostBuilder;
-use rustix::process::Signal;
+use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 
 use crate::program::{PATIENCE, Program};
 use crate::{Polite, asked, busy};
@@ -24,6 +24,23 @@ pub(crate) fn role(role: &str, host: HostBuilder) -> Option<HostBuilder> {
             deaf(host)
         }
         "slow to tell" => host.slow_after(Duration::ZERO).add("db", Polite("db")),
+        "nobody hears the news" => host.on_news(|_| crate::blocked()).add("db", Polite("db")),
+        #[cfg(target_os = "linux")]
+        "no more threads" => host
+            .add("db", Polite("db"))
+            .service("poor", |stop| async move {
+                let here = getrlimit(Resource::As);
+                // As much as there is, and less than a stack more.
+                let size = std::fs::read_to_string("/proc/self/statm").expect("linux");
+                let pages: u64 = size.split(' ').next().unwrap().parse().unwrap();
+                let most = pages * 4096 + (1 << 20);
+                let few = Rlimit { current: Some(most), maximum: here.maximum };
+                setrlimit(Resource::As, few).expect("less is always allowed");
+                let thread = std::thread::Builder::new().spawn(|| ());
+                println!("another thread: {}", thread.is_ok());
+                asked("poor", &stop).await;
+            })
+            .add("web", Polite("web")),
         "orphans" => host.add("db", Polite("db")).service("parent", |stop| async move {
             tokio::task::spawn_blocking(|| busy());
             tokio::spawn(async { busy() });
@@ -84,6 +101,28 @@ fn a_standard_error_that_is_gone_holds_nobody_up() {
 #[test]
 fn a_standard_error_that_is_held_holds_nobody_up() {
     ends(Program::start("deaf, and it cannot be told"), 2);
+}
+
+#[test]
+fn one_that_never_hears_the_news_holds_nobody_up() {
+    let mut program = Program::start("nobody hears the news");
+    program.expect("db starts");
+    program.expect("the host is running");
+    program.signal(Signal::TERM);
+    program.end().with(0).says(&["db is asked: shutdown, SIGTERM", "main has returned"]);
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn where_no_thread_can_be_had_all_are_asked() {
+    let mut program = Program::start("no more threads");
+    program.expect("another thread: false");
+    program.expect("the host is running");
+    program.signal(Signal::TERM);
+    let ended = program.end().with(0);
+    for name in ["web", "poor", "db"] {
+        ended.says(&[&format!("{name} is asked: shutdown, SIGTERM")]);
+    }
 }
 
 #[test]
