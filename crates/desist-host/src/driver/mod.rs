@@ -208,6 +208,10 @@ impl Driver {
             }
             Heard::Force(signal) => {
                 self.forced.get_or_insert(signal);
+                // If the first one is on its way yet.
+                let asked = || Cause::new(Reason::Shutdown).message(signal.name());
+                let cancelled = || Token::cancelled_with(asked()).cancellation();
+                self.cause = self.cause.take().or_else(cancelled);
                 Event::Force
             }
         };

@@ -98,3 +98,17 @@ fn a_second_signal_ends_it_though_the_only_worker_is_blocked() {
     is_forced(&ended, 131, "SIGQUIT");
     ended.reports("deaf", "still running, asked for ");
 }
+
+#[test]
+fn two_signals_at_once_are_two() {
+    for _ in 0..10 {
+        let mut program = Program::start("takes its time");
+        program.expect("the host is running");
+        program.signal(Signal::TERM);
+        program.signal(Signal::INT);
+        let ended = program.end().with(130);
+        is_forced(&ended, 130, "SIGINT");
+        assert!(ended.verdict().contains(": shutdown (SIG"), "{ended:#?}");
+        ended.never_says("nothing");
+    }
+}
