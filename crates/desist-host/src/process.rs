@@ -19,6 +19,7 @@ use std::time::Duration;
 use desist_tokio::{Signal, Signals};
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::oneshot;
+use tokio::task::spawn_blocking;
 
 use crate::driver::{Driver, Heard, PATIENCE, Tell};
 use crate::host::Host;
@@ -27,6 +28,9 @@ use crate::report::Report;
 
 /// How long what is left on the runtime has to go, after a clean stop.
 const LEAVE: Duration = Duration::from_millis(500);
+
+/// As far as anybody sees.
+const FOR_EVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
 /// As the main thread has by default.
 const STACK: usize = 8 << 20;
@@ -56,8 +60,11 @@ pub(crate) fn main(host: Host) -> ExitCode {
 
 fn run(mut host: Host) -> io::Result<(Report, Services, Duration)> {
     let services = Services::begin(host.runtime.take())?;
-    let runtime = Builder::new_current_thread().enable_time().build()?;
+    let runtime =
+        Builder::new_current_thread().enable_time().thread_keep_alive(FOR_EVER).build()?;
     let report = runtime.block_on(async {
+        // That stays, so services can be asked also where no thread can be had any more.
+        let _ready = spawn_blocking(|| ()).await;
         #[cfg(target_os = "linux")]
         let told = crate::systemd::listener().into_iter().collect();
         #[cfg(not(target_os = "linux"))]

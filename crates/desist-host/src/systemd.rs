@@ -2,9 +2,11 @@
 //!
 //! It is a listener like others, so a manager that does not read holds nobody up.
 
+use std::ffi::OsStr;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::Duration;
-
-use sd_notify::NotifyState;
 
 use crate::news::{Listening, News};
 use crate::phase::Phase;
@@ -13,26 +15,46 @@ use crate::phase::Phase;
 /// its load, are not ours.
 const MARGIN: Duration = Duration::from_secs(5);
 
+/// Of a status. A manager takes no message of more than 4096 bytes.
+const MOST_CHARS: usize = 800;
+
 /// None where nobody wants to know.
 pub(crate) fn listener() -> Option<Listening> {
-    std::env::var_os("NOTIFY_SOCKET")?;
+    let manager = address(&std::env::var_os("NOTIFY_SOCKET")?)?;
+    let socket = UnixDatagram::unbound().ok()?;
     let mut phase = Phase::Starting;
     Some(Box::new(move |told| {
         if let News::Phase(now) = told.news {
             phase = now;
         }
-        let status = told.news.to_string();
-        let mut states = vec![NotifyState::Status(&status)];
+        let mut message = format!("STATUS={}\n", line(&told.news.to_string()));
         match told.news {
-            News::Phase(Phase::Running) => states.push(NotifyState::Ready),
-            News::Phase(Phase::Unready | Phase::Stopping) => states.push(NotifyState::Stopping),
+            News::Phase(Phase::Running) => message += "READY=1\n",
+            News::Phase(Phase::Unready | Phase::Stopping) => message += "STOPPING=1\n",
             _ => {}
         }
         if let (true, Some(within)) = (phase != Phase::Running, told.within) {
             let micros = within.saturating_add(MARGIN).as_micros();
-            states.push(NotifyState::ExtendTimeoutUsec(micros.try_into().unwrap_or(u32::MAX)));
+            let micros = u64::try_from(micros).unwrap_or(u64::MAX);
+            message += &format!("EXTEND_TIMEOUT_USEC={micros}\n");
         }
-        // A manager that is gone wants to know nothing.
-        let _ = sd_notify::notify(&states);
+        // A manager that is gone wants to know nothing. It may come back, so nobody is
+        // connected to it.
+        let _ = socket.send_to_addr(message.as_bytes(), &manager);
     }))
+}
+
+/// Of a path, or of a name that is in no file system.
+fn address(socket: &OsStr) -> Option<SocketAddr> {
+    match socket.as_bytes().split_first()? {
+        (b'@', name) => SocketAddr::from_abstract_name(name).ok(),
+        (b'/', _) => SocketAddr::from_pathname(socket).ok(),
+        _ => None,
+    }
+}
+
+/// What an error says may have lines, and each would be an assignment of its own.
+fn line(status: &str) -> String {
+    let plain = |c: char| if c.is_control() { ' ' } else { c };
+    status.chars().map(plain).take(MOST_CHARS).collect()
 }

@@ -96,16 +96,17 @@ async fn live(
     while let Some(Life { stop, abort, abort_cleanup }) = begins.recv().await {
         teller.stage = Some(Stage::Start);
         let here = Here { stop: &stop, abort: &abort };
-        let started = here.through(Failure::Start, || service.start(&stop)).await;
+        let started = here.through(Failure::Start, || service.start(&stop), || ()).await;
         let has_started = started.how == How::Done;
         teller.tell(started, has_started.then_some(Stage::Run));
         if !has_started {
             continue;
         }
-        let ran = here.through(Failure::Run, || service.run(stop.clone())).await;
+        let begun = || teller.begun();
+        let ran = here.through(Failure::Run, || service.run(stop.clone()), begun).await;
         teller.tell(ran, Some(Stage::Cleanup));
         let here = Here { stop: &stop, abort: &abort_cleanup };
-        let cleaned = here.through(Failure::Cleanup, || service.stop()).await;
+        let cleaned = here.through(Failure::Cleanup, || service.stop(), || ()).await;
         teller.tell(cleaned, None);
     }
     // Its drop is foreign code, too.
@@ -125,6 +126,10 @@ impl Teller {
             let _ = self.tell.send(Heard::Did(self.index, stage, ended));
         }
         self.stage = next;
+    }
+
+    fn begun(&self) {
+        let _ = self.tell.send(Heard::Begun(self.index));
     }
 }
 
@@ -147,23 +152,29 @@ struct Here<'a> {
 
 impl Here<'_> {
     /// To the end of this stage, or until it is aborted, which it is after it was polled
-    /// once more: so it can end by itself, whatever the time.
+    /// once more: so it can end by itself, whatever the time. `begun` is called when it was
+    /// polled once, if there is more to come.
     async fn through<'w>(
         &self,
         failure: fn(BoxError) -> Failure,
         begin: impl FnOnce() -> Work<'w>,
+        begun: impl FnOnce(),
     ) -> Ended {
         let work = match noted(begin) {
             Ok(work) => work,
             Err(panic) => return panicked(panic),
         };
         let mut work = Some(Box::pin(with_current(self.stop.token(), work)));
+        let mut begun = Some(begun);
         let mut aborted = pin!(self.abort.cancelled());
         poll_fn(|cx: &mut Context<'_>| {
             let Some(running) = work.as_mut() else { return Poll::Pending };
             let polled = noted(|| running.as_mut().poll(cx));
             let mut ended = match polled {
                 Ok(Poll::Pending) if aborted.as_mut().poll(cx).is_pending() => {
+                    if let Some(begun) = begun.take() {
+                        begun();
+                    }
                     return Poll::Pending;
                 }
                 Ok(Poll::Pending) => Ended::well(How::Aborted),

@@ -20,7 +20,7 @@ use desist::{Cancelled, Cause, Clock, Reason, Source, Token};
 use desist_tokio::{Signal, StopSource, root_clock};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use self::ask::Asking;
 use self::life::{Ended, InWords, Life, Lives};
@@ -35,6 +35,8 @@ use crate::supervisor::{Action, Event, How, Plan, Stage, State, Supervisor, Why}
 /// What the driver is told.
 #[derive(Debug)]
 pub(crate) enum Heard {
+    /// Its run was polled, or should have been: it has had the time to look at its drain.
+    Begun(usize),
     Did(usize, Stage, Ended),
     Stop(Cancelled),
     Force(Signal),
@@ -54,6 +56,9 @@ pub(crate) struct Crew {
 
 /// How long those who listen have to hear the last of it.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How long who was asked to drain before its work was polled has to look whether it is.
+const MOMENT: Duration = Duration::from_millis(100);
 
 pub(crate) struct Driver {
     supervisor: Supervisor,
@@ -79,6 +84,7 @@ struct Member {
     abort: Source,
     abort_cleanup: Source,
     asking: Option<Asking>,
+    has_begun: bool,
     ledger: Ledger,
     /// It has not started in its time.
     is_late: bool,
@@ -100,6 +106,7 @@ impl Driver {
             abort: Source::new(),
             abort_cleanup: Source::new(),
             asking: None,
+            has_begun: false,
             ledger: Ledger::default(),
             is_late: false,
         });
@@ -156,7 +163,9 @@ impl Driver {
         let took = self.now();
         if let Some(listeners) = self.listeners.take() {
             let end = listeners.end();
-            let _ = tokio::task::spawn_blocking(move || end(PATIENCE)).await;
+            let ending = tokio::task::spawn_blocking(move || end(PATIENCE));
+            // Where no thread can be had it may never begin.
+            let _ = timeout(PATIENCE, ending).await;
         }
         let ledgers = self.crew.iter_mut().map(|member| std::mem::take(&mut member.ledger));
         Report::new(
@@ -182,6 +191,14 @@ impl Driver {
 
     fn hear(&mut self, heard: Heard) {
         let event = match heard {
+            Heard::Begun(index) => {
+                self.crew[index].has_begun = true;
+                if self.crew[index].stop.drain_noted() {
+                    return;
+                }
+                // If it was asked to drain before it could look.
+                Event::NothingToDrain(index)
+            }
             Heard::Did(index, stage, Ended { how, failure }) => {
                 if let Some(told) = failure {
                     self.failed(index, told);
@@ -194,6 +211,10 @@ impl Driver {
             }
             Heard::Force(signal) => {
                 self.forced.get_or_insert(signal);
+                // If the first one is on its way yet.
+                let asked = || Cause::new(Reason::Shutdown).message(signal.name());
+                let cancelled = || Token::cancelled_with(asked()).cancellation();
+                self.cause = self.cause.take().or_else(cancelled);
                 Event::Force
             }
         };
@@ -211,6 +232,9 @@ impl Driver {
             if let Event::Did(index, Stage::Start, How::Done) = event {
                 self.news(News::Started { service: self.name(index) });
             }
+            // Whoever is asked to stop, and asks, must not hear that the host is ready.
+            let status = Status { phase: self.supervisor.phase(), waits_for: self.waits_for() };
+            self.handle.set(status);
             self.tell_ends(&before);
             for action in &actions {
                 events.extend(self.act(*action));
@@ -226,8 +250,11 @@ impl Driver {
                 self.start(index);
             }
             Action::Drain(index) => {
-                if !self.crew[index].stop.drain_noted() {
-                    return Some(Event::NothingToDrain(index));
+                let member = &self.crew[index];
+                match (member.stop.drain_noted(), member.has_begun) {
+                    (true, _) => {}
+                    (false, true) => return Some(Event::NothingToDrain(index)),
+                    (false, false) => self.look_soon(index),
                 }
                 self.news(News::AskedToDrain { service: self.name(index) });
                 let (stop, cause) = (self.crew[index].stop.clone(), self.cause_for(index));
@@ -274,6 +301,7 @@ impl Driver {
         member.abort = Source::new();
         member.abort_cleanup = Source::new();
         member.asking = None;
+        member.has_begun = false;
         member.is_late = false;
         let stop = member.stop.stop();
         let (abort, abort_cleanup) = (member.abort.token(), member.abort_cleanup.token());
@@ -282,6 +310,16 @@ impl Driver {
 
     fn ask(&mut self, index: usize, request: impl FnOnce() -> bool + Send + 'static) {
         self.crew[index].asking = Some(Asking::begin(request));
+    }
+
+    /// It was asked to drain as soon as it had started. One that does not give its thread
+    /// back looks in vain, or never.
+    fn look_soon(&self, index: usize) {
+        let tell = self.tell.clone();
+        tokio::spawn(async move {
+            sleep(MOMENT).await;
+            let _ = tell.send(Heard::Begun(index));
+        });
     }
 
     fn failed(&mut self, index: usize, told: InWords) {

@@ -287,7 +287,8 @@ impl fmt::Display for Report {
         if let Some(cause) = &self.cause {
             write!(f, ": {}", cause.reason())?;
             if let Some(detail) = cause.source() {
-                write!(f, " ({detail})")?;
+                // The table is below one line, whatever an error says.
+                write!(f, " ({})", detail.to_string().replace(['\n', '\r'], " "))?;
             }
         }
         writeln!(f, "; {}", self.verdict())?;

@@ -233,6 +233,10 @@ impl ServiceReport {
             (_, Some(words)) => words.to_string(),
             (outcome, None) => outcome.to_string(),
         };
+        let is_by_run = matches!(self.outcome, Outcome::Aborted | Outcome::StillRunning);
+        if self.is_straggler && !is_by_run {
+            how += ", its cleanup was aborted";
+        }
         if let (true, Some(asked)) = (self.is_straggler, self.asked) {
             let until = self.ended.unwrap_or(end);
             how += &format!(", asked for {}", span(until.saturating_duration_since(asked)));
