@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use desist::{Cause, Reason, Source, Token};
+use desist::{Cancelled, Cause, Reason, Source, Token};
 use tokio::sync::watch;
 
 use crate::phase::Phase;
@@ -40,11 +40,12 @@ pub(crate) struct Status {
     pub(crate) phase: Phase,
     /// Whom it waits for, to have started or to be over.
     pub(crate) waits_for: Arc<[Arc<str>]>,
+    pub(crate) cause: Option<Cancelled>,
 }
 
 impl HostHandle {
     pub(crate) fn new() -> Self {
-        let status = Status { phase: Phase::Starting, waits_for: Arc::new([]) };
+        let status = Status { phase: Phase::Starting, waits_for: Arc::new([]), cause: None };
         Self { stop: Source::new(), status: Arc::new(watch::Sender::new(status)) }
     }
 
@@ -127,6 +128,25 @@ impl HostHandle {
     #[must_use]
     pub fn waits_for(&self) -> Arc<[Arc<str>]> {
         Arc::clone(&self.status.borrow().waits_for)
+    }
+
+    /// Why the host stops, if it does.
+    ///
+    /// ```
+    /// use desist_host::Host;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let host = Host::builder();
+    /// let handle = host.handle();
+    /// assert!(handle.cause().is_none());
+    /// assert!(host.service("job", |_stop| async {}).run().await.is_clean());
+    /// assert_eq!(handle.cause().unwrap().reason(), desist::Reason::Shutdown);
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn cause(&self) -> Option<Cancelled> {
+        self.status.borrow().cause.clone()
     }
 
     pub(crate) fn asked(&self) -> Token {

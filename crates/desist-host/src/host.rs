@@ -54,9 +54,12 @@ pub struct Host {
     services: Vec<Box<dyn AnyService>>,
     listeners: Vec<Listener>,
     handle: HostHandle,
-    slow_after: Duration,
+    pub(crate) slow_after: Duration,
+    pub(crate) on_report: Option<OnReport>,
     pub(crate) runtime: Option<tokio::runtime::Builder>,
 }
+
+pub(crate) type OnReport = Box<dyn FnOnce(&Report) + Send>;
 
 impl Host {
     /// A host in the making.
@@ -77,12 +80,13 @@ impl Host {
         listeners: Vec<Listener>,
         handle: HostHandle,
         slow_after: Duration,
+        on_report: Option<OnReport>,
         runtime: Option<tokio::runtime::Builder>,
     ) -> Self {
         let (names, services): (Vec<_>, _) =
             services.into_iter().map(|(name, service)| (Arc::from(&*name), service)).unzip();
         let (plan, names) = (Arc::new(plan), names.into());
-        Self { plan, names, services, listeners, handle, slow_after, runtime }
+        Self { plan, names, services, listeners, handle, slow_after, on_report, runtime }
     }
 
     /// See [`HostBuilder::handle`].
@@ -153,19 +157,19 @@ impl Host {
     /// # }
     /// ```
     pub async fn run(self) -> Report {
-        let (crew, _slow_after) = self.into_crew(Vec::new());
+        let crew = self.into_crew(Vec::new());
         Driver::new(crew, &Handle::current()).drive().await
     }
 
     /// With more who listen.
-    pub(crate) fn into_crew(self, mut listeners: Vec<Listening>) -> (Crew, Duration) {
+    pub(crate) fn into_crew(self, mut listeners: Vec<Listening>) -> Crew {
         for mut listener in self.listeners {
-            listeners.push(Box::new(move |told| listener(&told.news)));
+            listeners.push(Box::new(move |told| told.news.iter().for_each(&mut listener)));
         }
         #[cfg(feature = "tracing")]
         listeners.push(crate::trace::listener());
-        let Self { plan, names, services, handle, slow_after, .. } = self;
-        (Crew { plan, names, services, handle, listeners }, slow_after)
+        let Self { plan, names, services, handle, .. } = self;
+        Crew { plan, names, services, handle, listeners }
     }
 }
 

@@ -3,11 +3,15 @@
 //! Nobody who listens can hold the host up: each has a thread of its own, with what
 //! happened in order. The thread ends with the host, or with what was told until then.
 
+use std::error::Error as _;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
+
+use desist::Cancelled;
+use desist_tokio::Signal;
 
 use crate::phase::Phase;
 use crate::table::span;
@@ -29,6 +33,16 @@ pub(crate) type Listening = Box<dyn FnMut(&Told) + Send>;
 pub enum News {
     /// The host is in this phase now.
     Phase(Phase),
+    /// It is to stop.
+    Stop {
+        /// Why.
+        cause: Cancelled,
+    },
+    /// It was asked a second time, and ends at once.
+    Forced {
+        /// By what.
+        signal: Signal,
+    },
     /// A service is started, or started again.
     Starting {
         /// Its name.
@@ -53,6 +67,8 @@ pub enum News {
     Aborted {
         /// Its name.
         service: Arc<str>,
+        /// It has stopped, and it is its cleanup that has not ended.
+        in_cleanup: bool,
         /// How long after it was first asked.
         asked_for: Option<Duration>,
     },
@@ -94,12 +110,18 @@ impl fmt::Display for News {
         };
         match self {
             Self::Phase(phase) => write!(f, "the host is {phase}"),
+            Self::Stop { cause } => {
+                write!(f, "the host is to stop: {}", cause.reason())?;
+                cause.source().map_or(Ok(()), |detail| write!(f, " ({detail})"))
+            }
+            Self::Forced { signal } => write!(f, "a second {signal}: all is aborted"),
             Self::Starting { service } => write!(f, "starting `{service}`"),
             Self::Started { service } => write!(f, "`{service}` has started"),
             Self::AskedToDrain { service } => write!(f, "`{service}` is asked to drain"),
             Self::AskedToStop { service } => write!(f, "`{service}` is asked to stop"),
-            Self::Aborted { service, asked_for } => {
-                write!(f, "`{service}` is aborted")?;
+            Self::Aborted { service, in_cleanup, asked_for } => {
+                let what = if *in_cleanup { "the cleanup of " } else { "" };
+                write!(f, "{what}`{service}` is aborted")?;
                 asked(f, asked_for)
             }
             Self::Failed { service, failure } => write!(f, "`{service}` failed: {failure}"),
@@ -118,10 +140,10 @@ impl fmt::Display for News {
     }
 }
 
-/// News, and what is to be known of the host with it.
+/// What one event has brought, and what is to be known of the host with it.
 #[derive(Debug, Clone)]
 pub(crate) struct Told {
-    pub(crate) news: News,
+    pub(crate) news: Arc<[News]>,
     /// By then something else happens, by itself if need be.
     pub(crate) within: Option<Duration>,
 }
@@ -148,6 +170,10 @@ impl Listeners {
             thread.is_ok().then_some(tell)
         });
         Self { threads: threads.collect(), ended }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.threads.is_empty()
     }
 
     pub(crate) fn tell(&self, told: &Told) {

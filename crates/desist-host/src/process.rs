@@ -12,17 +12,18 @@ use std::fmt::Display;
 use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::{self, ExitCode};
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use desist_tokio::{Signal, Signals};
+use desist_tokio::Signals;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 
 use crate::driver::{Driver, Heard, PATIENCE, Tell};
-use crate::host::Host;
+use crate::host::{Host, OnReport};
 use crate::outcome::Outcome;
 use crate::report::Report;
 
@@ -37,7 +38,7 @@ const STACK: usize = 8 << 20;
 
 /// There is nothing to run.
 pub(crate) fn refuse(error: &dyn Display) -> ExitCode {
-    say(format!("the host cannot begin: {error}"));
+    let _ = writeln!(io::stderr(), "the host cannot begin: {error}");
     ExitCode::from(1)
 }
 
@@ -48,8 +49,15 @@ pub(crate) fn main(host: Host) -> ExitCode {
               `fn main`, or `run().await` here",
         );
     }
-    match catch_unwind(AssertUnwindSafe(|| run(host))) {
-        Ok(Ok((report, services, slow_after))) => leave(report, services, slow_after),
+    let has_returned = Arc::new(AtomicBool::new(false));
+    let returns = Arc::clone(&has_returned);
+    match catch_unwind(AssertUnwindSafe(|| run(host, has_returned))) {
+        Ok(Ok(ended)) => {
+            let code = ended.leave();
+            // Ordering: Release, with the Acquire of whoever would end the process.
+            returns.store(true, Ordering::Release);
+            code
+        }
         Ok(Err(error)) => {
             refuse(&format!("{error}; look at the limits of the process (ulimit -a)"))
         }
@@ -58,7 +66,10 @@ pub(crate) fn main(host: Host) -> ExitCode {
     }
 }
 
-fn run(mut host: Host) -> io::Result<(Report, Services, Duration)> {
+fn run(mut host: Host, has_returned: Arc<AtomicBool>) -> io::Result<Ended> {
+    // While there are threads to be had.
+    let mouth = Mouth::open()?;
+    let (slow_after, on_report) = (host.slow_after, host.on_report.take());
     let services = Services::begin(host.runtime.take())?;
     let runtime =
         Builder::new_current_thread().enable_time().thread_keep_alive(FOR_EVER).build()?;
@@ -69,32 +80,74 @@ fn run(mut host: Host) -> io::Result<(Report, Services, Duration)> {
         let told = crate::systemd::listener().into_iter().collect();
         #[cfg(not(target_os = "linux"))]
         let told = Vec::new();
-        let (crew, slow_after) = host.into_crew(told);
-        let driver = Driver::new(crew, &services.handle);
+        let driver = Driver::new(host.into_crew(told), &services.handle);
         let tell = driver.tell();
-        let stop = listen(driver.tell())?;
+        let stop = listen(driver.tell(), has_returned)?;
         let _asked = stop.token().on_cancel(move |cancelled| {
             let _ = tell.send(Heard::Stop(cancelled.clone()));
         });
-        Ok::<_, io::Error>((driver.drive().await, slow_after))
+        Ok::<_, io::Error>(driver.drive().await)
     });
     // Requests may be blocked on its threads.
     runtime.shutdown_background();
-    let (report, slow_after) = report?;
-    Ok((report, services, slow_after))
+    Ok(Ended { report: report?, services, mouth, slow_after, on_report })
 }
 
-fn listen(tell: Tell) -> io::Result<desist_tokio::Stop> {
+/// A host that is over.
+struct Ended {
+    report: Report,
+    services: Services,
+    mouth: Mouth,
+    slow_after: Duration,
+    on_report: Option<OnReport>,
+}
+
+impl Ended {
+    fn leave(self) -> ExitCode {
+        let Self { report, services, mouth, slow_after, on_report } = self;
+        let code = report.exit_code();
+        let stuck = report.services().iter().any(|s| s.outcome() == Outcome::StillRunning);
+        let is_late = report.stragglers().next().is_some() || report.forced_by().is_some();
+        let is_said = code != 0 || report.stopped_in() >= slow_after;
+        // Its words and its drop are foreign code, too.
+        mouth.say(move || {
+            if is_said {
+                let _ = writeln!(io::stderr(), "{report}");
+            }
+            if let Some(on_report) = on_report {
+                on_report(&report);
+            }
+        });
+        let is_over = !stuck && services.end(if is_late { LEAVE / 10 } else { LEAVE });
+        if is_over {
+            return ExitCode::from(code);
+        }
+        if !is_late {
+            mouth.say(|| {
+                let said = "something that no service waited for still runs; \
+                            the process ends without it";
+                let _ = writeln!(io::stderr(), "{said}");
+            });
+        }
+        exit(code)
+    }
+}
+
+fn listen(tell: Tell, has_returned: Arc<AtomicBool>) -> io::Result<desist_tokio::Stop> {
     Signals::new()
         .with_quit()
         .drain_for(Duration::ZERO)
         .on_second(move |signal| {
+            // A host that is over is on its way out, or this is the signal of another.
             if tell.send(Heard::Force(signal)).is_err() {
-                exit_by(signal);
+                return;
             }
             // The report and all that comes before the end have their bounds.
             thread::sleep(PATIENCE * 4);
-            exit_by(signal);
+            // Ordering: Acquire, with the Release of `main`: what returned there is seen.
+            if !has_returned.load(Ordering::Acquire) {
+                exit(signal.exit_code());
+            }
         })
         .listen()
 }
@@ -144,42 +197,33 @@ fn keep(runtime: Runtime, ends: oneshot::Receiver<Duration>, tell: &mpsc::Sender
     let _ = tell.send(is_over);
 }
 
-fn leave(report: Report, services: Services, slow_after: Duration) -> ExitCode {
-    let code = report.exit_code();
-    let stuck = report.services().iter().any(|s| s.outcome() == Outcome::StillRunning);
-    let is_late = report.stragglers().next().is_some() || report.forced_by().is_some();
-    if code != 0 || report.stopped_in() >= slow_after {
-        say(report);
-    } else {
-        // What is in it is foreign, and may block when it is dropped.
-        let _dropped = thread::Builder::new().spawn(move || drop(report));
-    }
-    let is_over = !stuck && services.end(if is_late { LEAVE / 10 } else { LEAVE });
-    if is_over {
-        return ExitCode::from(code);
-    }
-    if !is_late {
-        say("something that no service waited for still runs; the process ends without it");
-    }
-    exit(code)
+/// What is said at the end, by a thread that is there from the beginning. It is waited for
+/// only so long: standard error may be a pipe that nobody reads, or be held by who is stuck.
+struct Mouth {
+    tell: mpsc::Sender<Words>,
 }
 
-/// On standard error, if that can be done soon: it may be a pipe that nobody reads, or be
-/// held by who is stuck.
-fn say(what: impl Display + Send + 'static) {
-    let (tell, said) = mpsc::channel();
-    let saying = thread::Builder::new().name("desist-report".into()).spawn(move || {
-        let _ = writeln!(io::stderr(), "{what}");
-        let _ = tell.send(());
-        drop(what);
-    });
-    if saying.is_ok() {
-        let _ = said.recv_timeout(PATIENCE);
-    }
-}
+type Words = (Box<dyn FnOnce() + Send>, mpsc::Sender<()>);
 
-fn exit_by(signal: Signal) -> ! {
-    exit(signal.exit_code())
+impl Mouth {
+    fn open() -> io::Result<Self> {
+        let (tell, told) = mpsc::channel::<Words>();
+        thread::Builder::new().name("desist-report".into()).spawn(move || {
+            for (say, said) in told {
+                // One whose words panic has been heard by the hook.
+                let _ = catch_unwind(AssertUnwindSafe(say));
+                let _ = said.send(());
+            }
+        })?;
+        Ok(Self { tell })
+    }
+
+    fn say(&self, say: impl FnOnce() + Send + 'static) {
+        let (said, is_said) = mpsc::channel();
+        if self.tell.send((Box::new(say), said)).is_ok() {
+            let _ = is_said.recv_timeout(PATIENCE);
+        }
+    }
 }
 
 /// The end, also where what runs at an exit is stuck.

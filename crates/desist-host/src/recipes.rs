@@ -80,7 +80,7 @@
 //!
 //! * `READY=1` when all services have started; so units that are ordered after this one wait
 //!   for that;
-//! * `STOPPING=1` when it was asked to stop, before any service is;
+//! * `STOPPING=1` when it was asked to stop, ahead of all that is said of its services then;
 //! * `EXTEND_TIMEOUT_USEC=..` with each step of a start and of a stop: the time until the
 //!   next step comes by itself, and 5 s. So a start or a stop that goes on is not cut at
 //!   `TimeoutStartSec=` and `TimeoutStopSec=`, and one that is stuck ends by the host's own

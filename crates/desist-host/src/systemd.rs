@@ -24,23 +24,25 @@ pub(crate) fn listener() -> Option<Listening> {
     let socket = UnixDatagram::unbound().ok()?;
     let mut phase = Phase::Starting;
     Some(Box::new(move |told| {
-        if let News::Phase(now) = told.news {
-            phase = now;
+        for news in told.news.iter() {
+            let mut message = format!("STATUS={}\n", line(&news.to_string()));
+            match news {
+                News::Phase(Phase::Running) => message += "READY=1\n",
+                News::Stop { .. } => message += "STOPPING=1\n",
+                _ => {}
+            }
+            if let News::Phase(now) = news {
+                phase = *now;
+            }
+            if let (true, Some(within)) = (phase != Phase::Running, told.within) {
+                let micros = within.saturating_add(MARGIN).as_micros();
+                let micros = u64::try_from(micros).unwrap_or(u64::MAX);
+                message += &format!("EXTEND_TIMEOUT_USEC={micros}\n");
+            }
+            // A manager that is gone wants to know nothing. It may come back, so nobody is
+            // connected to it.
+            let _ = socket.send_to_addr(message.as_bytes(), &manager);
         }
-        let mut message = format!("STATUS={}\n", line(&told.news.to_string()));
-        match told.news {
-            News::Phase(Phase::Running) => message += "READY=1\n",
-            News::Phase(Phase::Unready | Phase::Stopping) => message += "STOPPING=1\n",
-            _ => {}
-        }
-        if let (true, Some(within)) = (phase != Phase::Running, told.within) {
-            let micros = within.saturating_add(MARGIN).as_micros();
-            let micros = u64::try_from(micros).unwrap_or(u64::MAX);
-            message += &format!("EXTEND_TIMEOUT_USEC={micros}\n");
-        }
-        // A manager that is gone wants to know nothing. It may come back, so nobody is
-        // connected to it.
-        let _ = socket.send_to_addr(message.as_bytes(), &manager);
     }))
 }
 

@@ -16,23 +16,24 @@ pub(crate) fn span(time: Duration) -> String {
     }
 }
 
-/// Rows of one table, each cell as wide as the widest of its column; the last is not filled.
-pub(crate) fn table(rows: &[Vec<String>]) -> String {
+/// The lines of a table: each cell as wide as the widest of its column; the last is not filled.
+pub(crate) fn table(rows: &[Vec<String>]) -> Vec<String> {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| {
         rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max()
     };
     let widths: Vec<_> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
-    let mut text = String::new();
-    for row in rows {
-        let mut line = String::new();
-        for (cell, width) in row.iter().zip(&widths) {
-            line.push_str(&format!("{cell:<width$}  ", width = *width));
-        }
-        text.push_str(line.trim_end());
-        text.push('\n');
-    }
-    text
+    let line = |row: &Vec<String>| {
+        let cells = row.iter().zip(&widths);
+        let line: String = cells.map(|(cell, width)| format!("{cell:<width$}  ")).collect();
+        line.trim_end().to_owned()
+    };
+    rows.iter().map(line).collect()
+}
+
+/// A line of a terminal is a line: nothing in it moves the cursor.
+pub(crate) fn plain(line: &str) -> String {
+    line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 #[cfg(test)]
@@ -54,6 +55,6 @@ mod tests {
         let rows = [["a", "b", "c"], ["name", "ü", ""]];
         let rows: Vec<Vec<_>> =
             rows.iter().map(|row| row.iter().map(ToString::to_string).collect()).collect();
-        assert_eq!(table(&rows), "a     b  c\nname  ü\n");
+        assert_eq!(table(&rows), ["a     b  c", "name  ü"]);
     }
 }

@@ -4,17 +4,20 @@
 use tracing::dispatcher::{get_default, with_default};
 use tracing::{error, info, warn};
 
-use crate::news::{Listening, News, Told};
+use crate::news::{Listening, News};
 
 /// For the subscriber that is the default here, which it is not on that thread.
 pub(crate) fn listener() -> Listening {
     let here = get_default(Clone::clone);
-    Box::new(move |told| with_default(&here, || tell(told)))
+    Box::new(move |told| with_default(&here, || told.news.iter().for_each(tell)))
 }
 
-fn tell(told: &Told) {
-    let news = &told.news;
+fn tell(news: &News) {
     match news {
+        News::Stop { cause } => {
+            info!(target: "desist", reason = %cause.reason(), origin = %cause.origin(), "{news}");
+        }
+        News::Forced { signal } => warn!(target: "desist", %signal, "{news}"),
         News::Phase(phase) => info!(target: "desist", %phase, "{news}"),
         News::Failed { service, failure } => {
             error!(target: "desist", %service, %failure, "service failed");

@@ -12,7 +12,7 @@ use desist_tokio::{Stop, TaskOutput};
 
 use crate::error::BuildError;
 use crate::handle::HostHandle;
-use crate::host::Host;
+use crate::host::{Host, OnReport};
 use crate::news::{Listener, News};
 use crate::order::{After, order};
 use crate::policy::{OnEnd, OnFailure, Restart};
@@ -53,6 +53,7 @@ pub struct HostBuilder {
     drain_delay: Duration,
     slow_after: Duration,
     listeners: Vec<Listener>,
+    on_report: Option<OnReport>,
     runtime: Option<tokio::runtime::Builder>,
     handle: HostHandle,
     error: Option<BuildError>,
@@ -110,12 +111,13 @@ impl HostBuilder {
     pub const DRAIN: Duration = Duration::from_secs(10);
 
     /// How long a service has from the request to stop until it is aborted, if nothing is
-    /// set.
+    /// set. It is longer than what `desist_http::serve` gives its requests, so that the server
+    /// is there to say who was left.
     ///
     /// ```
-    /// assert_eq!(desist_host::HostBuilder::GRACE.as_secs(), 5);
+    /// assert_eq!(desist_host::HostBuilder::GRACE.as_secs(), 10);
     /// ```
-    pub const GRACE: Duration = Duration::from_secs(5);
+    pub const GRACE: Duration = Duration::from_secs(10);
 
     pub(crate) fn new() -> Self {
         Self {
@@ -124,6 +126,7 @@ impl HostBuilder {
             drain_delay: Duration::ZERO,
             slow_after: Duration::from_secs(5),
             listeners: Vec::new(),
+            on_report: None,
             runtime: None,
             handle: HostHandle::new(),
             error: None,
@@ -311,6 +314,25 @@ impl HostBuilder {
         self
     }
 
+    /// Gives [`main`](Self::main)'s report to the program, after it was printed, if it was: to
+    /// log it, or to count what it says. It is called on a thread of its own, and the process
+    /// ends a second later at most.
+    ///
+    /// ```
+    /// use desist_host::Host;
+    /// use std::sync::mpsc;
+    ///
+    /// let (tell, told) = mpsc::channel();
+    /// let host = Host::builder()
+    ///     .service("job", |_stop| async {})
+    ///     .on_report(move |report| tell.send(report.services().len()).unwrap());
+    /// assert_eq!(host.main(), std::process::ExitCode::SUCCESS);
+    /// assert_eq!(told.recv(), Ok(1));
+    /// ```
+    pub fn on_report(self, report: impl FnOnce(&Report) + Send + 'static) -> Self {
+        Self { on_report: Some(Box::new(report)), ..self }
+    }
+
     /// The runtime that [`main`](Self::main) builds; as it is made, tokio's with several
     /// threads and all drivers. [`run`](Self::run) uses the one it is called on.
     ///
@@ -430,8 +452,8 @@ impl HostBuilder {
         if plan.drain_delay > most {
             return Err(BuildError::delay_too_long(plan.drain_delay, most, plan.shutdown_timeout));
         }
-        let Self { listeners, handle, slow_after, runtime, .. } = self;
-        Ok(Host::new(plan, services, listeners, handle, slow_after, runtime))
+        let Self { listeners, handle, slow_after, on_report, runtime, .. } = self;
+        Ok(Host::new(plan, services, listeners, handle, slow_after, on_report, runtime))
     }
 
     /// [`Host::main`], which says on standard error what [`build`](Self::build) finds, and

@@ -12,6 +12,7 @@ mod ask;
 mod cause;
 mod life;
 mod panics;
+mod telling;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant as StdInstant};
@@ -22,15 +23,15 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use self::ask::Asking;
+use self::ask::{Asker, Asking};
 use self::life::{Ended, InWords, Life, Lives};
-use crate::handle::{HostHandle, Status};
-use crate::news::{Listeners, Listening, News, Told};
+use crate::handle::HostHandle;
+use crate::news::{Listeners, Listening, News};
 use crate::outcome::Failure;
 use crate::phase::Phase;
 use crate::report::{Ledger, Report};
 use crate::service::AnyService;
-use crate::supervisor::{Action, Event, How, Plan, Stage, State, Supervisor, Why};
+use crate::supervisor::{Action, Event, Plan, Stage, Supervisor, Why};
 
 /// What the driver is told.
 #[derive(Debug)]
@@ -66,12 +67,16 @@ pub(crate) struct Driver {
     crew: Vec<Member>,
     handle: HostHandle,
     listeners: Option<Listeners>,
+    /// What the present event brings, to be told at once.
+    news: Vec<News>,
+    asker: Asker,
     told: UnboundedReceiver<Heard>,
     /// Its own way, so that the channel has no end.
     tell: Tell,
     began: Instant,
     clock: Clock,
     cause: Option<Cancelled>,
+    has_told_cause: bool,
     forced: Option<Signal>,
     has_ended: bool,
 }
@@ -116,11 +121,14 @@ impl Driver {
             names: crew.names,
             handle: crew.handle,
             listeners: Some(Listeners::start(crew.listeners)),
+            news: Vec::new(),
+            asker: Asker::default(),
             told,
             tell,
             began: Instant::now(),
             clock,
             cause: None,
+            has_told_cause: false,
             forced: None,
             has_ended: false,
         }
@@ -211,6 +219,7 @@ impl Driver {
             }
             Heard::Force(signal) => {
                 self.forced.get_or_insert(signal);
+                self.news(News::Forced { signal });
                 // If the first one is on its way yet.
                 let asked = || Cause::new(Reason::Shutdown).message(signal.name());
                 let cancelled = || Token::cancelled_with(asked()).cancellation();
@@ -226,19 +235,31 @@ impl Driver {
         while let Some(event) = events.pop() {
             let before: Vec<_> = self.supervisor.services().iter().map(|s| s.state).collect();
             let actions = self.supervisor.handle(self.now(), event);
-            // First: whoever is told, or asked, may look at once.
-            let waits_for = self.waits_for();
-            self.handle.set(Status { phase: self.supervisor.phase(), waits_for });
-            if let Event::Did(index, Stage::Start, How::Done) = event {
-                self.news(News::Started { service: self.name(index) });
+            // Before the cause, which may be one of them.
+            actions.iter().for_each(|action| self.note_failure(*action));
+            if self.cause.is_none() {
+                self.cause = self.why();
             }
-            // Whoever is asked to stop, and asks, must not hear that the host is ready.
-            let status = Status { phase: self.supervisor.phase(), waits_for: self.waits_for() };
-            self.handle.set(status);
-            self.tell_ends(&before);
+            // First: whoever is told, or asked, may look at once.
+            self.set_status();
+            self.tell_event(event, &before);
             for action in &actions {
                 events.extend(self.act(*action));
             }
+        }
+        self.tell_news();
+        self.asker.begin();
+    }
+
+    fn note_failure(&mut self, action: Action) {
+        match action {
+            Action::StartedLate(index) => {
+                self.crew[index].is_late = true;
+                let time = self.supervisor.plan().services[index].start_timeout;
+                self.failed(index, Failure::StartedLate(time).into());
+            }
+            Action::EndedEarly(index) => self.failed(index, Failure::EndedEarly.into()),
+            _ => {}
         }
     }
 
@@ -266,10 +287,10 @@ impl Driver {
                 self.ask(index, move || stop.cancel_with(cause));
             }
             Action::Abort(index, stage) => {
-                let asked_for = self.asked_for(index);
-                self.news(News::Aborted { service: self.name(index), asked_for });
+                let (asked_for, in_cleanup) = (self.asked_for(index), stage == Stage::Cleanup);
+                self.news(News::Aborted { service: self.name(index), asked_for, in_cleanup });
                 let member = &mut self.crew[index];
-                if stage == Stage::Cleanup {
+                if in_cleanup {
                     member.abort_cleanup.cancel();
                 } else {
                     ask::abort_after(member.asking.take(), member.abort.clone());
@@ -278,19 +299,8 @@ impl Driver {
             Action::Rest(index, pause) => {
                 self.news(News::Resting { service: self.name(index), pause });
             }
-            Action::StartedLate(index) => {
-                self.crew[index].is_late = true;
-                let time = self.supervisor.plan().services[index].start_timeout;
-                self.failed(index, Failure::StartedLate(time).into());
-            }
-            Action::EndedEarly(index) => self.failed(index, Failure::EndedEarly.into()),
-            Action::Phase(phase) => {
-                if phase.is_stopping() && self.cause.is_none() {
-                    self.cause = self.why();
-                }
-                self.news(News::Phase(phase));
-            }
-            Action::Finish => {}
+            Action::Phase(phase) => self.news(News::Phase(phase)),
+            Action::StartedLate(_) | Action::EndedEarly(_) | Action::Finish => {}
         }
         None
     }
@@ -309,7 +319,7 @@ impl Driver {
     }
 
     fn ask(&mut self, index: usize, request: impl FnOnce() -> bool + Send + 'static) {
-        self.crew[index].asking = Some(Asking::begin(request));
+        self.crew[index].asking = Some(self.asker.add(request));
     }
 
     /// It was asked to drain as soon as it had started. One that does not give its thread
@@ -358,52 +368,6 @@ impl Driver {
                 Cause::new(Reason::Deadline).message(Failure::StartedLate(time).to_string())
             }
         }
-    }
-
-    // News.
-
-    fn name(&self, index: usize) -> Arc<str> {
-        Arc::clone(&self.names[index])
-    }
-
-    fn asked_for(&self, index: usize) -> Option<Duration> {
-        let times = &self.supervisor.services()[index].times;
-        let asked = times.drained.or(times.stopped).or(times.aborted)?;
-        Some(times.over.unwrap_or_else(|| self.now()).saturating_sub(asked))
-    }
-
-    fn tell_ends(&self, before: &[State]) {
-        for (index, before) in before.iter().enumerate() {
-            let service = &self.supervisor.services()[index];
-            if service.state == *before {
-                continue;
-            }
-            // Of those alone: this reads the clock, and is called for every event.
-            let (name, asked_for) = (self.name(index), self.asked_for(index));
-            match service.state {
-                State::Over if service.times.begun.is_some() => {
-                    self.news(News::Over { service: name, asked_for });
-                }
-                State::Lost => {
-                    // If it ever comes to it, there is nobody left to wait for it.
-                    self.crew[index].abort_cleanup.cancel();
-                    self.news(News::GivenUp { service: name, asked_for });
-                }
-                _ => {}
-            }
-        }
-    }
-
-    fn news(&self, news: News) {
-        let Some(listeners) = &self.listeners else { return };
-        let within = self.supervisor.next().map(|next| next.saturating_sub(self.now()));
-        listeners.tell(&Told { news, within });
-    }
-
-    fn waits_for(&self) -> Arc<[Arc<str>]> {
-        let services = self.supervisor.services().iter().zip(self.names.iter());
-        let waits = services.filter(|(service, _)| self.supervisor.waits_for(service));
-        waits.map(|(_, name)| Arc::clone(name)).collect()
     }
 }
 

@@ -12,8 +12,8 @@ use desist_tokio::Signal;
 pub(crate) use self::service::Ledger;
 pub use self::service::ServiceReport;
 use crate::error::BuildError;
-use crate::supervisor::Supervisor;
-use crate::table::{span, table};
+use crate::supervisor::{Supervisor, Why};
+use crate::table::{plain, span, table};
 
 /// What became of a host and of each of its services: when it was asked, when it was over,
 /// how, and why.
@@ -34,8 +34,9 @@ use crate::table::{span, table};
 /// assert!(!report.is_clean());
 /// let table = report.to_string();
 /// let first = table.lines().next().unwrap();
-/// assert!(first.ends_with("(service `job` failed: no disk); exit code 1: `job` failed"), "{first}");
-/// assert!(table.lines().any(|line| line.starts_with("ticker") && line.contains("stopped")));
+/// assert!(first.ends_with("shutdown (service `job` failed); exit code 1: `job` failed"), "{first}");
+/// assert!(table.lines().any(|line| line.starts_with("ticker") && line.ends_with("stopped")));
+/// assert!(table.lines().any(|line| line.starts_with("job") && line.ends_with("failed: no disk")));
 /// # }
 /// ```
 #[derive(Debug)]
@@ -47,6 +48,8 @@ pub struct Report {
     stopping: Option<Duration>,
     took: Duration,
     forced: Option<Forced>,
+    /// Whose failure stopped it.
+    failed_first: Option<Arc<str>>,
     error: Option<BuildError>,
 }
 
@@ -76,6 +79,10 @@ impl Report {
             stopping: supervisor.stopping().map(|stopping| stopping.since),
             took,
             forced: forced.filter(|_| supervisor.is_forced()).map(|signal| Forced { signal }),
+            failed_first: match supervisor.stopping().map(|stopping| stopping.why) {
+                Some(Why::Failed(index)) => Some(Arc::clone(&names[index])),
+                _ => None,
+            },
             error: None,
         }
     }
@@ -88,6 +95,7 @@ impl Report {
             stopping: None,
             took: Duration::ZERO,
             forced: None,
+            failed_first: None,
             error: Some(error),
         }
     }
@@ -286,25 +294,33 @@ impl fmt::Display for Report {
         write!(f, "the host stopped in {}", span(self.stopped_in()))?;
         if let Some(cause) = &self.cause {
             write!(f, ": {}", cause.reason())?;
-            if let Some(detail) = cause.source() {
-                // The table is below one line, whatever an error says.
-                write!(f, " ({})", detail.to_string().replace(['\n', '\r'], " "))?;
+            match (&self.failed_first, cause.source()) {
+                // Its row says the rest.
+                (Some(name), _) => write!(f, " (service `{}` failed)", plain(name))?,
+                (None, Some(detail)) => write!(f, " ({})", plain(&detail.to_string()))?,
+                (None, None) => {}
             }
         }
-        writeln!(f, "; {}", self.verdict())?;
+        write!(f, "; {}", self.verdict())?;
         let zero = self.asked();
         let since = |time: Option<Instant>| match time {
             None => "-".to_owned(),
             Some(time) if time < zero => format!("-{}", span(zero - time)),
             Some(time) => format!("+{}", span(time - zero)),
         };
-        let heads = ["service", "asked", "ended", "how"].map(ToOwned::to_owned);
         let end = self.began + self.took;
-        let rows = self.services.iter().map(|service| {
-            let name = service.name().replace(['\n', '\r'], " ");
-            vec![name, since(service.asked_at()), since(service.ended_at()), service.how(end)]
-        });
-        let rows: Vec<_> = [heads.to_vec()].into_iter().chain(rows).collect();
-        f.write_str(table(&rows).trim_end())
+        let mut rows = vec![["service", "asked", "ended", "how"].map(ToOwned::to_owned).to_vec()];
+        let mut below = vec![Vec::new()];
+        for service in &self.services {
+            let (how, more) = service.how(end);
+            let (asked, ended) = (since(service.asked_at()), since(service.ended_at()));
+            rows.push(vec![plain(service.name()), asked, ended, how]);
+            below.push(more);
+        }
+        for (row, more) in table(&rows).iter().zip(below) {
+            write!(f, "\n{row}")?;
+            more.iter().try_for_each(|line| write!(f, "\n    {line}"))?;
+        }
+        Ok(())
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::outcome::{Failure, Outcome};
 use crate::supervisor::{How, Service, State};
-use crate::table::span;
+use crate::table::{plain, span};
 
 /// What became of one service.
 ///
@@ -222,13 +222,16 @@ impl ServiceReport {
         &self.failures
     }
 
-    pub(super) fn how(&self, end: Instant) -> String {
-        // The last failure of one that failed is how it ended.
-        let (last, before) = match (self.outcome, self.words.split_last()) {
-            (Outcome::Failed | Outcome::Panicked, Some((last, before))) => (Some(last), before),
-            _ => (None, &self.words[..]),
+    /// How it ended, in a line, and what more there is to say, in others.
+    pub(super) fn how(&self, end: Instant) -> (String, Vec<String>) {
+        // One failure of one line is how it ended, where it did.
+        let alone = match (self.outcome, &self.words[..]) {
+            (Outcome::Failed | Outcome::Panicked, [words]) if words.lines().count() < 2 => {
+                Some(words)
+            }
+            _ => None,
         };
-        let mut how = match (self.outcome, last) {
+        let mut how = match (self.outcome, alone) {
             (Outcome::Failed, Some(words)) => format!("failed: {words}"),
             (_, Some(words)) => words.to_string(),
             (outcome, None) => outcome.to_string(),
@@ -244,20 +247,18 @@ impl ServiceReport {
         if let Some(drained) = self.drained_for {
             how += &format!(", drained for {}", span(drained));
         }
-        if self.restarts > 0 {
-            match self.restarts {
-                1 => how += ", restarted once",
-                times => how += &format!(", restarted {times} times"),
-            }
+        match self.restarts {
+            0 => {}
+            1 => how += ", restarted once",
+            times => how += &format!(", restarted {times} times"),
         }
-        for words in before {
-            how += "; before that: ";
-            how += words;
-        }
+        let mut more = Vec::new();
         if self.earlier_failures > 0 {
-            how += &format!("; and {} failures before these", self.earlier_failures);
+            more.push(format!("{} failures before these:", self.earlier_failures));
         }
-        // One line for each service, whatever an error says.
-        how.replace(['\n', '\r'], " ")
+        if alone.is_none() {
+            more.extend(self.words.iter().flat_map(|words| words.lines()).map(plain));
+        }
+        (plain(&how), more)
     }
 }

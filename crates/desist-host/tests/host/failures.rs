@@ -138,7 +138,7 @@ async fn of_endless_failures_the_last_are_kept() {
     let flaky = report.service("flaky").unwrap();
     assert_eq!((flaky.restarts(), flaky.failures().len()), (100, 16));
     assert_eq!(flaky.failures()[15].to_string(), "run 99");
-    assert!(report.to_string().contains("and 84 failures before these"), "{report}");
+    assert!(report.to_string().contains("84 failures before these:\n    run 84\n"), "{report}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -235,6 +235,7 @@ async fn the_news_tell_it_all_in_order() {
         "starting `http`",
         "`http` has started",
         "the host is running",
+        "the host is to stop: shutdown",
         "the host is unready",
         "the host is stopping",
         "`http` is asked to drain",

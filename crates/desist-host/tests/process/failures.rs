@@ -117,16 +117,16 @@ fn a_panic_is_reported_with_its_message_and_its_place() {
 }
 
 #[test]
-fn an_error_stops_the_host_and_is_reported_in_one_line() {
+fn an_error_stops_the_host_and_each_of_its_lines_is_one_of_the_report() {
     let mut program = Program::start("fails");
     program.expect("the host is running");
     program.word();
     let ended = program.end().with(1);
-    ended.reports("job", "failed: no disk");
+    ended.reports("job", "failed\n    no\n    disk");
     ended.says(&["web cleans up", "db cleans up", "main has returned"]);
     let lines: Vec<_> = ended.complained.lines().collect();
-    assert_eq!(lines.len(), 5, "a verdict, heads, three services: {ended:#?}");
-    assert!(lines[0].contains("(service `job` failed: no disk)"), "{lines:#?}");
+    assert_eq!(lines.len(), 7, "a verdict, heads, three services, two lines: {ended:#?}");
+    assert!(lines[0].contains("(service `job` failed);"), "{lines:#?}");
 }
 
 #[test]

@@ -167,10 +167,14 @@ impl Ended {
 
     /// Its row in the report, without its name.
     #[track_caller]
-    pub(crate) fn row(&self, service: &str) -> &str {
-        let mut rows = self.complained.lines().filter_map(|line| line.strip_prefix(service));
-        let row = rows.find(|rest| rest.starts_with("  "));
-        row.unwrap_or_else(|| panic!("no row for {service:?}: {self:#?}")).trim()
+    pub(crate) fn row(&self, service: &str) -> String {
+        let is_row =
+            |line: &&str| line.strip_prefix(service).is_some_and(|rest| rest.starts_with("  "));
+        let mut lines = self.complained.lines().skip_while(|line| !is_row(line));
+        let row = lines.next().unwrap_or_else(|| panic!("no row for {service:?}: {self:#?}"));
+        // What there is to say of it stands below.
+        let more = lines.take_while(|line| line.starts_with("    "));
+        [row].into_iter().chain(more).collect::<Vec<_>>().join("\n")
     }
 
     /// Its row has this in it.

@@ -199,7 +199,7 @@ fn nothing_is_ready_where_a_start_fails_whatever_its_error_says() {
     program.expect("web starts");
     program.word();
     manager.expect("STATUS=the host is stopped");
-    program.end().with(1).reports("web", "no port READY=1");
+    program.end().with(1).reports("web", "no port\n    READY=1");
     let heard = manager.take();
     never(&heard, "READY=1");
     assert!(heard.iter().any(|message| message.has("STOPPING=1")), "{heard:#?}");
