@@ -1,6 +1,7 @@
 //! What a host is made of.
 
 mod settings;
+mod whole;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -13,7 +14,7 @@ use desist_tokio::{Stop, TaskOutput};
 use crate::error::BuildError;
 use crate::handle::HostHandle;
 use crate::host::{Host, OnReport};
-use crate::news::{Listener, News};
+use crate::news::Listener;
 use crate::order::{After, order};
 use crate::policy::{OnEnd, OnFailure, Restart};
 use crate::report::Report;
@@ -239,114 +240,6 @@ impl HostBuilder {
             }
         }
         self
-    }
-
-    /// From the request to stop to the end of the host, whatever its services do. As it is
-    /// made, [`SHUTDOWN_TIMEOUT`](Self::SHUTDOWN_TIMEOUT).
-    ///
-    /// A fifth of it (at most 5 s) before its end whoever has not been asked yet is asked,
-    /// to stop, out of order, and whoever drains, too; a tenth (at most a second) before it whoever is left is aborted.
-    ///
-    /// ```
-    /// use desist_host::Host;
-    /// use std::time::Duration;
-    ///
-    /// let host = Host::builder().service("a", |_stop| async {});
-    /// assert!(host.shutdown_timeout(Duration::ZERO).build().is_err());
-    /// ```
-    pub fn shutdown_timeout(self, time: Duration) -> Self {
-        Self { shutdown_timeout: time, ..self }
-    }
-
-    /// How long the host serves on after it was asked to stop, and is not
-    /// [ready](crate::Phase::is_ready) any more: so long it takes until nobody sends it
-    /// requests. As it is made, zero.
-    ///
-    /// ```
-    /// use desist_host::Host;
-    /// use std::time::Duration;
-    ///
-    /// let host = Host::builder().service("a", |_stop| async {});
-    /// // Of 30 s.
-    /// assert!(host.drain_delay(Duration::from_secs(29)).build().is_err());
-    /// ```
-    pub fn drain_delay(self, time: Duration) -> Self {
-        Self { drain_delay: time, ..self }
-    }
-
-    /// From which time on a stop is slow: [`main`](Self::main) then prints the report, as
-    /// it does after one that was not clean. As it is made, 5 seconds.
-    ///
-    /// ```
-    /// use desist_host::Host;
-    /// use std::time::Duration;
-    ///
-    /// let host = Host::builder().service("a", |_stop| async {});
-    /// // Always.
-    /// assert!(host.slow_after(Duration::ZERO).build().is_ok());
-    /// ```
-    pub fn slow_after(self, time: Duration) -> Self {
-        Self { slow_after: time, ..self }
-    }
-
-    /// Tells what happens: each phase, who is started, asked, over. It is called on a thread
-    /// of its own, so it may take its time, and what it has not been told a second after
-    /// the end of the host it is not told.
-    ///
-    /// ```
-    /// use desist_host::{Host, News, Phase};
-    /// use std::sync::mpsc;
-    ///
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() {
-    /// let (tell, told) = mpsc::channel();
-    /// let _report = Host::builder()
-    ///     .service("a", |_stop| async {})
-    ///     .on_news(move |news| tell.send(news.to_string()).unwrap())
-    ///     .run()
-    ///     .await;
-    /// let told: Vec<_> = told.iter().collect();
-    /// assert_eq!(told[..2], ["starting `a`", "`a` has started"]);
-    /// # }
-    /// ```
-    pub fn on_news(mut self, listener: impl FnMut(&News) + Send + 'static) -> Self {
-        self.listeners.push(Box::new(listener));
-        self
-    }
-
-    /// Gives [`main`](Self::main)'s report to the program, after it was printed, if it was: to
-    /// log it, or to count what it says. It is called on a thread of its own, and the process
-    /// ends a second later at most.
-    ///
-    /// ```
-    /// use desist_host::Host;
-    /// use std::sync::mpsc;
-    ///
-    /// let (tell, told) = mpsc::channel();
-    /// let host = Host::builder()
-    ///     .service("job", |_stop| async {})
-    ///     .on_report(move |report| tell.send(report.services().len()).unwrap());
-    /// assert_eq!(host.main(), std::process::ExitCode::SUCCESS);
-    /// assert_eq!(told.recv(), Ok(1));
-    /// ```
-    pub fn on_report(self, report: impl FnOnce(&Report) + Send + 'static) -> Self {
-        Self { on_report: Some(Box::new(report)), ..self }
-    }
-
-    /// The runtime that [`main`](Self::main) builds; as it is made, tokio's with several
-    /// threads and all drivers. [`run`](Self::run) uses the one it is called on.
-    ///
-    /// ```
-    /// use desist_host::Host;
-    /// use tokio::runtime::Builder;
-    ///
-    /// let mut runtime = Builder::new_current_thread();
-    /// runtime.enable_all();
-    /// let host = Host::builder().service("job", |_stop| async {}).runtime(runtime);
-    /// assert_eq!(host.main(), std::process::ExitCode::SUCCESS);
-    /// ```
-    pub fn runtime(self, runtime: tokio::runtime::Builder) -> Self {
-        Self { runtime: Some(runtime), ..self }
     }
 
     /// The host, seen from elsewhere: for a service that is to stop all of it, or to tell how

@@ -158,7 +158,7 @@ impl Report {
     ///     .await;
     /// let deaf = report.stragglers().next().unwrap();
     /// assert_eq!(deaf.name(), "deaf");
-    /// assert_eq!(deaf.asked_for().unwrap().as_secs(), 5);
+    /// assert_eq!(deaf.asked_for().unwrap().as_secs(), 10);
     /// assert_eq!(report.exit_code(), 2);
     /// # }
     /// ```
