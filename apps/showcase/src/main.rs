@@ -28,8 +28,6 @@ fn main() -> ExitCode {
     host.add("http", http)
         // Work is told a second after a Ctrl-C, and the second Ctrl-C ends it at once.
         .drain_for(Duration::from_secs(1))
-        // More than the server's own, after which it names the requests that were deaf.
-        .grace(Duration::from_secs(8))
         .restartable("sweeper", |stop| uploads::sweep(shelf, stop))
         .after("http")
         .on_news(|news| match news {

@@ -90,6 +90,51 @@
 //! `KillMode=mixed` lets the host end its own children. With the default every process of the
 //! unit gets SIGTERM at the same time as the host.
 //!
+//! # What one service makes for others
+//!
+//! A pool, a folder, an address that is known when its service has started: who comes
+//! [after](crate::HostBuilder::after) it finds it there.
+//!
+//! ```
+//! use desist_host::{BoxError, Host, Service, Stop};
+//! use std::sync::{Arc, OnceLock};
+//!
+//! /// As it might be a pool.
+//! struct Pool(&'static str);
+//!
+//! struct Db {
+//!     pool: Arc<OnceLock<Pool>>,
+//! }
+//!
+//! impl Service for Db {
+//!     async fn start(&mut self, _stop: &Stop) -> Result<(), BoxError> {
+//!         self.pool.set(Pool("connected")).map_err(|_| "it is started once")?;
+//!         Ok(())
+//!     }
+//!
+//!     async fn run(&mut self, stop: Stop) -> Result<(), BoxError> {
+//!         stop.token().await;
+//!         Ok(())
+//!     }
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() {
+//! let pool = Arc::new(OnceLock::new());
+//! let report = Host::builder()
+//!     .add("db", Db { pool: Arc::clone(&pool) })
+//!     .service("job", move |_stop| async move {
+//!         let pool = pool.get().ok_or("it comes after `db`")?;
+//!         assert_eq!(pool.0, "connected");
+//!         Ok::<_, &str>(())
+//!     })
+//!     .after("db")
+//!     .run()
+//!     .await;
+//! assert!(report.is_clean(), "{report}");
+//! # }
+//! ```
+//!
 //! # A test of a service
 //!
 //! ```
