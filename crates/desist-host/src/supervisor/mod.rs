@@ -70,6 +70,7 @@ pub(crate) struct Stopping {
     serves_until: Duration,
     last_call: Duration,
     last_abort: Duration,
+    last_cleanup: Duration,
     end: Duration,
 }
 
@@ -232,7 +233,8 @@ impl Supervisor {
             }
             Stage::Run => {
                 service.times.ran = Some(now);
-                let until = self.bounded(now.saturating_add(self.plan.services[index].grace));
+                let grace = self.plan.services[index].grace;
+                let until = self.bounded(now, Stage::Cleanup, now.saturating_add(grace));
                 let life_now = Life { stage: Stage::Cleanup, asked: Asked::Nothing, until };
                 self.services[index].state = State::Live(life_now);
                 self.judge(now, index, life, how, actions);
@@ -300,7 +302,7 @@ impl Supervisor {
         self.random ^= self.random << 17;
         let random = self.random;
         let service = &mut self.services[index];
-        if service.ran_for() >= restart.steady_after {
+        if service.ran_for() >= Some(restart.steady_after) {
             service.in_a_row = 0;
         }
         // What was given up may still be running: there cannot be two of it.
@@ -311,7 +313,6 @@ impl Supervisor {
         }
         let pause = restart.pause(service.in_a_row, random);
         service.in_a_row += 1;
-        service.restarts += 1;
         service.state = State::Resting { until: now.saturating_add(pause) };
         actions.push(Action::Rest(index, pause));
     }

@@ -35,8 +35,13 @@ impl Plan {
         (self.shutdown_timeout / 5).min(Duration::from_secs(5))
     }
 
-    /// When whoever is left is aborted: so long before the end.
+    /// When whoever still runs is aborted: so long before the end.
     pub(crate) fn last_abort(&self) -> Duration {
-        (self.shutdown_timeout / 10).min(Duration::from_secs(1))
+        (self.shutdown_timeout / 10).min(Duration::from_secs(2))
+    }
+
+    /// When whoever still cleans up is aborted: so long before the end.
+    pub(crate) fn last_cleanup(&self) -> Duration {
+        (self.shutdown_timeout / 20).min(Duration::from_millis(500))
     }
 }

@@ -19,6 +19,8 @@ pub(crate) struct Service {
     pub(crate) is_counted: bool,
     /// It was dropped in the middle of its run, or of its cleanup, or is still there.
     pub(crate) is_straggler: bool,
+    /// Its cleanup was dropped in the middle.
+    pub(crate) is_dirty: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -56,6 +58,8 @@ pub(crate) enum Asked {
 pub(crate) struct Times {
     pub(crate) begun: Option<Duration>,
     pub(crate) started: Option<Duration>,
+    /// For the first time, to whatever.
+    pub(crate) asked: Option<Duration>,
     pub(crate) drained: Option<Duration>,
     pub(crate) stopped: Option<Duration>,
     pub(crate) aborted: Option<Duration>,
@@ -85,6 +89,7 @@ impl Service {
             has_failed: false,
             is_counted: false,
             is_straggler: false,
+            is_dirty: false,
         }
     }
 
@@ -113,11 +118,9 @@ impl Service {
         )
     }
 
-    pub(super) fn ran_for(&self) -> Duration {
-        match (self.times.started, self.times.ran) {
-            (Some(started), Some(ran)) => ran.saturating_sub(started),
-            _ => Duration::ZERO,
-        }
+    /// None: its run never began.
+    pub(super) fn ran_for(&self) -> Option<Duration> {
+        Some(self.times.ran?.saturating_sub(self.times.started?))
     }
 
     pub(super) fn ask(&mut self, now: Duration, asked: Asked, until: Duration) {
@@ -131,9 +134,11 @@ impl Service {
             Asked::Abort => &mut self.times.aborted,
         };
         *time = Some(now);
+        self.times.asked.get_or_insert(now);
     }
 
     pub(super) fn live_again(&mut self, now: Duration, until: Duration) {
+        self.restarts += u32::from(self.times.begun.is_some());
         self.state = State::Live(Life { stage: Stage::Start, asked: Asked::Nothing, until });
         let begun = self.times.begun.or(Some(now));
         self.times = Times { begun, ..Times::default() };
@@ -147,6 +152,7 @@ impl Service {
 
     pub(super) fn note(&mut self, stage: Stage, how: How, is_stopping: bool) {
         self.is_straggler |= is_stopping && how == How::Aborted;
+        self.is_dirty |= stage == Stage::Cleanup && how == How::Aborted;
         if stage != Stage::Cleanup && !(stage == Stage::Start && how == How::Done) {
             self.how = Some(how);
         }

@@ -12,6 +12,10 @@ const SETTLE: Duration = Duration::from_millis(500);
 /// The same where somebody waits at a terminal, and has asked twice.
 const SETTLE_FORCED: Duration = Duration::from_millis(200);
 
+/// What whoever is asked, or aborted, has at least, so that it can be polled: also where all
+/// is late, because the machine slept or a thread was blocked, and the end has passed.
+const MOMENT: Duration = Duration::from_millis(20);
+
 impl Supervisor {
     pub(super) fn begin_stop(&mut self, now: Duration, why: Why, actions: &mut Vec<Action>) {
         if self.stopping.is_some() {
@@ -26,6 +30,7 @@ impl Supervisor {
             serves_until: now.saturating_add(self.plan.drain_delay),
             last_call: end.saturating_sub(self.plan.last_call()),
             last_abort: end.saturating_sub(self.plan.last_abort()),
+            last_cleanup: end.saturating_sub(self.plan.last_cleanup()),
             end,
         });
         self.set_phase(if serves { Phase::Unready } else { Phase::Stopping }, actions);
@@ -36,7 +41,7 @@ impl Supervisor {
                 State::Live(life) if !self.services[index].is_unasked() => {
                     let until = match life.asked {
                         Asked::Abort => life.until.min(end),
-                        _ => self.bounded(life.until),
+                        _ => self.bounded(now, life.stage, life.until),
                     };
                     self.services[index].state = State::Live(Life { until, ..life });
                 }
@@ -77,13 +82,14 @@ impl Supervisor {
             return self.stop(now, index, actions);
         }
         let last_call = self.stopping.map_or(Duration::MAX, |stopping| stopping.last_call);
-        let until = now.saturating_add(drain).min(last_call);
+        let until = now.saturating_add(drain).min(last_call.max(now + MOMENT));
         self.services[index].ask(now, Asked::Drain, until);
         actions.push(Action::Drain(index));
     }
 
     pub(super) fn stop(&mut self, now: Duration, index: usize, actions: &mut Vec<Action>) {
-        let until = self.bounded(now.saturating_add(self.plan.services[index].grace));
+        let grace = self.plan.services[index].grace;
+        let until = self.bounded(now, Stage::Run, now.saturating_add(grace));
         self.services[index].ask(now, Asked::Stop, until);
         actions.push(Action::Stop(index));
     }
@@ -91,15 +97,20 @@ impl Supervisor {
     fn abort(&mut self, now: Duration, index: usize, actions: &mut Vec<Action>) {
         let settle = if self.is_forced { SETTLE_FORCED } else { SETTLE };
         let end = self.stopping.map_or(Duration::MAX, |stopping| stopping.end);
-        let until = now.saturating_add(settle).min(end.max(now));
+        let until = now.saturating_add(settle).min(end.max(now + MOMENT));
         let State::Live(Life { stage, .. }) = self.services[index].state else { return };
         self.services[index].ask(now, Asked::Abort, until);
         actions.push(Action::Abort(index, stage));
     }
 
-    /// Not beyond the last abort, so that nobody is left after it.
-    pub(super) fn bounded(&self, until: Duration) -> Duration {
-        self.stopping.map_or(until, |stopping| until.min(stopping.last_abort))
+    /// Not beyond the last abort of that stage, so that nobody is left after it.
+    pub(super) fn bounded(&self, now: Duration, stage: Stage, until: Duration) -> Duration {
+        let Some(stopping) = self.stopping else { return until };
+        let last = match stage {
+            Stage::Start | Stage::Run => stopping.last_abort,
+            Stage::Cleanup => stopping.last_cleanup,
+        };
+        until.min(last.max(now + MOMENT))
     }
 
     pub(super) fn does_not_drain(

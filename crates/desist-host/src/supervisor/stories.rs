@@ -79,7 +79,7 @@ fn whoever_is_left_is_asked_at_the_last_call_and_aborted_before_the_end() {
     // The drain of the one is over, too, and the order of the other.
     assert_eq!(story.time(), (secs(25), vec![Action::Stop(1), Action::Stop(0)]));
     let aborts = vec![Action::Abort(1, Stage::Run), Action::Abort(0, Stage::Run)];
-    assert_eq!(story.time(), (secs(29), aborts));
+    assert_eq!(story.time(), (secs(28), aborts));
     let (end, actions) = story.time();
     assert!(end <= secs(30) && actions.ends_with(&[Action::Finish]), "{end:?} {actions:?}");
 }
@@ -207,7 +207,7 @@ fn the_last_call_comes_at_its_time() {
     story.happens(Event::Stop);
     assert_eq!(story.time(), (secs(25), vec![Action::Stop(0)]));
     let aborts = vec![Action::Abort(1, Stage::Run), Action::Abort(0, Stage::Run)];
-    assert_eq!(story.time(), (secs(29), aborts));
+    assert_eq!(story.time(), (secs(28), aborts));
 }
 
 #[test]
@@ -278,4 +278,64 @@ fn one_that_is_started_again_is_asked_in_the_delay() {
     assert_eq!(story.time().1, [Action::Start(1)]);
     let asked = [Action::Phase(Phase::Unready), Action::Stop(1)];
     assert_eq!(story.happens(Event::Stop), asked);
+}
+
+/// The one that all others need is asked last, and its cleanup has its time all the same.
+#[test]
+fn a_cleanup_has_time_also_after_the_last_abort() {
+    let mut long = service(&[]);
+    (long.drain, long.grace) = (Duration::ZERO, secs(100));
+    let mut story = Story::of(vec![long], 30, 0);
+    story.happens(Event::Stop);
+    assert_eq!(story.time(), (secs(28), vec![Action::Abort(0, Stage::Run)]));
+    assert_eq!(story.happens(Event::Did(0, Stage::Run, How::Aborted)), []);
+    let aborted = vec![Action::Abort(0, Stage::Cleanup)];
+    assert_eq!(story.time(), (Duration::from_millis(29_500), aborted));
+    story.happens(Event::Did(0, Stage::Cleanup, How::Aborted));
+    assert!(story.supervisor.services()[0].is_dirty);
+}
+
+/// The machine slept through all of it: each step is still one that can be heeded.
+#[test]
+fn who_is_asked_late_has_a_moment() {
+    let mut story = Story::of(vec![service(&[]), service(&[0])], 30, 0);
+    story.happens(Event::Stop);
+    story.now = secs(3600);
+    assert_eq!(story.happens(Event::Time), [Action::Stop(1), Action::Stop(0)]);
+    let moment = Duration::from_millis(20);
+    let aborts = vec![Action::Abort(1, Stage::Run), Action::Abort(0, Stage::Run)];
+    assert_eq!(story.time(), (secs(3600) + moment, aborts));
+    story.happens(Event::Did(0, Stage::Run, How::Stopped));
+    assert_eq!(story.supervisor.next(), Some(secs(3600) + 2 * moment));
+    story.happens(Event::Did(0, Stage::Cleanup, How::Done));
+    let (end, actions) = story.time();
+    assert_eq!(end, secs(3600) + 2 * moment);
+    assert!(actions.ends_with(&[Action::Finish]), "{actions:?}");
+}
+
+#[test]
+fn a_start_that_fails_is_never_steady() {
+    let mut one = service(&[]);
+    one.on_failure = Restart::default().limit(2).steady_after(Duration::ZERO).into();
+    let plan = Plan { services: vec![one], shutdown_timeout: secs(30), drain_delay: secs(0) };
+    let mut story = Story { supervisor: Supervisor::new(Arc::new(plan), 1), now: Duration::ZERO };
+    story.happens(Event::Begin);
+    for _ in 0..2 {
+        story.happens(Event::Did(0, Stage::Start, How::Failed));
+        assert_eq!(story.time().1, [Action::Start(0)]);
+    }
+    let end = story.happens(Event::Did(0, Stage::Start, How::Failed));
+    assert!(end.ends_with(&[Action::Finish]), "{end:?}");
+}
+
+/// A restart is one when it comes.
+#[test]
+fn a_stop_in_the_pause_makes_no_restart() {
+    let mut one = service(&[]);
+    one.on_failure = Restart::default().into();
+    let mut story = Story::of(vec![one], 30, 0);
+    story.happens(Event::Did(0, Stage::Run, How::Failed));
+    story.happens(Event::Did(0, Stage::Cleanup, How::Done));
+    story.happens(Event::Stop);
+    assert_eq!(story.supervisor.services()[0].restarts, 0);
 }
