@@ -3,7 +3,6 @@
 //! Nobody who listens can hold the host up: each has a thread of its own, with what
 //! happened in order. The thread ends with the host, or with what was told until then.
 
-use std::error::Error as _;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::mpsc;
@@ -14,7 +13,7 @@ use desist::Cancelled;
 use desist_tokio::Signal;
 
 use crate::phase::Phase;
-use crate::table::span;
+use crate::table::{plain, span};
 
 pub(crate) type Listener = Box<dyn FnMut(&News) + Send>;
 
@@ -34,36 +33,45 @@ pub enum News {
     /// The host is in this phase now.
     Phase(Phase),
     /// It is to stop.
+    #[non_exhaustive]
     Stop {
         /// Why.
         cause: Cancelled,
+        /// What its detail says; empty if it has none.
+        detail: Arc<str>,
     },
     /// It was asked a second time, and ends at once.
+    #[non_exhaustive]
     Forced {
         /// By what.
         signal: Signal,
     },
     /// A service is started, or started again.
+    #[non_exhaustive]
     Starting {
         /// Its name.
         service: Arc<str>,
     },
     /// It has started.
+    #[non_exhaustive]
     Started {
         /// Its name.
         service: Arc<str>,
     },
     /// It was asked to drain.
+    #[non_exhaustive]
     AskedToDrain {
         /// Its name.
         service: Arc<str>,
     },
     /// It was asked to stop.
+    #[non_exhaustive]
     AskedToStop {
         /// Its name.
         service: Arc<str>,
     },
     /// It was asked, has not stopped in its time, and is dropped.
+    #[non_exhaustive]
     Aborted {
         /// Its name.
         service: Arc<str>,
@@ -73,6 +81,7 @@ pub enum News {
         asked_for: Option<Duration>,
     },
     /// It has failed.
+    #[non_exhaustive]
     Failed {
         /// Its name.
         service: Arc<str>,
@@ -80,6 +89,7 @@ pub enum News {
         failure: Arc<str>,
     },
     /// It is started again after a pause.
+    #[non_exhaustive]
     Resting {
         /// Its name.
         service: Arc<str>,
@@ -87,6 +97,7 @@ pub enum News {
         pause: Duration,
     },
     /// It is over.
+    #[non_exhaustive]
     Over {
         /// Its name.
         service: Arc<str>,
@@ -94,6 +105,7 @@ pub enum News {
         asked_for: Option<Duration>,
     },
     /// It was aborted, is still there, and is not waited for any longer.
+    #[non_exhaustive]
     GivenUp {
         /// Its name.
         service: Arc<str>,
@@ -108,32 +120,35 @@ impl fmt::Display for News {
             Some(time) => write!(f, ", {} after it was asked", span(*time)),
             None => Ok(()),
         };
+        let name = |service: &Arc<str>| plain(service);
         match self {
             Self::Phase(phase) => write!(f, "the host is {phase}"),
-            Self::Stop { cause } => {
+            Self::Stop { cause, detail } => {
                 write!(f, "the host is to stop: {}", cause.reason())?;
-                cause.source().map_or(Ok(()), |detail| write!(f, " ({detail})"))
+                if detail.is_empty() { Ok(()) } else { write!(f, " ({})", plain(detail)) }
             }
             Self::Forced { signal } => write!(f, "a second {signal}: all is aborted"),
-            Self::Starting { service } => write!(f, "starting `{service}`"),
-            Self::Started { service } => write!(f, "`{service}` has started"),
-            Self::AskedToDrain { service } => write!(f, "`{service}` is asked to drain"),
-            Self::AskedToStop { service } => write!(f, "`{service}` is asked to stop"),
+            Self::Starting { service } => write!(f, "starting `{}`", name(service)),
+            Self::Started { service } => write!(f, "`{}` has started", name(service)),
+            Self::AskedToDrain { service } => write!(f, "`{}` is asked to drain", name(service)),
+            Self::AskedToStop { service } => write!(f, "`{}` is asked to stop", name(service)),
             Self::Aborted { service, in_cleanup, asked_for } => {
                 let what = if *in_cleanup { "the cleanup of " } else { "" };
-                write!(f, "{what}`{service}` is aborted")?;
+                write!(f, "{what}`{}` is aborted", name(service))?;
                 asked(f, asked_for)
             }
-            Self::Failed { service, failure } => write!(f, "`{service}` failed: {failure}"),
+            Self::Failed { service, failure } => {
+                write!(f, "`{}` failed: {}", name(service), plain(failure))
+            }
             Self::Resting { service, pause } => {
-                write!(f, "`{service}` is started again in {}", span(*pause))
+                write!(f, "`{}` is started again in {}", name(service), span(*pause))
             }
             Self::Over { service, asked_for } => {
-                write!(f, "`{service}` is over")?;
+                write!(f, "`{}` is over", name(service))?;
                 asked(f, asked_for)
             }
             Self::GivenUp { service, asked_for } => {
-                write!(f, "`{service}` is still running and is not waited for")?;
+                write!(f, "`{}` is still running and is not waited for", name(service))?;
                 asked(f, asked_for)
             }
         }

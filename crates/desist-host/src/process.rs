@@ -12,20 +12,21 @@ use std::fmt::Display;
 use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::{self, ExitCode};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use desist_tokio::Signals;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 
-use crate::driver::{Driver, Heard, PATIENCE, Tell};
+use crate::driver::{self, Driver, Heard, PATIENCE, Tell};
 use crate::host::{Host, OnReport};
 use crate::outcome::Outcome;
 use crate::report::Report;
+use crate::table::plain;
 
 /// How long what is left on the runtime has to go, after a clean stop.
 const LEAVE: Duration = Duration::from_millis(500);
@@ -36,9 +37,13 @@ const FOR_EVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 /// As the main thread has by default.
 const STACK: usize = 8 << 20;
 
+/// How many are in `main` and have not returned.
+static HOSTS: AtomicUsize = AtomicUsize::new(0);
+
 /// There is nothing to run.
 pub(crate) fn refuse(error: &dyn Display) -> ExitCode {
-    let _ = writeln!(io::stderr(), "the host cannot begin: {error}");
+    let said = format!("the host cannot begin: {error}");
+    let _ = writeln!(io::stderr(), "{}", plain(&said));
     ExitCode::from(1)
 }
 
@@ -49,11 +54,15 @@ pub(crate) fn main(host: Host) -> ExitCode {
               `fn main`, or `run().await` here",
         );
     }
+    // Ordering: Relaxed: whoever counts is told of a signal long after.
+    HOSTS.fetch_add(1, Ordering::Relaxed);
     let has_returned = Arc::new(AtomicBool::new(false));
     let returns = Arc::clone(&has_returned);
     match catch_unwind(AssertUnwindSafe(|| run(host, has_returned))) {
         Ok(Ok(ended)) => {
             let code = ended.leave();
+            // Ordering: Release, with the Acquire of whoever would end the process.
+            HOSTS.fetch_sub(1, Ordering::Release);
             // Ordering: Release, with the Acquire of whoever would end the process.
             returns.store(true, Ordering::Release);
             code
@@ -69,7 +78,12 @@ pub(crate) fn main(host: Host) -> ExitCode {
 fn run(mut host: Host, has_returned: Arc<AtomicBool>) -> io::Result<Ended> {
     // While there are threads to be had.
     let mouth = Mouth::open()?;
-    let (slow_after, on_report) = (host.slow_after, host.on_report.take());
+    let slow_after = host.slow_after;
+    let on_report = host.on_report.take();
+    let on_report = match on_report {
+        Some(on_report) => Some((on_report, Mouth::open()?)),
+        None => None,
+    };
     let services = Services::begin(host.runtime.take())?;
     let runtime =
         Builder::new_current_thread().enable_time().thread_keep_alive(FOR_EVER).build()?;
@@ -83,9 +97,7 @@ fn run(mut host: Host, has_returned: Arc<AtomicBool>) -> io::Result<Ended> {
         let driver = Driver::new(host.into_crew(told), &services.handle);
         let tell = driver.tell();
         let stop = listen(driver.tell(), has_returned)?;
-        let _asked = stop.token().on_cancel(move |cancelled| {
-            let _ = tell.send(Heard::Stop(cancelled.clone()));
-        });
+        let _asked = stop.token().on_cancel(move |cancelled| driver::stop(&tell, cancelled));
         Ok::<_, io::Error>(driver.drive().await)
     });
     // Requests may be blocked on its threads.
@@ -99,7 +111,7 @@ struct Ended {
     services: Services,
     mouth: Mouth,
     slow_after: Duration,
-    on_report: Option<OnReport>,
+    on_report: Option<(OnReport, Mouth)>,
 }
 
 impl Ended {
@@ -109,25 +121,28 @@ impl Ended {
         let stuck = report.services().iter().any(|s| s.outcome() == Outcome::StillRunning);
         let is_late = report.stragglers().next().is_some() || report.forced_by().is_some();
         let is_said = code != 0 || report.stopped_in() >= slow_after;
-        // Its words and its drop are foreign code, too.
-        mouth.say(move || {
-            if is_said {
-                let _ = writeln!(io::stderr(), "{report}");
-            }
-            if let Some(on_report) = on_report {
-                on_report(&report);
-            }
+        // What is in it is foreign, and may block when it is dropped: so it is by a thread.
+        let report = Arc::new(report);
+        let printed = Arc::clone(&report);
+        let said = is_said.then(|| {
+            mouth.say(move || {
+                let _ = writeln!(io::stderr(), "{printed}");
+            })
         });
+        let told = on_report.map(|(on_report, another)| another.say(move || on_report(&report)));
+        let until = Instant::now() + PATIENCE;
+        let is_heard = [said, told].into_iter().flatten().all(|said| said.until(until));
         let is_over = !stuck && services.end(if is_late { LEAVE / 10 } else { LEAVE });
         if is_over {
             return ExitCode::from(code);
         }
-        if !is_late {
-            mouth.say(|| {
+        if !is_late && is_heard {
+            let said = mouth.say(|| {
                 let said = "something that no service waited for still runs; \
                             the process ends without it";
                 let _ = writeln!(io::stderr(), "{said}");
             });
+            said.until(Instant::now() + PATIENCE);
         }
         exit(code)
     }
@@ -138,8 +153,14 @@ fn listen(tell: Tell, has_returned: Arc<AtomicBool>) -> io::Result<desist_tokio:
         .with_quit()
         .drain_for(Duration::ZERO)
         .on_second(move |signal| {
-            // A host that is over is on its way out, or this is the signal of another.
             if tell.send(Heard::Force(signal)).is_err() {
+                // It is over. Another one of this process may hear the signal, and one that
+                // is on its way out is soon gone; else nobody would.
+                // Ordering: Acquire, with the Release of `main`, as below; of the count it
+                // only matters whether there is another.
+                if has_returned.load(Ordering::Acquire) && HOSTS.load(Ordering::Acquire) == 0 {
+                    exit(signal.exit_code());
+                }
                 return;
             }
             // The report and all that comes before the end have their bounds.
@@ -218,11 +239,20 @@ impl Mouth {
         Ok(Self { tell })
     }
 
-    fn say(&self, say: impl FnOnce() + Send + 'static) {
+    fn say(&self, say: impl FnOnce() + Send + 'static) -> Said {
         let (said, is_said) = mpsc::channel();
-        if self.tell.send((Box::new(say), said)).is_ok() {
-            let _ = is_said.recv_timeout(PATIENCE);
-        }
+        // The thread is there as long as this is.
+        let _ = self.tell.send((Box::new(say), said));
+        Said(is_said)
+    }
+}
+
+struct Said(mpsc::Receiver<()>);
+
+impl Said {
+    /// Whether it was, by then.
+    fn until(&self, until: Instant) -> bool {
+        self.0.recv_timeout(until.saturating_duration_since(Instant::now())).is_ok()
     }
 }
 

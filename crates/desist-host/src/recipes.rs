@@ -7,7 +7,7 @@
 //! | the whole stop | [`shutdown_timeout`](crate::HostBuilder::shutdown_timeout), 30 s | `terminationGracePeriodSeconds`, `TimeoutStopSec=` |
 //! | serving on while traffic ebbs | [`drain_delay`](crate::HostBuilder::drain_delay), none | `preStop: sleep` |
 //! | finishing what is in hand | [`drain_for`](crate::HostBuilder::drain_for), 10 s a service | |
-//! | stopping, once asked | [`grace`](crate::HostBuilder::grace), 5 s a service | |
+//! | stopping, once asked | [`grace`](crate::HostBuilder::grace), 10 s a service | |
 //! | starting | [`start_timeout`](crate::HostBuilder::start_timeout), 60 s a service | `startupProbe`, `TimeoutStartSec=` |
 //!
 //! Who kills a process counts from its own clock and cannot be asked. So let the host have
@@ -69,11 +69,11 @@
 //! [Service]
 //! Type=notify
 //! ExecStart=/usr/bin/app
-//! TimeoutStartSec=30
-//! TimeoutStopSec=30
+//! TimeoutStartSec=70
+//! TimeoutStopSec=40
 //! Restart=on-failure
-//! # Both are ends that were asked for twice, and no failures.
-//! SuccessExitStatus=130 143
+//! # Ends that were asked for twice, and no failures.
+//! SuccessExitStatus=130 131 143
 //! ```
 //!
 //! [`Host::main`](crate::Host::main) tells systemd, where `NOTIFY_SOCKET` is set:

@@ -24,16 +24,22 @@ pub(crate) fn listener() -> Option<Listening> {
     let socket = UnixDatagram::unbound().ok()?;
     let mut phase = Phase::Starting;
     Some(Box::new(move |told| {
+        let mut messages = Vec::new();
         for news in told.news.iter() {
-            let mut message = format!("STATUS={}\n", line(&news.to_string()));
-            match news {
-                News::Phase(Phase::Running) => message += "READY=1\n",
-                News::Stop { .. } => message += "STOPPING=1\n",
-                _ => {}
-            }
+            let state = match news {
+                News::Phase(Phase::Running) => "READY=1\n",
+                News::Stop { .. } => "STOPPING=1\n",
+                _ => "",
+            };
             if let News::Phase(now) = news {
                 phase = *now;
             }
+            messages.push(format!("{state}STATUS={}\n", line(&news.to_string())));
+        }
+        if messages.is_empty() {
+            messages.push(String::new());
+        }
+        for mut message in messages {
             if let (true, Some(within)) = (phase != Phase::Running, told.within) {
                 let micros = within.saturating_add(MARGIN).as_micros();
                 let micros = u64::try_from(micros).unwrap_or(u64::MAX);
@@ -41,7 +47,9 @@ pub(crate) fn listener() -> Option<Listening> {
             }
             // A manager that is gone wants to know nothing. It may come back, so nobody is
             // connected to it.
-            let _ = socket.send_to_addr(message.as_bytes(), &manager);
+            if !message.is_empty() {
+                let _ = socket.send_to_addr(message.as_bytes(), &manager);
+            }
         }
     }))
 }

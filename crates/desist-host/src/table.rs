@@ -24,16 +24,33 @@ pub(crate) fn table(rows: &[Vec<String>]) -> Vec<String> {
     };
     let widths: Vec<_> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
     let line = |row: &Vec<String>| {
-        let cells = row.iter().zip(&widths);
-        let line: String = cells.map(|(cell, width)| format!("{cell:<width$}  ")).collect();
-        line.trim_end().to_owned()
+        let mut line = String::new();
+        for (column, cell) in row.iter().enumerate() {
+            line.push_str(cell);
+            if column + 1 < row.len() {
+                // Not by the formatter, which has a limit to how wide it can be.
+                let fill = widths[column] - cell.chars().count() + 2;
+                line.extend(std::iter::repeat_n(' ', fill));
+            }
+        }
+        line
     };
     rows.iter().map(line).collect()
 }
 
-/// A line of a terminal is a line: nothing in it moves the cursor.
+/// A line of a terminal is a line: nothing in it moves the cursor, or turns the text.
 pub(crate) fn plain(line: &str) -> String {
-    line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    let turns = |c| matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    line.chars().map(|c| if c.is_control() || turns(c) { ' ' } else { c }).collect()
+}
+
+/// No more of it than is read in a table.
+pub(crate) fn short(line: &str, most: usize) -> String {
+    let mut short: String = plain(line).chars().take(most).collect();
+    if line.chars().nth(most).is_some() {
+        short.push_str("..");
+    }
+    short
 }
 
 #[cfg(test)]
@@ -55,6 +72,6 @@ mod tests {
         let rows = [["a", "b", "c"], ["name", "ü", ""]];
         let rows: Vec<Vec<_>> =
             rows.iter().map(|row| row.iter().map(ToString::to_string).collect()).collect();
-        assert_eq!(table(&rows), ["a     b  c", "name  ü"]);
+        assert_eq!(table(&rows), ["a     b  c", "name  ü  "]);
     }
 }

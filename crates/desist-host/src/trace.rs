@@ -14,7 +14,7 @@ pub(crate) fn listener() -> Listening {
 
 fn tell(news: &News) {
     match news {
-        News::Stop { cause } => {
+        News::Stop { cause, .. } => {
             info!(target: "desist", reason = %cause.reason(), origin = %cause.origin(), "{news}");
         }
         News::Forced { signal } => warn!(target: "desist", %signal, "{news}"),

@@ -68,7 +68,7 @@ fn the_life_of_a_host_is_told_with_its_services_and_failures() {
         (Level::ERROR, "service failed service=cache failure=cold "),
         (Level::INFO, "the host is stopping phase=stopping "),
         (Level::INFO, "`deaf` is asked to stop service=deaf "),
-        (Level::WARN, "`deaf` is aborted, 5.0 s after it was asked service=deaf "),
+        (Level::WARN, "`deaf` is aborted, 10.0 s after it was asked service=deaf "),
         (Level::INFO, "the host is stopped phase=stopped "),
     ] {
         assert!(told.contains(&(level, words.to_owned())), "{words}: {told:#?}");

@@ -328,11 +328,7 @@ impl HostBuilder {
             });
             services.push((added.name, added.service));
         }
-        for index in 0..plans.len() {
-            for before in plans[index].after.clone() {
-                plans[before].dependents.push(index);
-            }
-        }
+        crate::supervisor::set_dependents(&mut plans);
         let plan = Plan {
             services: plans,
             shutdown_timeout: self.shutdown_timeout,

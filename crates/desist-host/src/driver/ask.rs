@@ -1,18 +1,23 @@
 //! Requests, which run foreign code: whoever waits for the token may be called back.
 //!
-//! They are made on a thread of the driver's pool, in their order. A callback that blocks
-//! keeps its thread; whoever waits behind it is asked by others, which come after a moment
-//! and are twice as many each time. So a hundred services that heed cost one thread, and
-//! one that is deaf keeps nobody for long; nor does a pool that others have filled.
+//! They are made on a thread of their own, within the runtime of the services, for a callback
+//! may spawn; in their order. A callback that blocks keeps its thread; whoever waits behind
+//! it is asked by others, which come after a moment and are twice as many each time. So a
+//! hundred services that heed cost one thread, and one that is deaf keeps nobody for long.
+//!
+//! Time that is paused runs on as soon as nobody has anything to do, and does not see
+//! threads; there the driver waits for each request itself.
 
 use std::collections::VecDeque;
+use std::mem;
+use std::sync::mpsc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use desist::Source;
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
-use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
 
 use super::panics::caught;
@@ -24,10 +29,21 @@ const MOMENT: Duration = Duration::from_millis(20);
 /// How long who is next waits before another thread takes over.
 const TURN: Duration = Duration::from_millis(5);
 
+/// How long paused time waits for a callback that blocks.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// Something to ask, and who wants to know when that is done.
 struct Request {
-    make: Box<dyn FnOnce() -> bool + Send>,
+    make: Box<dyn FnOnce() + Send>,
     made: oneshot::Sender<()>,
+}
+
+impl Request {
+    fn make(self) {
+        // A panic of a callback was heard by its hook, and everybody else was woken.
+        let _made = caught(self.make);
+        let _ = self.made.send(());
+    }
 }
 
 /// A request that is being made.
@@ -36,14 +52,25 @@ pub(super) struct Asking {
 }
 
 /// Those of one event, and the threads that make them.
-#[derive(Default)]
 pub(super) struct Asker {
+    services: Handle,
     requests: Vec<Request>,
+    is_paused: bool,
+    /// There from the beginning: later there may be no thread to be had. It ends with this.
+    first: Option<mpsc::Sender<Queue>>,
+    /// What it is at.
+    last: Queue,
 }
 
 impl Asker {
+    pub(super) fn new(services: &Handle, is_paused: bool) -> Self {
+        let first = if is_paused { None } else { worker(services) };
+        let services = services.clone();
+        Self { services, requests: Vec::new(), is_paused, first, last: Queue::default() }
+    }
+
     /// To be made when [`begin`](Self::begin) is called.
-    pub(super) fn add(&mut self, make: impl FnOnce() -> bool + Send + 'static) -> Asking {
+    pub(super) fn add(&mut self, make: impl FnOnce() + Send + 'static) -> Asking {
         let (made, is_made) = oneshot::channel();
         self.requests.push(Request { make: Box::new(make), made });
         Asking { made: is_made }
@@ -54,54 +81,98 @@ impl Asker {
         if self.requests.is_empty() {
             return;
         }
-        let queue = Queue(Arc::new(Mutex::new(self.requests.drain(..).collect())));
-        let first = queue.clone();
-        spawn_blocking(move || first.make_all());
-        tokio::spawn(queue.take_over());
+        let requests = mem::take(&mut self.requests);
+        if self.is_paused {
+            return requests.into_iter().for_each(|request| self.wait_for(request));
+        }
+        if self.last.is_held() {
+            self.first = worker(&self.services).or_else(|| self.first.take());
+        }
+        let queue = Queue::of(requests);
+        self.last = queue.clone();
+        if let Some(first) = &self.first {
+            let _ = first.send(queue.clone());
+        }
+        tokio::spawn(queue.take_over(self.services.clone()));
+    }
+
+    fn wait_for(&self, request: Request) {
+        let (made, is_made) = mpsc::channel::<()>();
+        let services = self.services.clone();
+        let begun = thread::Builder::new().name("desist-ask".into()).spawn(move || {
+            let _inside = services.enter();
+            request.make();
+            drop(made);
+        });
+        if begun.is_ok() {
+            let _ = is_made.recv_timeout(PATIENCE);
+        }
     }
 }
 
-#[derive(Clone)]
-struct Queue(Arc<Mutex<VecDeque<Request>>>);
+/// A thread that makes what it is sent.
+fn worker(services: &Handle) -> Option<mpsc::Sender<Queue>> {
+    let (send, queues) = mpsc::channel::<Queue>();
+    let services = services.clone();
+    let thread = thread::Builder::new().name("desist-ask".into()).spawn(move || {
+        let _inside = services.enter();
+        queues.iter().for_each(|queue| queue.make_all());
+    });
+    thread.is_ok().then_some(send)
+}
+
+#[derive(Clone, Default)]
+struct Queue {
+    requests: Arc<Mutex<VecDeque<Request>>>,
+    /// Whoever makes one of them holds it.
+    held: Arc<()>,
+}
 
 impl Queue {
+    fn of(requests: Vec<Request>) -> Self {
+        Self { requests: Arc::new(Mutex::new(requests.into())), held: Arc::default() }
+    }
+
     fn requests(&self) -> MutexGuard<'_, VecDeque<Request>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.requests.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn len(&self) -> usize {
         self.requests().len()
     }
 
-    fn make_all(&self) {
+    /// Somebody makes one of them, or has them before it.
+    fn is_held(&self) -> bool {
+        self.len() > 0 || Arc::strong_count(&self.held) > 1
+    }
+
+    fn make_all(self) {
         loop {
             // Not in the loop's head, where it would be held while foreign code runs.
             let next = self.requests().pop_front();
-            let Some(Request { make, made }) = next else { return };
-            // A panic of a callback was heard by its hook, and everybody else was woken.
-            let _made = caught(make);
-            let _ = made.send(());
+            let Some(request) = next else { return };
+            request.make();
         }
     }
 
-    async fn take_over(self) {
-        let mut more = 1;
-        let mut left = self.len();
+    async fn take_over(self, services: Handle) {
+        let Self { requests, .. } = self;
+        let queue = Self { requests, held: Arc::default() };
+        let (mut more, mut left) = (1, queue.len());
         loop {
             sleep(TURN).await;
-            let now = self.len();
+            let now = queue.len();
             if now == 0 {
                 return;
             }
             // Some are slow and none is blocked: it goes on.
             if now == left {
-                for _ in 0..more.min(now) {
-                    let another = self.clone();
-                    // Not of the pool, which others may have filled.
-                    let thread = thread::Builder::new().name("desist-ask".into());
-                    let _begun = thread.spawn(move || another.make_all());
+                for _ in 0..now.min(more) {
+                    if let Some(another) = worker(&services) {
+                        let _ = another.send(queue.clone());
+                    }
                 }
-                more *= 2;
+                more = now.min(more * 2);
             }
             left = now;
         }
@@ -123,4 +194,37 @@ pub(super) fn abort_after(asking: Option<Asking>, abort: Source) {
     } else {
         abort.cancel();
     }
+}
+
+/// A request, and the aborts of the same service.
+pub(super) type Deserted = (Box<dyn FnOnce() + Send>, [Source; 2]);
+
+/// Asked, and aborted a moment later, by nobody who has to wait: who drops a host may be
+/// anybody.
+pub(super) fn ask_and_abort(services: &Handle, all: Vec<Deserted>) {
+    let services = services.clone();
+    let asks = move || {
+        let mut left = Vec::new();
+        for (make, aborts) in all {
+            let (made, is_made) = mpsc::channel::<()>();
+            let services = services.clone();
+            let thread = thread::Builder::new().name("desist-ask".into());
+            let begun = thread.spawn(move || {
+                let _inside = services.enter();
+                let _made = caught(make);
+                drop(made);
+            });
+            left.push((begun.is_ok().then_some(is_made), aborts));
+        }
+        for (is_made, aborts) in left {
+            if let Some(is_made) = is_made {
+                let _ = is_made.recv_timeout(MOMENT);
+            }
+            for abort in aborts {
+                abort.cancel();
+            }
+        }
+    };
+    // Where no thread can be had they are dropped with their runtime.
+    let _begun = thread::Builder::new().name("desist-drop".into()).spawn(asks);
 }

@@ -9,6 +9,7 @@ use desist::{Token, find_cancelled};
 use desist_tokio::{BoxError, Stop, with_current};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::task::JoinHandle;
 
 use super::panics::noted;
 use super::{Heard, Tell};
@@ -24,18 +25,26 @@ pub(super) struct Life {
     pub(super) abort_cleanup: Token,
 }
 
-/// The way to a service's task, which ends when this is dropped and its life is over.
+/// The way to a service's task, which ends when there are no more lives to come.
 pub(super) struct Lives {
-    begin: UnboundedSender<Life>,
+    begin: Option<UnboundedSender<Life>>,
     tell: Tell,
     index: usize,
+    task: JoinHandle<()>,
 }
 
 impl Lives {
     pub(super) fn begin(&self, life: Life) {
-        if self.begin.send(life).is_err() {
+        let begun = self.begin.as_ref().map(|begin| begin.send(life));
+        if !matches!(begun, Some(Ok(()))) {
             let _ = self.tell.send(Heard::Did(self.index, Stage::Start, Ended::gone()));
         }
+    }
+
+    /// There are none; its task, which drops what is left of it.
+    pub(super) fn end(&mut self) -> &mut JoinHandle<()> {
+        self.begin = None;
+        &mut self.task
     }
 }
 
@@ -73,44 +82,62 @@ impl Ended {
     fn gone() -> Self {
         Self::ill(How::Gone, Failure::RuntimeGone)
     }
+
+    /// And then something was dropped. The first failure is the one that is told.
+    fn then(self, dropped: Result<(), ServicePanic>) -> Self {
+        match dropped {
+            Err(panic) if self.failure.is_none() => panicked(panic),
+            _ => self,
+        }
+    }
 }
 
 /// Its task, which waits for its first life.
 pub(super) fn task(
     index: usize,
     service: Box<dyn AnyService>,
+    may_restart: bool,
     tell: Tell,
     runtime: &Handle,
 ) -> Lives {
     let (begin, begins) = unbounded_channel();
     let teller = Teller { index, tell: tell.clone(), stage: None };
-    runtime.spawn(live(service, begins, teller));
-    Lives { begin, tell, index }
+    let task = runtime.spawn(live(service, may_restart, begins, teller));
+    Lives { begin: Some(begin), tell, index, task }
 }
 
 async fn live(
-    mut service: Box<dyn AnyService>,
+    service: Box<dyn AnyService>,
+    may_restart: bool,
     mut begins: UnboundedReceiver<Life>,
     mut teller: Teller,
 ) {
+    let mut value = Some(service);
     while let Some(Life { stop, abort, abort_cleanup }) = begins.recv().await {
+        let Some(service) = &mut value else { break };
+        // The value goes with its last life: so its drop has a bound, and who comes before it
+        // is asked after that.
+        let is_last =
+            || !may_restart || stop.token().is_cancelled() || stop.draining().is_cancelled();
         teller.stage = Some(Stage::Start);
         let here = Here { stop: &stop, abort: &abort };
         let started = here.through(Failure::Start, || service.start(&stop), || ()).await;
-        let has_started = started.how == How::Done;
-        teller.tell(started, has_started.then_some(Stage::Run));
-        if !has_started {
+        if started.how != How::Done {
+            let dropped = if is_last() { noted(|| value = None) } else { Ok(()) };
+            teller.tell(started.then(dropped), None);
             continue;
         }
+        teller.tell(started, Some(Stage::Run));
         let begun = || teller.begun();
         let ran = here.through(Failure::Run, || service.run(stop.clone()), begun).await;
         teller.tell(ran, Some(Stage::Cleanup));
         let here = Here { stop: &stop, abort: &abort_cleanup };
         let cleaned = here.through(Failure::Cleanup, || service.stop(), || ()).await;
-        teller.tell(cleaned, None);
+        let dropped = if is_last() { noted(|| value = None) } else { Ok(()) };
+        teller.tell(cleaned.then(dropped), None);
     }
     // Its drop is foreign code, too.
-    let _ = noted(|| drop(service));
+    let _ = noted(|| drop(value));
 }
 
 /// Dropped in the middle of a life, with its runtime, it tells.
@@ -170,7 +197,7 @@ impl Here<'_> {
         poll_fn(|cx: &mut Context<'_>| {
             let Some(running) = work.as_mut() else { return Poll::Pending };
             let polled = noted(|| running.as_mut().poll(cx));
-            let mut ended = match polled {
+            let ended = match polled {
                 Ok(Poll::Pending) if aborted.as_mut().poll(cx).is_pending() => {
                     if let Some(begun) = begun.take() {
                         begun();
@@ -179,13 +206,13 @@ impl Here<'_> {
                 }
                 Ok(Poll::Pending) => Ended::well(How::Aborted),
                 Ok(Poll::Ready(Ok(()))) => Ended::well(How::Done),
-                Ok(Poll::Ready(Err(error))) => self.given(error, failure),
+                // What an error says of its sources is foreign code, and so is its drop.
+                Ok(Poll::Ready(Err(error))) => {
+                    noted(|| self.given(error, failure)).unwrap_or_else(panicked)
+                }
                 Err(panic) => panicked(panic),
             };
-            if let Err(panic) = noted(|| work = None) {
-                ended = panicked(panic);
-            }
-            Poll::Ready(ended)
+            Poll::Ready(ended.then(noted(|| work = None)))
         })
         .await
     }

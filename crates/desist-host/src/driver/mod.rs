@@ -14,6 +14,8 @@ mod life;
 mod panics;
 mod telling;
 
+use std::collections::VecDeque;
+use std::mem;
 use std::sync::Arc;
 use std::time::{Duration, Instant as StdInstant};
 
@@ -25,13 +27,14 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use self::ask::{Asker, Asking};
 use self::life::{Ended, InWords, Life, Lives};
-use crate::handle::HostHandle;
+use crate::handle::{HostHandle, Status};
 use crate::news::{Listeners, Listening, News};
 use crate::outcome::Failure;
 use crate::phase::Phase;
+use crate::policy::OnFailure;
 use crate::report::{Ledger, Report};
 use crate::service::AnyService;
-use crate::supervisor::{Action, Event, Plan, Stage, Supervisor, Why};
+use crate::supervisor::{Action, Event, Plan, Planned, Stage, Supervisor, Why};
 
 /// What the driver is told.
 #[derive(Debug)]
@@ -39,7 +42,8 @@ pub(crate) enum Heard {
     /// Its run was polled, or should have been: it has had the time to look at its drain.
     Begun(usize),
     Did(usize, Stage, Ended),
-    Stop(Cancelled),
+    /// Why, and in words, which are foreign code.
+    Stop(Cancelled, Arc<str>),
     Force(Signal),
 }
 
@@ -58,10 +62,14 @@ pub(crate) struct Crew {
 /// How long those who listen have to hear the last of it.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(1);
 
+/// How long the values of services have to be dropped, that might have been started again.
+const LEAVE: Duration = Duration::from_millis(500);
+
 /// How long who was asked to drain before its work was polled has to look whether it is.
 const MOMENT: Duration = Duration::from_millis(100);
 
 pub(crate) struct Driver {
+    services: Handle,
     supervisor: Supervisor,
     names: Arc<[Arc<str>]>,
     crew: Vec<Member>,
@@ -75,8 +83,11 @@ pub(crate) struct Driver {
     tell: Tell,
     began: Instant,
     clock: Clock,
-    cause: Option<Cancelled>,
+    /// Why it stops, and what its detail says.
+    cause: Option<(Cancelled, Arc<str>)>,
     has_told_cause: bool,
+    /// What was told of the time.
+    told_next: Option<Duration>,
     forced: Option<Signal>,
     has_ended: bool,
 }
@@ -105,8 +116,13 @@ impl Driver {
             let _theirs = services.enter();
             root_clock()
         };
+        let asker = Asker::new(services, is_paused());
+        let restarts = |index: usize| {
+            let plan: &Planned = &crew.plan.services[index];
+            matches!(plan.on_failure, OnFailure::Restart(_))
+        };
         let members = crew.services.into_iter().enumerate().map(|(index, service)| Member {
-            lives: life::task(index, service, tell.clone(), services),
+            lives: life::task(index, service, restarts(index), tell.clone(), services),
             stop: StopSource::with_clock(clock.clone()).noting_drain(),
             abort: Source::new(),
             abort_cleanup: Source::new(),
@@ -115,20 +131,23 @@ impl Driver {
             ledger: Ledger::default(),
             is_late: false,
         });
+        let members = members.collect();
         Self {
-            crew: members.collect(),
+            services: services.clone(),
+            crew: members,
             supervisor: Supervisor::new(crew.plan, random()),
             names: crew.names,
             handle: crew.handle,
             listeners: Some(Listeners::start(crew.listeners)),
             news: Vec::new(),
-            asker: Asker::default(),
+            asker,
             told,
             tell,
             began: Instant::now(),
             clock,
             cause: None,
             has_told_cause: false,
+            told_next: None,
             forced: None,
             has_ended: false,
         }
@@ -141,9 +160,7 @@ impl Driver {
     /// To the end of the host.
     pub(crate) async fn drive(mut self) -> Report {
         let tell = self.tell.clone();
-        let _asked = self.handle.asked().on_cancel(move |cancelled| {
-            let _ = tell.send(Heard::Stop(cancelled.clone()));
-        });
+        let _asked = self.handle.asked().on_cancel(move |cancelled| stop(&tell, cancelled));
         // Asked before it began, it begins nothing.
         while let Ok(heard) = self.told.try_recv() {
             self.hear(heard);
@@ -169,13 +186,18 @@ impl Driver {
         }
         self.has_ended = true;
         let took = self.now();
+        self.drop_services().await;
         if let Some(listeners) = self.listeners.take() {
             let end = listeners.end();
             let ending = tokio::task::spawn_blocking(move || end(PATIENCE));
             // Where no thread can be had it may never begin.
             let _ = timeout(PATIENCE, ending).await;
         }
-        let ledgers = self.crew.iter_mut().map(|member| std::mem::take(&mut member.ledger));
+        // Who was given up may still tell of something, which nobody may drop here.
+        let told = mem::replace(&mut self.told, unbounded_channel().1);
+        self.asker.add(move || drop(told));
+        self.asker.begin();
+        let ledgers = self.crew.iter_mut().map(|member| mem::take(&mut member.ledger));
         Report::new(
             &self.supervisor,
             &self.names,
@@ -185,6 +207,15 @@ impl Driver {
             took,
             self.forced,
         )
+    }
+
+    /// Of those that might have been started again the values are still there.
+    async fn drop_services(&mut self) {
+        let until = Instant::now() + LEAVE;
+        let services = self.supervisor.services().iter().zip(&mut self.crew);
+        for (_, member) in services.filter(|(service, _)| !service.is_lost()) {
+            let _ = timeout_at(until, member.lives.end()).await;
+        }
     }
 
     fn now(&self) -> Duration {
@@ -213,8 +244,8 @@ impl Driver {
                 }
                 Event::Did(index, stage, how)
             }
-            Heard::Stop(cancelled) => {
-                self.cause.get_or_insert(cancelled);
+            Heard::Stop(cancelled, words) => {
+                self.cause.get_or_insert((cancelled, words));
                 Event::Stop
             }
             Heard::Force(signal) => {
@@ -222,8 +253,8 @@ impl Driver {
                 self.news(News::Forced { signal });
                 // If the first one is on its way yet.
                 let asked = || Cause::new(Reason::Shutdown).message(signal.name());
-                let cancelled = || Token::cancelled_with(asked()).cancellation();
-                self.cause = self.cause.take().or_else(cancelled);
+                let cause = || own_cause(asked(), signal.name());
+                self.cause = self.cause.take().or_else(cause);
                 Event::Force
             }
         };
@@ -231,8 +262,8 @@ impl Driver {
     }
 
     fn handle_one(&mut self, event: Event) {
-        let mut events = vec![event];
-        while let Some(event) = events.pop() {
+        let mut events = VecDeque::from([event]);
+        while let Some(event) = events.pop_front() {
             let before: Vec<_> = self.supervisor.services().iter().map(|s| s.state).collect();
             let actions = self.supervisor.handle(self.now(), event);
             // Before the cause, which may be one of them.
@@ -319,7 +350,10 @@ impl Driver {
     }
 
     fn ask(&mut self, index: usize, request: impl FnOnce() -> bool + Send + 'static) {
-        self.crew[index].asking = Some(self.asker.add(request));
+        self.crew[index].asking = Some(self.asker.add(move || {
+            // Nobody else asks.
+            let _first = request();
+        }));
     }
 
     /// It was asked to drain as soon as it had started. One that does not give its thread
@@ -337,12 +371,12 @@ impl Driver {
         self.news(News::Failed { service, failure: Arc::clone(&told.words) });
         if let Some(forgotten) = self.crew[index].ledger.push(told.failure, told.words) {
             // Its drop is foreign code.
-            tokio::task::spawn_blocking(move || panics::caught(|| drop(forgotten)));
+            self.asker.add(move || drop(forgotten));
         }
     }
 
     /// Why the host stops, where nobody asked it to.
-    fn why(&self) -> Option<Cancelled> {
+    fn why(&self) -> Option<(Cancelled, Arc<str>)> {
         let said = match self.supervisor.stopping()?.why {
             Why::Asked => return None,
             Why::Failed(index) => {
@@ -355,13 +389,13 @@ impl Driver {
             Why::Ended(index) => format!("service `{}` has ended", self.names[index]),
             Why::NothingLeft => "every service has ended".to_owned(),
         };
-        Token::cancelled_with(Cause::new(Reason::Shutdown).message(said)).cancellation()
+        own_cause(Cause::new(Reason::Shutdown).message(said.clone()), &said)
     }
 
     fn cause_for(&self, index: usize) -> Cause {
         let member = &self.crew[index];
         match &self.cause {
-            Some(cause) if !member.is_late => cause::again(cause),
+            Some((cause, _)) if !member.is_late => cause::again(cause),
             None if !member.is_late => Cause::new(Reason::Shutdown),
             _ => {
                 let time = self.supervisor.plan().services[index].start_timeout;
@@ -377,12 +411,36 @@ impl Drop for Driver {
         if self.has_ended {
             return;
         }
-        for member in &self.crew {
-            let _heard = panics::caught(|| member.stop.cancel_with(Reason::Dropped));
-            member.abort.cancel();
-            member.abort_cleanup.cancel();
-        }
+        let dropped = Token::cancelled_with(Reason::Dropped).cancellation();
+        let waits_for = Arc::new([]);
+        self.handle.set(Status { phase: Phase::Stopped, waits_for, cause: dropped });
+        let ask = |member: &Member| {
+            let stop = member.stop.clone();
+            let make: Box<dyn FnOnce() + Send> = Box::new(move || {
+                stop.cancel_with(Reason::Dropped);
+            });
+            (make, [member.abort.clone(), member.abort_cleanup.clone()])
+        };
+        ask::ask_and_abort(&self.services, self.crew.iter().map(ask).collect());
     }
+}
+
+/// What is heard when a token is cancelled, from whatever thread.
+pub(crate) fn stop(tell: &Tell, cancelled: &Cancelled) {
+    let words = panics::noted(|| cancelled.detail().map(ToString::to_string));
+    let words = words.unwrap_or_else(|_| Some("a detail whose words panic".to_owned()));
+    let _ = tell.send(Heard::Stop(cancelled.clone(), words.unwrap_or_default().into()));
+}
+
+fn own_cause(cause: Cause, words: &str) -> Option<(Cancelled, Arc<str>)> {
+    Some((Token::cancelled_with(cause).cancellation()?, words.into()))
+}
+
+/// Tokio does not say, but time that was stopped lags behind, or was sent ahead.
+fn is_paused() -> bool {
+    let before = StdInstant::now();
+    let here = Instant::now().into_std();
+    here < before || StdInstant::now() < here
 }
 
 fn random() -> u64 {

@@ -17,11 +17,14 @@ impl Driver {
     /// All that one event has brought.
     pub(super) fn tell_news(&mut self) {
         let news = mem::take(&mut self.news);
-        let Some(listeners) = self.listeners.as_ref().filter(|_| !news.is_empty()) else { return };
-        if listeners.is_empty() {
+        let Some(listeners) = &self.listeners else { return };
+        let next = self.supervisor.next();
+        // Also where nothing is to be told but that it takes longer.
+        if listeners.is_empty() || (news.is_empty() && next == self.told_next) {
             return;
         }
-        let within = self.supervisor.next().map(|next| next.saturating_sub(self.now()));
+        self.told_next = next;
+        let within = next.map(|next| next.saturating_sub(self.now()));
         listeners.tell(&Told { news: news.into(), within });
     }
 
@@ -29,10 +32,10 @@ impl Driver {
         if let Event::Did(index, Stage::Start, How::Done) = event {
             self.news(News::Started { service: self.name(index) });
         }
-        if let (Some(cause), false) = (&self.cause, self.has_told_cause) {
-            let cause = cause.clone();
+        if let (Some((cause, words)), false) = (&self.cause, self.has_told_cause) {
+            let news = News::Stop { cause: cause.clone(), detail: Arc::clone(words) };
             self.has_told_cause = true;
-            self.news(News::Stop { cause });
+            self.news(news);
         }
         self.tell_ends(before);
     }
@@ -41,7 +44,7 @@ impl Driver {
         self.handle.set(Status {
             phase: self.supervisor.phase(),
             waits_for: self.waits_for(),
-            cause: self.cause.clone(),
+            cause: self.cause.as_ref().map(|(cause, _)| cause.clone()),
         });
     }
 
@@ -51,7 +54,7 @@ impl Driver {
 
     pub(super) fn asked_for(&self, index: usize) -> Option<Duration> {
         let times = &self.supervisor.services()[index].times;
-        let asked = times.drained.or(times.stopped).or(times.aborted)?;
+        let asked = times.asked?;
         Some(times.over.unwrap_or_else(|| self.now()).saturating_sub(asked))
     }
 

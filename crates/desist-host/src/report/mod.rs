@@ -13,7 +13,7 @@ pub(crate) use self::service::Ledger;
 pub use self::service::ServiceReport;
 use crate::error::BuildError;
 use crate::supervisor::{Supervisor, Why};
-use crate::table::{plain, span, table};
+use crate::table::{short, span, table};
 
 /// What became of a host and of each of its services: when it was asked, when it was over,
 /// how, and why.
@@ -44,6 +44,8 @@ use crate::table::{plain, span, table};
 pub struct Report {
     services: Vec<ServiceReport>,
     cause: Option<Cancelled>,
+    /// What the cause's detail says.
+    detail: Arc<str>,
     began: Instant,
     stopping: Option<Duration>,
     took: Duration,
@@ -64,17 +66,20 @@ impl Report {
         supervisor: &Supervisor,
         names: &[Arc<str>],
         ledgers: Vec<Ledger>,
-        cause: Option<Cancelled>,
+        cause: Option<(Cancelled, Arc<str>)>,
         began: Instant,
         took: Duration,
         forced: Option<Signal>,
     ) -> Self {
         let services = supervisor.services().iter().zip(names).zip(ledgers);
-        let services = services
-            .map(|((service, name), ledger)| ServiceReport::new(service, name, ledger, began));
+        let services = services.map(|((service, name), ledger)| {
+            ServiceReport::new(service, name, ledger, began, took)
+        });
+        let (cause, detail) = cause.unzip();
         Self {
             services: services.collect(),
             cause,
+            detail: detail.unwrap_or_default(),
             began,
             stopping: supervisor.stopping().map(|stopping| stopping.since),
             took,
@@ -91,6 +96,7 @@ impl Report {
         Self {
             services: Vec::new(),
             cause: None,
+            detail: Arc::default(),
             began: Instant::now(),
             stopping: None,
             took: Duration::ZERO,
@@ -267,7 +273,9 @@ impl Report {
 
     fn verdict(&self) -> String {
         let names = |of: &mut dyn Iterator<Item = &ServiceReport>| {
-            of.map(|service| format!("`{}`", service.name())).collect::<Vec<_>>().join(", ")
+            of.map(|service| format!("`{}`", short(service.name(), 60)))
+                .collect::<Vec<_>>()
+                .join(", ")
         };
         match self.exit_code() {
             0 => "a clean stop".to_owned(),
@@ -287,18 +295,17 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        use std::error::Error as _;
         if let Some(error) = &self.error {
             return write!(f, "the host cannot be built: {error}");
         }
         write!(f, "the host stopped in {}", span(self.stopped_in()))?;
         if let Some(cause) = &self.cause {
             write!(f, ": {}", cause.reason())?;
-            match (&self.failed_first, cause.source()) {
+            match &self.failed_first {
                 // Its row says the rest.
-                (Some(name), _) => write!(f, " (service `{}` failed)", plain(name))?,
-                (None, Some(detail)) => write!(f, " ({})", plain(&detail.to_string()))?,
-                (None, None) => {}
+                Some(name) => write!(f, " (service `{}` failed)", short(name, 60))?,
+                None if self.detail.is_empty() => {}
+                None => write!(f, " ({})", short(&self.detail, 200))?,
             }
         }
         write!(f, "; {}", self.verdict())?;
@@ -308,13 +315,12 @@ impl fmt::Display for Report {
             Some(time) if time < zero => format!("-{}", span(zero - time)),
             Some(time) => format!("+{}", span(time - zero)),
         };
-        let end = self.began + self.took;
         let mut rows = vec![["service", "asked", "ended", "how"].map(ToOwned::to_owned).to_vec()];
         let mut below = vec![Vec::new()];
         for service in &self.services {
-            let (how, more) = service.how(end);
+            let (how, more) = service.how();
             let (asked, ended) = (since(service.asked_at()), since(service.ended_at()));
-            rows.push(vec![plain(service.name()), asked, ended, how]);
+            rows.push(vec![short(service.name(), 60), asked, ended, how]);
             below.push(more);
         }
         for (row, more) in table(&rows).iter().zip(below) {

@@ -36,6 +36,9 @@ pub struct ServiceReport {
     earlier_failures: u64,
     is_counted: bool,
     is_straggler: bool,
+    is_dirty: bool,
+    /// The end of the host.
+    until: Instant,
 }
 
 /// What went wrong with a service in all its lives; the last of it is kept.
@@ -65,9 +68,15 @@ impl Ledger {
 }
 
 impl ServiceReport {
-    pub(super) fn new(service: &Service, name: &Arc<str>, ledger: Ledger, began: Instant) -> Self {
+    pub(super) fn new(
+        service: &Service,
+        name: &Arc<str>,
+        ledger: Ledger,
+        began: Instant,
+        took: Duration,
+    ) -> Self {
         let times = &service.times;
-        let asked = times.drained.or(times.stopped).or(times.aborted);
+        let asked = times.asked;
         let outcome = match (service.state, service.how) {
             (State::Lost, _) => Outcome::StillRunning,
             (_, None) => Outcome::NeverStarted,
@@ -97,6 +106,8 @@ impl ServiceReport {
             earlier_failures: ledger.forgotten,
             is_counted: service.is_counted,
             is_straggler: service.is_straggler,
+            is_dirty: service.is_dirty,
+            until: began + took,
         }
     }
 
@@ -179,7 +190,8 @@ impl ServiceReport {
         self.ended
     }
 
-    /// From the first request to its end; none if it never was asked, or has not ended.
+    /// From the first request to its end, or to the host's if it is still running; none if it
+    /// never was asked.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
@@ -190,7 +202,7 @@ impl ServiceReport {
     /// ```
     #[must_use]
     pub fn asked_for(&self) -> Option<Duration> {
-        Some(self.ended?.saturating_duration_since(self.asked?))
+        Some(self.ended.unwrap_or(self.until).saturating_duration_since(self.asked?))
     }
 
     /// How often it was started again.
@@ -223,7 +235,7 @@ impl ServiceReport {
     }
 
     /// How it ended, in a line, and what more there is to say, in others.
-    pub(super) fn how(&self, end: Instant) -> (String, Vec<String>) {
+    pub(super) fn how(&self) -> (String, Vec<String>) {
         // One failure of one line is how it ended, where it did.
         let alone = match (self.outcome, &self.words[..]) {
             (Outcome::Failed | Outcome::Panicked, [words]) if words.lines().count() < 2 => {
@@ -236,13 +248,11 @@ impl ServiceReport {
             (_, Some(words)) => words.to_string(),
             (outcome, None) => outcome.to_string(),
         };
-        let is_by_run = matches!(self.outcome, Outcome::Aborted | Outcome::StillRunning);
-        if self.is_straggler && !is_by_run {
+        if self.is_dirty {
             how += ", its cleanup was aborted";
         }
-        if let (true, Some(asked)) = (self.is_straggler, self.asked) {
-            let until = self.ended.unwrap_or(end);
-            how += &format!(", asked for {}", span(until.saturating_duration_since(asked)));
+        if let (true, Some(time)) = (self.is_straggler, self.asked_for()) {
+            how += &format!(", asked for {}", span(time));
         }
         if let Some(drained) = self.drained_for {
             how += &format!(", drained for {}", span(drained));

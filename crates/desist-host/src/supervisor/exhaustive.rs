@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::state::Times;
-use super::{Action, Event, How, Plan, Planned, Stage, State, Supervisor, Why};
+use super::{Action, Event, How, Plan, Planned, Stage, State, Supervisor, Why, set_dependents};
 use crate::phase::Phase;
 use crate::policy::{OnEnd, OnFailure, Restart};
 
@@ -366,15 +366,15 @@ enum Has {
 }
 
 fn plan(shape: &[&[usize]], services: &[(OnFailure, OnEnd, Has)], delay: Duration) -> Plan {
-    let services = shape.iter().zip(services).enumerate();
-    let services = services.map(|(index, (after, (on_failure, on_end, has)))| {
+    let services = shape.iter().zip(services);
+    let services = services.map(|(after, (on_failure, on_end, has))| {
         let (start_timeout, drain) = match has {
             Has::StartAndDrain => (secs(2), secs(2)),
             Has::Neither => (Duration::MAX, Duration::ZERO),
         };
         Planned {
             after: after.to_vec(),
-            dependents: (0..shape.len()).filter(|other| shape[*other].contains(&index)).collect(),
+            dependents: Vec::new(),
             start_timeout,
             drain,
             grace: secs(2),
@@ -382,7 +382,9 @@ fn plan(shape: &[&[usize]], services: &[(OnFailure, OnEnd, Has)], delay: Duratio
             on_end: *on_end,
         }
     });
-    Plan { services: services.collect(), shutdown_timeout: secs(10), drain_delay: delay }
+    let mut services: Vec<_> = services.collect();
+    set_dependents(&mut services);
+    Plan { services, shutdown_timeout: secs(10), drain_delay: delay }
 }
 
 /// From the begin of this world through all others; how many there are.

@@ -45,7 +45,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub(crate) use self::event::{Action, Event, How, Stage, Why};
-pub(crate) use self::plan::{Plan, Planned};
+pub(crate) use self::plan::{Plan, Planned, set_dependents};
 pub(crate) use self::state::{Asked, Life, Service, State};
 use crate::phase::Phase;
 use crate::policy::{OnEnd, OnFailure};

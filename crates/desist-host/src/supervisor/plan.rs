@@ -19,7 +19,8 @@ pub(crate) struct Plan {
 pub(crate) struct Planned {
     /// Who has to have started before.
     pub(crate) after: Vec<usize>,
-    /// Who has to be over before this one is asked to stop.
+    /// Who comes after it, directly or through others that may be over already: they have
+    /// to be over before it is asked to stop.
     pub(crate) dependents: Vec<usize>,
     pub(crate) start_timeout: Duration,
     pub(crate) drain: Duration,
@@ -43,5 +44,20 @@ impl Plan {
     /// When whoever still cleans up is aborted: so long before the end.
     pub(crate) fn last_cleanup(&self) -> Duration {
         (self.shutdown_timeout / 20).min(Duration::from_millis(500))
+    }
+}
+
+/// From whom each comes after.
+pub(crate) fn set_dependents(services: &mut [Planned]) {
+    // Whoever comes after another stands behind it.
+    for index in (0..services.len()).rev() {
+        let mut is_behind = vec![false; services.len()];
+        is_behind[index] = true;
+        for later in index + 1..services.len() {
+            is_behind[later] = services[later].after.iter().any(|before| is_behind[*before]);
+        }
+        is_behind[index] = false;
+        services[index].dependents =
+            (index..services.len()).filter(|later| is_behind[*later]).collect();
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Action, Event, How, Plan, Planned, Stage, Supervisor};
+use super::{Action, Event, How, Plan, Planned, Stage, Supervisor, set_dependents};
 use crate::phase::Phase;
 use crate::policy::{OnEnd, OnFailure, Restart};
 
@@ -31,11 +31,7 @@ struct Story {
 impl Story {
     /// All have started.
     fn of(mut services: Vec<Planned>, shutdown_timeout: u64, drain_delay: u64) -> Self {
-        for index in 0..services.len() {
-            for before in services[index].after.clone() {
-                services[before].dependents.push(index);
-            }
-        }
+        set_dependents(&mut services);
         let count = services.len();
         let (shutdown_timeout, drain_delay) = (secs(shutdown_timeout), secs(drain_delay));
         let plan = Arc::new(Plan { services, shutdown_timeout, drain_delay });
@@ -338,4 +334,15 @@ fn a_stop_in_the_pause_makes_no_restart() {
     story.happens(Event::Did(0, Stage::Cleanup, How::Done));
     story.happens(Event::Stop);
     assert_eq!(story.supervisor.services()[0].restarts, 0);
+}
+
+/// The one between them is over already, and nobody minds.
+#[test]
+fn who_comes_after_through_another_is_waited_for_also_when_that_is_over() {
+    let between = Planned { on_end: OnEnd::Ignore, ..service(&[0]) };
+    let mut story = Story::of(vec![service(&[]), between, service(&[1])], 30, 0);
+    story.happens(Event::Did(1, Stage::Run, How::Done));
+    story.happens(Event::Did(1, Stage::Cleanup, How::Done));
+    let asked = story.happens(Event::Stop);
+    assert_eq!(asked, [Action::Phase(Phase::Stopping), Action::Drain(2)]);
 }

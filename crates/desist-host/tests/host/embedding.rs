@@ -5,7 +5,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use desist::Reason;
-use desist_host::{Host, Outcome, Phase};
+use desist_host::{BoxError, Host, OnFailure, Outcome, Phase, Restart, Service, Stop};
 use tokio::time::{sleep, timeout};
 
 use crate::Log;
@@ -21,18 +21,77 @@ impl Drop for SaysWhenDropped {
 #[tokio::test(start_paused = true)]
 async fn dropping_the_run_asks_everybody_and_aborts_them() {
     let log = Log::default();
-    let said = log.clone();
-    let host = Host::builder().service("deaf", move |stop| async move {
+    let (said, host) = (log.clone(), Host::builder());
+    let handle = host.handle();
+    let host = host.service("deaf", move |stop| async move {
         let _held = SaysWhenDropped(said.clone());
         stop.token().on_cancel(move |cancelled| said.say(cancelled.reason().as_str())).detach();
         pending::<()>().await;
     });
     assert!(timeout(Duration::from_secs(60), host.run()).await.is_err());
-    // Its task drops it when it is polled next.
+    assert_eq!(handle.phase(), Phase::Stopped);
+    assert_eq!(handle.cause().unwrap().reason(), Reason::Dropped);
+    // It is asked by a thread, and its task drops it when it is polled next.
     while log.said().len() < 2 {
         tokio::task::yield_now().await;
     }
     assert_eq!(log.said(), [Reason::Dropped.as_str(), "dropped"]);
+}
+
+/// Real time: a thread is blocked.
+#[tokio::test]
+async fn who_drops_the_run_does_not_wait_for_callbacks() {
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    let (log, host) = (Log::default(), Host::builder());
+    let (handle, said) = (host.handle(), log.clone());
+    let host = host
+        .service("blocks", move |stop| async move {
+            stop.token().on_cancel(move |_| released.recv().unwrap_or_default()).detach();
+            pending::<()>().await;
+        })
+        .service("other", move |_stop| async move {
+            let _held = SaysWhenDropped(said);
+            pending::<()>().await;
+        });
+    let mut run = Box::pin(host.run());
+    tokio::select! {
+        _ = &mut run => unreachable!("nobody stops it"),
+        _ = handle.reached(Phase::Running) => {}
+    }
+    let began = std::time::Instant::now();
+    drop(run);
+    assert!(began.elapsed() < Duration::from_secs(1));
+    while log.said().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    drop(release);
+}
+
+/// A port that it holds is free when the next host begins.
+#[tokio::test(start_paused = true)]
+async fn when_the_run_is_over_the_services_are_gone() {
+    struct Holds(SaysWhenDropped);
+    impl Service for Holds {
+        async fn run(&mut self, stop: Stop) -> Result<(), BoxError> {
+            let _held = &self.0;
+            Err(stop.token().await.into())
+        }
+    }
+    for restarts in [false, true] {
+        let (log, host) = (Log::default(), Host::builder());
+        let handle = host.handle();
+        let policy = if restarts { Restart::default().into() } else { OnFailure::StopHost };
+        let report = host
+            .add("holds", Holds(SaysWhenDropped(log.clone())))
+            .on_failure(policy)
+            .service("stops", |_stop| async move {
+                handle.stop();
+            })
+            .run()
+            .await;
+        assert!(report.is_clean(), "{report}");
+        assert_eq!(log.said(), ["dropped"]);
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -109,7 +168,7 @@ async fn the_handle_tells_whom_the_host_waits_for() {
         assert!(handle.waits_for().is_empty());
         handle.stop();
     });
-    let slow = |stop: desist_host::Stop| async move {
+    let slow = |stop: Stop| async move {
         stop.token().await;
         sleep(Duration::from_secs(2)).await;
     };

@@ -135,11 +135,11 @@ async fn a_row_of_deaf_ones_ends_within_the_time_of_the_host_and_all_were_asked(
     assert_eq!(report.exit_code(), 2);
     assert_eq!(log.said(), ["e", "d", "c", "b", "a"]);
     assert_eq!(report.stragglers().count(), 5);
-    // Each has 5 s; four before the end whoever has not been asked does not wait any longer.
+    // Each has its time; four seconds before the end whoever has not been asked does not wait any longer.
     let [a, b, ..] = report.services() else { panic!("{report}") };
     let last_call = a.asked_at().unwrap() - report.services()[4].asked_at().unwrap();
     assert!(last_call.as_secs() == 16 && a.asked_at() < b.ended_at(), "{report}");
-    assert_eq!(report.stopped_in().as_secs(), 19, "{report}");
+    assert_eq!(report.stopped_in().as_secs(), 18, "{report}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -245,4 +245,82 @@ async fn the_news_tell_it_all_in_order() {
         "the host is stopped",
     ];
     assert_eq!(told, expected);
+}
+
+/// All are asked in one event, and two of them block. Real time: threads are blocked.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_waits_behind_a_callback_that_blocks_is_asked_by_others() {
+    let (release, released) = mpsc::channel::<()>();
+    let released = std::sync::Arc::new(std::sync::Mutex::new(released));
+    let mut host = Host::builder();
+    stop_when_ready(host.handle());
+    for index in 0..20 {
+        let released = std::sync::Arc::clone(&released);
+        host = host
+            .service(format!("{index}"), move |stop| async move {
+                if index % 2 == 0 {
+                    let blocks = move |_: &desist::Cancelled| {
+                        released.lock().unwrap().recv().unwrap_or_default();
+                    };
+                    stop.token().on_cancel(blocks).detach();
+                }
+                stop.token().await
+            })
+            .after_nobody();
+    }
+    let report = host.run().await;
+    assert!(report.is_clean(), "{report}");
+    assert!(report.stopped_in() < Duration::from_secs(5), "{report}");
+    drop(release);
+}
+
+/// It is waited for, for a second of the real time, and then time goes on.
+#[tokio::test(start_paused = true)]
+async fn on_paused_time_a_callback_that_blocks_holds_nobody_up() {
+    let (release, released) = mpsc::channel::<()>();
+    let host = Host::builder();
+    stop_when_ready(host.handle());
+    let report = host
+        .service("deaf", move |stop| async move {
+            stop.token().on_cancel(move |_| released.recv().unwrap_or_default()).detach();
+            pending::<()>().await;
+        })
+        .run()
+        .await;
+    assert_eq!(report.exit_code(), 2, "{report}");
+    assert_eq!(report.stopped_in().as_secs(), 10);
+    drop(release);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_drain_it_waited_for_is_its_stop_too() {
+    let host = Host::builder();
+    stop_when_ready(host.handle());
+    let report = host.service("a", |stop| async move { stop.draining().await }).run().await;
+    assert!(report.is_clean(), "{report}");
+    assert_eq!(report.services()[0].outcome(), Outcome::Stopped);
+}
+
+/// However long that took: it ends by itself, and is no straggler.
+#[tokio::test(start_paused = true)]
+async fn who_is_done_when_it_is_polled_last_was_not_aborted() {
+    let host = Host::builder();
+    stop_when_ready(host.handle());
+    let report = host
+        .service("a", |stop| async move {
+            stop.token().await;
+            let over = Instant::now() + Duration::from_secs(10);
+            std::future::poll_fn(|_| {
+                // Nobody wakes it.
+                if Instant::now() < over {
+                    std::task::Poll::Pending
+                } else {
+                    std::task::Poll::Ready(())
+                }
+            })
+            .await;
+        })
+        .run()
+        .await;
+    assert!(report.is_clean(), "{report}");
 }

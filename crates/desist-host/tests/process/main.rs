@@ -5,6 +5,7 @@
 mod deaf;
 mod failures;
 mod forced;
+mod foreign;
 mod program;
 mod starts;
 mod stops;
@@ -45,6 +46,7 @@ fn run(role: &str) -> ExitCode {
         deaf::role as fn(&str, HostBuilder) -> Option<HostBuilder>,
         failures::role,
         forced::role,
+        foreign::role,
         starts::role,
         stops::role,
         streams::role,

@@ -4,7 +4,7 @@ use std::future::pending;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use desist_host::{BoxError, HostBuilder, Service, Stop};
+use desist_host::HostBuilder;
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 
 use crate::program::{PATIENCE, Program};
@@ -41,7 +41,6 @@ pub(crate) fn role(role: &str, host: HostBuilder) -> Option<HostBuilder> {
                 asked("poor", &stop).await;
             })
             .add("web", Polite("web")),
-        "its drop blocks" => host.add("db", Polite("db")).add("kept", Kept),
         "orphans" => host.add("db", Polite("db")).service("parent", |stop| async move {
             tokio::task::spawn_blocking(|| busy());
             tokio::spawn(async { busy() });
@@ -50,22 +49,6 @@ pub(crate) fn role(role: &str, host: HostBuilder) -> Option<HostBuilder> {
         _ => return None,
     };
     Some(host)
-}
-
-/// Never gone.
-struct Kept;
-
-impl Service for Kept {
-    async fn run(&mut self, stop: Stop) -> Result<(), BoxError> {
-        asked("kept", &stop).await;
-        Ok(())
-    }
-}
-
-impl Drop for Kept {
-    fn drop(&mut self) {
-        crate::blocked();
-    }
 }
 
 /// Its end and code, when it has been asked once.
@@ -144,14 +127,12 @@ fn where_no_thread_can_be_had_all_are_asked() {
 
 #[test]
 fn what_no_service_waited_for_does_not_keep_the_process() {
-    for (role, name) in [("orphans", "parent"), ("its drop blocks", "kept")] {
-        let mut program = Program::start(role);
-        program.expect("the host is running");
-        program.signal(Signal::TERM);
-        let ended = program.end().with(0);
-        ended.says(&[&format!("{name} is asked: shutdown, SIGTERM"), "db cleans up"]);
-        ended.never_says("main has returned");
-        assert!(ended.took < PATIENCE / 10, "{ended:#?}");
-        assert!(ended.complained.contains("something that no service waited for"), "{ended:#?}");
-    }
+    let mut program = Program::start("orphans");
+    program.expect("the host is running");
+    program.signal(Signal::TERM);
+    let ended = program.end().with(0);
+    ended.says(&["parent is asked: shutdown, SIGTERM", "db cleans up"]);
+    ended.never_says("main has returned");
+    assert!(ended.took < PATIENCE / 10, "{ended:#?}");
+    assert!(ended.complained.contains("something that no service waited for"), "{ended:#?}");
 }
