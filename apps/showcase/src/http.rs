@@ -69,9 +69,8 @@ impl Service for Http {
         let closing = self.log.clone();
         let _closes = stop.draining().on_cancel(move |_| closing.close());
         let app = self.app(folder.path()).into_make_service_with_connect_info::<SocketAddr>();
-        let report = serve(listener, app).until(&stop).await;
         // Which requests were left stands in the report of the host.
-        if report.is_clean() { Ok(()) } else { Err(report.to_string().into()) }
+        Ok(serve(listener, app).until(&stop).await.into_result()?)
     }
 
     async fn stop(&mut self) -> Result<(), BoxError> {
@@ -85,8 +84,11 @@ impl Service for Http {
 /// On PORT, if it is set, else on 3000, and if somebody is there, anywhere.
 async fn listener() -> io::Result<TcpListener> {
     if let Ok(port) = std::env::var("PORT") {
-        let port = port.parse::<u16>().map_err(io::Error::other)?;
-        return TcpListener::bind(("127.0.0.1", port)).await;
+        let wrong = |error| io::Error::other(format!("PORT is {port:?}, and no port: {error}"));
+        let port = port.parse::<u16>().map_err(wrong)?;
+        let taken =
+            |error: io::Error| io::Error::new(error.kind(), format!("port {port}: {error}"));
+        return TcpListener::bind(("127.0.0.1", port)).await.map_err(taken);
     }
     match TcpListener::bind("127.0.0.1:3000").await {
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => {

@@ -10,8 +10,9 @@ impl HostBuilder {
     /// From the request to stop to the end of the host, whatever its services do. As it is
     /// made, [`SHUTDOWN_TIMEOUT`](Self::SHUTDOWN_TIMEOUT).
     ///
-    /// A fifth of it (at most 5 s) before its end whoever has not been asked yet is asked,
-    /// to stop, out of order, and whoever drains, too; a tenth (at most a second) before it whoever is left is aborted.
+    /// A fifth of it (at most 5 s) before its end whoever has not been asked to stop is, out of
+    /// order, and whoever drains, too. A tenth (at most 2 s) before it runs are aborted, a
+    /// twentieth (at most half a second) before it cleanups.
     ///
     /// ```
     /// use desist_host::Host;
@@ -57,7 +58,7 @@ impl HostBuilder {
 
     /// Tells what happens: each phase, who is started, asked, over. It is called on a thread
     /// of its own, so it may take its time, and what it has not been told a second after
-    /// the end of the host it is not told.
+    /// the end of the host it is not told. What it has not heard yet is kept in memory.
     ///
     /// ```
     /// use desist_host::{Host, News, Phase};
@@ -81,8 +82,8 @@ impl HostBuilder {
     }
 
     /// Gives [`main`](Self::main)'s report to the program, after it was printed, if it was: to
-    /// log it, or to count what it says. It is called on a thread of its own, and the process
-    /// ends a second later at most.
+    /// log it, or to count what it says. It is called on a thread of its own, which is waited
+    /// for a second.
     ///
     /// ```
     /// use desist_host::Host;
@@ -100,7 +101,8 @@ impl HostBuilder {
     }
 
     /// The runtime that [`main`](Self::main) builds; as it is made, tokio's with several
-    /// threads and all drivers. [`run`](Self::run) uses the one it is called on.
+    /// threads and all drivers. One without them, see its `enable_all`, has no sockets and no time
+    /// for services. [`run`](Self::run) uses the one it is called on.
     ///
     /// ```
     /// use desist_host::Host;

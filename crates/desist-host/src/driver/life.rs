@@ -13,6 +13,7 @@ use tokio::task::JoinHandle;
 
 use super::panics::noted;
 use super::{Heard, Tell};
+use crate::handle::HostHandle;
 use crate::outcome::{Failure, ServicePanic};
 use crate::service::{AnyService, Work};
 use crate::supervisor::{How, Stage};
@@ -92,11 +93,12 @@ impl Ended {
     }
 }
 
-/// Its task, which waits for its first life.
+/// Its task, which waits for its first life. Who may be started again is until that host
+/// stops.
 pub(super) fn task(
     index: usize,
     service: Box<dyn AnyService>,
-    may_restart: bool,
+    may_restart: Option<HostHandle>,
     tell: Tell,
     runtime: &Handle,
 ) -> Lives {
@@ -108,7 +110,7 @@ pub(super) fn task(
 
 async fn live(
     service: Box<dyn AnyService>,
-    may_restart: bool,
+    may_restart: Option<HostHandle>,
     mut begins: UnboundedReceiver<Life>,
     mut teller: Teller,
 ) {
@@ -117,8 +119,7 @@ async fn live(
         let Some(service) = &mut value else { break };
         // The value goes with its last life: so its drop has a bound, and who comes before it
         // is asked after that.
-        let is_last =
-            || !may_restart || stop.token().is_cancelled() || stop.draining().is_cancelled();
+        let is_last = || may_restart.as_ref().is_none_or(|host| host.phase().is_stopping());
         teller.stage = Some(Stage::Start);
         let here = Here { stop: &stop, abort: &abort };
         let started = here.through(Failure::Start, || service.start(&stop), || ()).await;

@@ -119,7 +119,7 @@ impl Driver {
         let asker = Asker::new(services, is_paused());
         let restarts = |index: usize| {
             let plan: &Planned = &crew.plan.services[index];
-            matches!(plan.on_failure, OnFailure::Restart(_))
+            matches!(plan.on_failure, OnFailure::Restart(_)).then(|| crew.handle.clone())
         };
         let members = crew.services.into_iter().enumerate().map(|(index, service)| Member {
             lives: life::task(index, service, restarts(index), tell.clone(), services),

@@ -282,3 +282,55 @@ async fn a_cancellation_that_is_not_of_the_stop_is_a_failure() {
     assert_eq!(report.exit_code(), 1);
     assert_eq!(report.services()[0].outcome(), Outcome::Failed);
 }
+
+/// Nothing of a life that was late, and whose cleanup had to be aborted, is left in the next.
+#[tokio::test(start_paused = true)]
+async fn a_new_life_has_nothing_of_the_one_before() {
+    struct Lives {
+        life: u32,
+        log: Log,
+    }
+    impl Service for Lives {
+        async fn start(&mut self, stop: &Stop) -> Result<(), BoxError> {
+            self.life += 1;
+            if self.life == 1 {
+                return Err(stop.token().await.into());
+            }
+            Ok(())
+        }
+
+        async fn run(&mut self, stop: Stop) -> Result<(), BoxError> {
+            if self.life == 2 {
+                return Err("it fails".into());
+            }
+            self.log.say(stop.token().await.reason().as_str());
+            Ok(())
+        }
+
+        async fn stop(&mut self) -> Result<(), BoxError> {
+            if self.life == 2 {
+                std::future::pending::<()>().await;
+            }
+            sleep(Duration::from_secs(1)).await;
+            self.log.say("cleaned up");
+            Ok(())
+        }
+    }
+    let (log, host) = (Log::default(), Host::builder());
+    let handle = host.handle();
+    tokio::spawn(async move {
+        handle.reached(desist_host::Phase::Running).await;
+        // Two lives fail, with a second and two between them, and ten for a cleanup.
+        sleep(Duration::from_secs(60)).await;
+        handle.stop();
+    });
+    let report = host
+        .add("lives", Lives { life: 0, log: log.clone() })
+        .on_failure(Restart::default())
+        .start_timeout(Duration::from_secs(5))
+        .run()
+        .await;
+    assert!(report.is_clean(), "{report}");
+    assert_eq!(report.services()[0].restarts(), 2);
+    assert_eq!(log.said(), [Reason::Shutdown.as_str(), "cleaned up"]);
+}

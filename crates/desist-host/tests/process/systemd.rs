@@ -20,10 +20,31 @@ pub(crate) fn role(role: &str, host: HostBuilder) -> Option<HostBuilder> {
     let host = host.shutdown_timeout(SHUTDOWN).add("db", Polite("db")).start_timeout(START);
     let host = match role {
         "notifies" => host.add("web", Slow { fails: false }).start_timeout(START),
+        "notifies, and cleans up" => host
+            .add("web", CleansUp)
+            .grace(Duration::from_secs(60))
+            .shutdown_timeout(Duration::from_secs(120)),
         "notifies, and fails" => host.add("web", Slow { fails: true }).start_timeout(START),
         _ => return None,
     };
     Some(host)
+}
+
+/// Its run ends when it is told to, and its cleanup goes on for the time it has.
+struct CleansUp;
+
+impl Service for CleansUp {
+    async fn run(&mut self, stop: Stop) -> Result<(), BoxError> {
+        asked("web", &stop).await;
+        word().await;
+        println!("web has run");
+        Ok(())
+    }
+
+    async fn stop(&mut self) -> Result<(), BoxError> {
+        word().await;
+        Ok(())
+    }
 }
 
 /// Starts, and stops, when it is told to by the test.
@@ -103,18 +124,24 @@ impl Manager {
         Program::start_with(role, |command| command.env("NOTIFY_SOCKET", &self.name))
     }
 
+    /// None: nothing came.
+    fn next(&mut self) -> Option<Message> {
+        let mut buffer = [0; 4096];
+        let read = self.socket.recv(&mut buffer).ok()?;
+        assert!(read < buffer.len(), "a manager takes no more: {:?}", &buffer[..99]);
+        let text = std::str::from_utf8(&buffer[..read]).expect("text");
+        Some(Message { lines: text.lines().map(ToOwned::to_owned).collect() })
+    }
+
     /// Reads on until it is told this.
     #[track_caller]
     fn expect(&mut self, line: &str) {
         let begin = Instant::now();
-        let mut buffer = [0; 4096];
         while begin.elapsed() < PATIENCE {
-            let Ok(read) = self.socket.recv(&mut buffer) else { break };
-            assert!(read < buffer.len(), "a manager takes no more: {:?}", &buffer[..99]);
-            let text = std::str::from_utf8(&buffer[..read]).expect("text");
-            let lines = text.lines().map(ToOwned::to_owned).collect();
-            self.heard.push(Message { lines });
-            if self.heard.last().is_some_and(|message| message.has(line)) {
+            let Some(message) = self.next() else { break };
+            let is_it = message.has(line);
+            self.heard.push(message);
+            if is_it {
                 return;
             }
         }
@@ -209,6 +236,26 @@ fn nothing_is_ready_where_a_start_fails_whatever_its_error_says() {
             && status.contains("no port"))),
         "{heard:#?}"
     );
+}
+
+/// Each step is told, also one of which there is nothing else to tell: a manager that is
+/// told nothing kills when the time is over that was granted before.
+#[test]
+fn systemd_is_told_that_a_cleanup_has_its_own_time() {
+    let mut manager = Manager::at_path("cleans");
+    let mut program = manager.start("notifies, and cleans up");
+    manager.expect("READY=1");
+    program.signal(Signal::TERM);
+    program.expect("web is asked: shutdown, SIGTERM");
+    manager.expect("STATUS=`web` is asked to stop");
+    program.word();
+    program.expect("web has run");
+    // It comes while the cleanup waits for the next word.
+    let granted = manager.next().and_then(|message| message.extends());
+    assert!(granted > Some(Duration::from_secs(50)), "{granted:?}");
+    program.word();
+    manager.expect("STATUS=the host is stopped");
+    program.end().with(0);
 }
 
 /// Starts, stops when it is asked, and ends soon.

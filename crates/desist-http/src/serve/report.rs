@@ -1,3 +1,4 @@
+use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
@@ -107,7 +108,32 @@ impl ServeReport {
     pub fn is_clean(&self) -> bool {
         self.running.is_empty() && self.idle == 0
     }
+
+    /// For whoever runs the server as one service of several: what was left is its error.
+    ///
+    /// # Errors
+    ///
+    /// The report itself, if something [was left](Self::is_clean).
+    ///
+    /// ```
+    /// use axum::Router;
+    /// use desist_tokio::StopSource;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    /// let stop = StopSource::new();
+    /// stop.drain();
+    /// let report = desist_http::serve(listener, Router::<()>::new()).until(stop.stop()).await;
+    /// assert!(report.into_result().is_ok());
+    /// # }
+    /// ```
+    pub fn into_result(self) -> Result<(), Self> {
+        if self.is_clean() { Ok(()) } else { Err(self) }
+    }
 }
+
+impl Error for ServeReport {}
 
 impl Running {
     /// Its method.
