@@ -40,6 +40,23 @@ const STACK: usize = 8 << 20;
 /// How many are in `main` and have not returned.
 static HOSTS: AtomicUsize = AtomicUsize::new(0);
 
+struct Counted;
+
+impl Counted {
+    fn new() -> Self {
+        // Ordering: Relaxed: whoever looks is told of a signal long after.
+        HOSTS.fetch_add(1, Ordering::Relaxed);
+        Self
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        // Ordering: Release, with the Acquire of whoever would end the process.
+        HOSTS.fetch_sub(1, Ordering::Release);
+    }
+}
+
 /// There is nothing to run.
 pub(crate) fn refuse(error: &dyn Display) -> ExitCode {
     let said = format!("the host cannot begin: {error}");
@@ -54,15 +71,13 @@ pub(crate) fn main(host: Host) -> ExitCode {
               `fn main`, or `run().await` here",
         );
     }
-    // Ordering: Relaxed: whoever counts is told of a signal long after.
-    HOSTS.fetch_add(1, Ordering::Relaxed);
+    let counted = Counted::new();
     let has_returned = Arc::new(AtomicBool::new(false));
     let returns = Arc::clone(&has_returned);
     match catch_unwind(AssertUnwindSafe(|| run(host, has_returned))) {
         Ok(Ok(ended)) => {
             let code = ended.leave();
-            // Ordering: Release, with the Acquire of whoever would end the process.
-            HOSTS.fetch_sub(1, Ordering::Release);
+            drop(counted);
             // Ordering: Release, with the Acquire of whoever would end the process.
             returns.store(true, Ordering::Release);
             code

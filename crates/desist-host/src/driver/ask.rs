@@ -10,6 +10,7 @@
 
 use std::collections::VecDeque;
 use std::mem;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -58,15 +59,15 @@ pub(super) struct Asker {
     is_paused: bool,
     /// There from the beginning: later there may be no thread to be had. It ends with this.
     first: Option<mpsc::Sender<Queue>>,
-    /// What it is at.
-    last: Queue,
+    /// Others had to take over from it: it may be blocked for ever.
+    is_stuck: Arc<AtomicBool>,
 }
 
 impl Asker {
     pub(super) fn new(services: &Handle, is_paused: bool) -> Self {
         let first = if is_paused { None } else { worker(services) };
         let services = services.clone();
-        Self { services, requests: Vec::new(), is_paused, first, last: Queue::default() }
+        Self { services, requests: Vec::new(), is_paused, first, is_stuck: Arc::default() }
     }
 
     /// To be made when [`begin`](Self::begin) is called.
@@ -85,15 +86,15 @@ impl Asker {
         if self.is_paused {
             return requests.into_iter().for_each(|request| self.wait_for(request));
         }
-        if self.last.is_held() {
+        // Ordering: Relaxed: it is a hint. Who takes it for free waits a turn for others.
+        if self.is_stuck.swap(false, Ordering::Relaxed) {
             self.first = worker(&self.services).or_else(|| self.first.take());
         }
-        let queue = Queue::of(requests);
-        self.last = queue.clone();
+        let queue = Queue(Arc::new(Mutex::new(requests.into())));
         if let Some(first) = &self.first {
             let _ = first.send(queue.clone());
         }
-        tokio::spawn(queue.take_over(self.services.clone()));
+        tokio::spawn(queue.take_over(self.services.clone(), Arc::clone(&self.is_stuck)));
     }
 
     fn wait_for(&self, request: Request) {
@@ -121,29 +122,16 @@ fn worker(services: &Handle) -> Option<mpsc::Sender<Queue>> {
     thread.is_ok().then_some(send)
 }
 
-#[derive(Clone, Default)]
-struct Queue {
-    requests: Arc<Mutex<VecDeque<Request>>>,
-    /// Whoever makes one of them holds it.
-    held: Arc<()>,
-}
+#[derive(Clone)]
+struct Queue(Arc<Mutex<VecDeque<Request>>>);
 
 impl Queue {
-    fn of(requests: Vec<Request>) -> Self {
-        Self { requests: Arc::new(Mutex::new(requests.into())), held: Arc::default() }
-    }
-
     fn requests(&self) -> MutexGuard<'_, VecDeque<Request>> {
-        self.requests.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn len(&self) -> usize {
         self.requests().len()
-    }
-
-    /// Somebody makes one of them, or has them before it.
-    fn is_held(&self) -> bool {
-        self.len() > 0 || Arc::strong_count(&self.held) > 1
     }
 
     fn make_all(self) {
@@ -155,21 +143,21 @@ impl Queue {
         }
     }
 
-    async fn take_over(self, services: Handle) {
-        let Self { requests, .. } = self;
-        let queue = Self { requests, held: Arc::default() };
-        let (mut more, mut left) = (1, queue.len());
+    async fn take_over(self, services: Handle, is_stuck: Arc<AtomicBool>) {
+        let (mut more, mut left) = (1, self.len());
         loop {
             sleep(TURN).await;
-            let now = queue.len();
+            let now = self.len();
             if now == 0 {
                 return;
             }
             // Some are slow and none is blocked: it goes on.
             if now == left {
+                // Ordering: Relaxed, as above.
+                is_stuck.store(true, Ordering::Relaxed);
                 for _ in 0..now.min(more) {
                     if let Some(another) = worker(&services) {
-                        let _ = another.send(queue.clone());
+                        let _ = another.send(self.clone());
                     }
                 }
                 more = now.min(more * 2);

@@ -1,9 +1,10 @@
 //! Two signals: somebody has asked, and does not want to wait.
 
 use std::future::pending;
+use std::process::ExitCode;
 use std::time::Duration;
 
-use desist_host::HostBuilder;
+use desist_host::{Host, HostBuilder};
 use rustix::process::Signal;
 
 use crate::program::{Ended, Program};
@@ -40,6 +41,31 @@ pub(crate) fn role(role: &str, host: HostBuilder) -> Option<HostBuilder> {
         _ => return None,
     };
     Some(host)
+}
+
+/// More than one host in a program, one after the other, or something after them.
+pub(crate) fn several(role: &str) -> Option<ExitCode> {
+    let first = || {
+        let job = |_stop| async {
+            println!("the job waits");
+            word().await;
+        };
+        Host::builder().service("job", job).main()
+    };
+    match role {
+        "two hosts" => {
+            assert_eq!(first(), ExitCode::SUCCESS);
+            Some(crate::telling().add("db", Polite("db")).main())
+        }
+        "a host, and then nothing" => {
+            assert_eq!(first(), ExitCode::SUCCESS);
+            println!("the host is over");
+            loop {
+                std::thread::park();
+            }
+        }
+        _ => None,
+    }
 }
 
 #[track_caller]
@@ -117,4 +143,25 @@ fn two_signals_at_once_are_two() {
         assert!(ended.verdict().contains(": shutdown (SIG"), "{ended:#?}");
         ended.never_says("nothing");
     }
+}
+
+#[test]
+fn a_second_host_is_stopped_by_its_first_signal_and_forced_by_its_second() {
+    let mut program = Program::start("two hosts");
+    program.expect("the job waits");
+    program.word();
+    program.expect("the host is running");
+    program.signal(Signal::TERM);
+    program.end().with(0).says(&["db is asked: shutdown, SIGTERM", "db cleans up"]);
+}
+
+/// The program goes on, and nobody is there to hear: the second one ends it.
+#[test]
+fn after_the_host_a_second_signal_ends_the_process() {
+    let mut program = Program::start("a host, and then nothing");
+    program.expect("the job waits");
+    program.word();
+    program.expect("the host is over");
+    program.signal(Signal::TERM);
+    program.end_by_another(Signal::TERM).with(143);
 }

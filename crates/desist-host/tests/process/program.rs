@@ -111,9 +111,27 @@ impl Program {
         kill_process(self.pid, signal).expect("it can be sent");
     }
 
+    /// Signals that come at once are one. That the first has been taken nobody says, so
+    /// another is sent until one has ended it.
+    pub(crate) fn end_by_another(mut self, signal: Signal) -> Ended {
+        let begin = Instant::now();
+        while begin.elapsed() < PATIENCE {
+            // It may be gone already.
+            let _ = kill_process(self.pid, signal);
+            if let Ok(ended) = self.ends.recv_timeout(PATIENCE / 1000) {
+                return self.ended(ended);
+            }
+        }
+        panic!("it does not end: {:#?}", self.said)
+    }
+
     pub(crate) fn end(mut self) -> Ended {
         let ended = self.ends.recv_timeout(PATIENCE);
-        let (status, at) = ended.unwrap_or_else(|_| panic!("it does not end: {:#?}", self.said));
+        let ended = ended.unwrap_or_else(|_| panic!("it does not end: {:#?}", self.said));
+        self.ended(ended)
+    }
+
+    fn ended(&mut self, (status, at): (ExitStatus, Instant)) -> Ended {
         self.is_over = true;
         self.said.extend(self.says.iter());
         let complained = self.complained.take().map(|all| all.join().expect("it was read"));
