@@ -26,6 +26,10 @@ pub(crate) fn role(role: &str, host: HostBuilder) -> Option<HostBuilder> {
             })
             .drain_for(LONG)
             .grace(LONG),
+        "one fails, one is deaf" => deaf(host, "deaf").service("fails", |stop| async move {
+            stop.token().await;
+            Err("no disk")
+        }),
         "all are deaf" => deaf(deaf(host, "one"), "two"),
         // It is blocked only when all have started.
         "the only worker" => host
@@ -122,6 +126,18 @@ fn a_second_signal_ends_it_though_the_only_worker_is_blocked() {
     program.signal(Signal::QUIT);
     let ended = program.end().with(131);
     is_forced(&ended, 131, "SIGQUIT");
+    ended.reports("deaf", "still running, asked for ");
+}
+
+#[test]
+fn forced_comes_before_failed_in_the_exit_code() {
+    let mut program = Program::start("one fails, one is deaf");
+    program.expect("the host is running");
+    program.signal(Signal::TERM);
+    program.expect("`fails` failed");
+    program.signal(Signal::TERM);
+    let ended = program.end().with(143);
+    ended.reports("fails", "no disk");
     ended.reports("deaf", "still running, asked for ");
 }
 

@@ -59,10 +59,10 @@ fn run(role: &str) -> ExitCode {
 
 /// Says how far it is.
 fn telling() -> HostBuilder {
-    Host::builder().on_news(|news| {
-        if let News::Phase(_) = news {
-            println!("{news}");
-        }
+    Host::builder().on_news(|news| match news {
+        News::Phase(_) => println!("{news}"),
+        News::Failed { service, .. } => println!("`{service}` failed"),
+        _ => {}
     })
 }
 
