@@ -141,8 +141,7 @@ fn one_that_does_not_stop_is_named_and_the_others_stop_in_order() {
 
 #[test]
 fn a_blocked_runtime_with_one_worker_ends_within_its_bounds() {
-    let mut program = Program::start("deaf: only worker");
-    program.expect("the host is running");
+    let mut program = Program::running("deaf: only worker");
     program.word();
     program.expect("the worker is blocked");
     program.signal(Signal::TERM);
@@ -156,8 +155,7 @@ fn a_blocked_runtime_with_one_worker_ends_within_its_bounds() {
 
 #[test]
 fn a_callback_that_blocks_holds_up_nobody_who_heeds_its_stop() {
-    let mut program = Program::start("callback");
-    program.expect("the host is running");
+    let mut program = Program::running("callback");
     program.signal(Signal::TERM);
     let ended = program.end().with(0);
     ended.says(&["deaf is asked: shutdown, SIGTERM", "db cleans up", "main has returned"]);
@@ -166,8 +164,7 @@ fn a_callback_that_blocks_holds_up_nobody_who_heeds_its_stop() {
 
 #[test]
 fn the_whole_time_bounds_all_whatever_each_has() {
-    let mut program = Program::start("all deaf");
-    program.expect("the host is running");
+    let mut program = Program::running("all deaf");
     program.signal(Signal::TERM);
     let ended = program.end().with(2);
     // Each alone has 5 s.

@@ -98,8 +98,7 @@ impl Service for NoStart {
 
 #[test]
 fn a_panic_is_reported_with_its_message_and_its_place() {
-    let mut program = Program::start("panics");
-    program.expect("the host is running");
+    let mut program = Program::running("panics");
     program.word();
     let ended = program.end().with(1);
     let place = concat!(file!(), ":");
@@ -118,8 +117,7 @@ fn a_panic_is_reported_with_its_message_and_its_place() {
 
 #[test]
 fn an_error_stops_the_host_and_each_of_its_lines_is_one_of_the_report() {
-    let mut program = Program::start("fails");
-    program.expect("the host is running");
+    let mut program = Program::running("fails");
     program.word();
     let ended = program.end().with(1);
     ended.reports("job", "failed\n    no\n    disk");
@@ -131,8 +129,7 @@ fn an_error_stops_the_host_and_each_of_its_lines_is_one_of_the_report() {
 
 #[test]
 fn a_failure_that_is_ignored_is_not_in_the_code() {
-    let mut program = Program::start("fails and is ignored");
-    program.expect("the host is running");
+    let mut program = Program::running("fails and is ignored");
     program.expect("job fails");
     program.signal(Signal::TERM);
     let ended = program.end().with(0);
@@ -142,8 +139,7 @@ fn a_failure_that_is_ignored_is_not_in_the_code() {
 
 #[test]
 fn every_cleanup_runs_though_others_fail() {
-    let mut program = Program::start("cleanups fail");
-    program.expect("the host is running");
+    let mut program = Program::running("cleanups fail");
     program.signal(Signal::TERM);
     let ended = program.end().with(1);
     ended.says(&["web cleans up", "two cleans up", "one cleans up", "db cleans up"]);
@@ -168,8 +164,7 @@ fn a_start_that_fails_stops_those_before_it_and_starts_nobody_after_it() {
 
 #[test]
 fn a_panic_after_the_signal_is_a_failure_too() {
-    let mut program = Program::start("panics when asked");
-    program.expect("the host is running");
+    let mut program = Program::running("panics when asked");
     program.signal(Signal::TERM);
     let ended = program.end().with(1);
     ended.says(&["web cleans up", "job is asked: shutdown, SIGTERM", "db cleans up"]);
@@ -179,8 +174,7 @@ fn a_panic_after_the_signal_is_a_failure_too() {
 
 #[test]
 fn a_failure_comes_before_one_that_does_not_stop() {
-    let mut program = Program::start("fails, and another is deaf");
-    program.expect("the host is running");
+    let mut program = Program::running("fails, and another is deaf");
     program.signal(Signal::TERM);
     let ended = program.end().with(1);
     ended.reports("deaf", "aborted, asked for ");

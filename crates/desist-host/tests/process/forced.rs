@@ -89,8 +89,7 @@ fn a_second_signal_ends_it_with_its_code() {
         (Signal::QUIT, Signal::TERM, 143, "SIGTERM"),
     ];
     for (first, second, code, name) in pairs {
-        let mut program = Program::start("takes its time");
-        program.expect("the host is running");
+        let mut program = Program::running("takes its time");
         program.signal(first);
         program.expect("slow drains");
         program.signal(second);
@@ -103,8 +102,7 @@ fn a_second_signal_ends_it_with_its_code() {
 #[test]
 fn a_second_signal_ends_it_though_everybody_is_deaf() {
     for (second, code, name) in [(Signal::TERM, 143, "SIGTERM"), (Signal::INT, 130, "SIGINT")] {
-        let mut program = Program::start("all are deaf");
-        program.expect("the host is running");
+        let mut program = Program::running("all are deaf");
         program.signal(Signal::TERM);
         program.expect("the host is stopping");
         program.signal(second);
@@ -117,8 +115,7 @@ fn a_second_signal_ends_it_though_everybody_is_deaf() {
 
 #[test]
 fn a_second_signal_ends_it_though_the_only_worker_is_blocked() {
-    let mut program = Program::start("the only worker");
-    program.expect("the host is running");
+    let mut program = Program::running("the only worker");
     program.word();
     program.expect("the worker is blocked");
     program.signal(Signal::INT);
@@ -131,8 +128,7 @@ fn a_second_signal_ends_it_though_the_only_worker_is_blocked() {
 
 #[test]
 fn forced_comes_before_failed_in_the_exit_code() {
-    let mut program = Program::start("one fails, one is deaf");
-    program.expect("the host is running");
+    let mut program = Program::running("one fails, one is deaf");
     program.signal(Signal::TERM);
     program.expect("`fails` failed");
     program.signal(Signal::TERM);
@@ -144,8 +140,7 @@ fn forced_comes_before_failed_in_the_exit_code() {
 #[test]
 fn two_signals_at_once_are_two() {
     for _ in 0..10 {
-        let mut program = Program::start("takes its time");
-        program.expect("the host is running");
+        let mut program = Program::running("takes its time");
         program.signal(Signal::TERM);
         program.signal(Signal::INT);
         let ended = program.end();

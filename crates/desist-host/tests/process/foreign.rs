@@ -116,8 +116,7 @@ impl Drop for Kept {
 }
 
 fn stopped(role: &str) -> crate::program::Ended {
-    let mut program = Program::start(role);
-    program.expect("the host is running");
+    let mut program = Program::running(role);
     program.signal(Signal::TERM);
     program.end()
 }
@@ -137,8 +136,7 @@ fn what_a_callback_spawns_blocks_no_end() {
 
 #[test]
 fn an_error_that_comes_late_and_blocks_when_it_is_dropped_holds_nobody_up() {
-    let mut program = Program::start("its late error blocks");
-    program.expect("the host is running");
+    let mut program = Program::running("its late error blocks");
     program.signal(Signal::TERM);
     let ended = program.end();
     assert!(ended.took < PATIENCE / 2, "{ended:#?}");
@@ -155,8 +153,7 @@ fn a_service_whose_drop_blocks_is_named() {
 
 #[test]
 fn a_cause_whose_words_panic_costs_no_report() {
-    let mut program = Program::start("a cause without words");
-    program.expect("the host is running");
+    let mut program = Program::running("a cause without words");
     program.word();
     let ended = program.end().with(0);
     ended.says(&["reported: 0"]);

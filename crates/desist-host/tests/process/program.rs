@@ -47,6 +47,14 @@ impl Program {
         Self::start_with(role, |command| command)
     }
 
+    /// The same, and all its services have started.
+    #[track_caller]
+    pub(crate) fn running(role: &str) -> Self {
+        let mut program = Self::start(role);
+        program.expect("the host is running");
+        program
+    }
+
     pub(crate) fn start_with(role: &str, with: impl FnOnce(&mut Command) -> &mut Command) -> Self {
         let mut command = Command::new(std::env::current_exe().expect("a test binary"));
         command

@@ -90,8 +90,7 @@ fn one_signal_stops_in_reverse_order_and_says_nothing() {
     for (signal, name) in
         [(Signal::TERM, "SIGTERM"), (Signal::INT, "SIGINT"), (Signal::QUIT, "SIGQUIT")]
     {
-        let mut program = Program::start("polite");
-        program.expect("the host is running");
+        let mut program = Program::running("polite");
         program.signal(signal);
         let ended = program.end().with(0);
         ended.is_silent();
@@ -113,8 +112,7 @@ fn one_signal_stops_in_reverse_order_and_says_nothing() {
 #[test]
 fn a_service_that_drains_has_its_time() {
     for role in ["slow", "slow and told"] {
-        let mut program = Program::start(role);
-        program.expect("the host is running");
+        let mut program = Program::running(role);
         program.signal(Signal::TERM);
         program.expect("slow drains");
         program.word();
@@ -144,8 +142,7 @@ fn a_service_that_has_just_begun_drains_if_it_looks() {
 
 #[test]
 fn a_host_serves_on_for_its_drain_delay() {
-    let mut program = Program::start("drain delay");
-    program.expect("the host is running");
+    let mut program = Program::running("drain delay");
     program.signal(Signal::TERM);
     let ended = program.end().with(0);
     ended.says(&["web is ready: false, asked: false", "web is asked: shutdown, SIGTERM"]);
@@ -156,8 +153,7 @@ fn a_host_serves_on_for_its_drain_delay() {
 
 #[test]
 fn a_second_signal_cuts_the_drain_delay_short() {
-    let mut program = Program::start("long drain delay");
-    program.expect("the host is running");
+    let mut program = Program::running("long drain delay");
     program.signal(Signal::TERM);
     program.expect("web is ready: false, asked: false");
     program.signal(Signal::INT);
@@ -169,8 +165,7 @@ fn a_second_signal_cuts_the_drain_delay_short() {
 
 #[test]
 fn a_hundred_services_that_obey_are_soon_gone() {
-    let mut program = Program::start("hundred");
-    program.expect("the host is running");
+    let mut program = Program::running("hundred");
     program.signal(Signal::TERM);
     let ended = program.end().with(0);
     println!("{HUNDRED} services, from the signal to the exit: {:?}", ended.took);

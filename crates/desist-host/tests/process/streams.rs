@@ -127,8 +127,7 @@ fn where_no_thread_can_be_had_all_are_asked() {
 
 #[test]
 fn what_no_service_waited_for_does_not_keep_the_process() {
-    let mut program = Program::start("orphans");
-    program.expect("the host is running");
+    let mut program = Program::running("orphans");
     program.signal(Signal::TERM);
     let ended = program.end().with(0);
     ended.says(&["parent is asked: shutdown, SIGTERM", "db cleans up"]);
