@@ -110,7 +110,9 @@ impl Host {
     /// also where a service blocks its thread, or has left blocking work behind: it is named
     /// in the report, which is printed on standard error unless all went well and soon
     /// ([`slow_after`](HostBuilder::slow_after)). It returns if nothing is left running, and
-    /// else ends the process itself, with the same code: see [`Report::exit_code`].
+    /// else ends the process itself, with the same code: see [`Report::exit_code`]. After it has
+    /// returned the signals do not get their default action back: the first does nothing, and
+    /// the second ends the process.
     ///
     /// ```
     /// use desist_host::Host;

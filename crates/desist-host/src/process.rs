@@ -74,9 +74,8 @@ pub(crate) fn main(host: Host) -> ExitCode {
     let counted = Counted::new();
     let has_returned = Arc::new(AtomicBool::new(false));
     let returns = Arc::clone(&has_returned);
-    match catch_unwind(AssertUnwindSafe(|| run(host, has_returned))) {
-        Ok(Ok(ended)) => {
-            let code = ended.leave();
+    match catch_unwind(AssertUnwindSafe(|| run(host, has_returned).map(Ended::leave))) {
+        Ok(Ok(code)) => {
             drop(counted);
             // Ordering: Release, with the Acquire of whoever would end the process.
             returns.store(true, Ordering::Release);
@@ -136,17 +135,27 @@ impl Ended {
         let stuck = report.services().iter().any(|s| s.outcome() == Outcome::StillRunning);
         let is_late = report.stragglers().next().is_some() || report.forced_by().is_some();
         let is_said = code != 0 || report.stopped_in() >= slow_after;
-        // What is in it is foreign, and may block when it is dropped: so it is by a thread.
+        // What is in it is foreign, and may block when it is dropped: so every hold of it is
+        // let go by such a thread, and the last one here.
         let report = Arc::new(report);
         let printed = Arc::clone(&report);
-        let said = is_said.then(|| {
-            mouth.say(move || {
+        let said = mouth.say(move || {
+            if is_said {
                 let _ = writeln!(io::stderr(), "{printed}");
+            }
+            drop(printed);
+        });
+        let told = on_report.map(|(on_report, another)| {
+            let told = Arc::clone(&report);
+            another.say(move || {
+                on_report(&told);
+                drop(told);
             })
         });
-        let told = on_report.map(|(on_report, another)| another.say(move || on_report(&report)));
+        let gone = mouth.say(move || drop(report));
         let until = Instant::now() + PATIENCE;
-        let is_heard = [said, told].into_iter().flatten().all(|said| said.until(until));
+        let all = [Some(said), told, Some(gone)];
+        let is_heard = all.into_iter().flatten().all(|said| said.until(until));
         let is_over = !stuck && services.end(if is_late { LEAVE / 10 } else { LEAVE });
         if is_over {
             return ExitCode::from(code);

@@ -12,7 +12,8 @@ impl HostBuilder {
     ///
     /// A fifth of it (at most 5 s) before its end whoever has not been asked to stop is, out of
     /// order, and whoever drains, too. A tenth (at most 2 s) before it runs are aborted, a
-    /// twentieth (at most half a second) before it cleanups.
+    /// twentieth (at most half a second) before it cleanups. Each of these steps has twenty
+    /// milliseconds at least, so a time of less than half a second may be exceeded by as much.
     ///
     /// ```
     /// use desist_host::Host;

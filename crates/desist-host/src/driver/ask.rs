@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use desist::Source;
 use tokio::runtime::Handle;
@@ -56,7 +56,6 @@ pub(super) struct Asking {
 pub(super) struct Asker {
     services: Handle,
     requests: Vec<Request>,
-    is_paused: bool,
     /// There from the beginning: later there may be no thread to be had. It ends with this.
     first: Option<mpsc::Sender<Queue>>,
     /// Others had to take over from it: it may be blocked for ever.
@@ -64,10 +63,10 @@ pub(super) struct Asker {
 }
 
 impl Asker {
-    pub(super) fn new(services: &Handle, is_paused: bool) -> Self {
-        let first = if is_paused { None } else { worker(services) };
+    pub(super) fn new(services: &Handle) -> Self {
+        let first = worker(services);
         let services = services.clone();
-        Self { services, requests: Vec::new(), is_paused, first, is_stuck: Arc::default() }
+        Self { services, requests: Vec::new(), first, is_stuck: Arc::default() }
     }
 
     /// To be made when [`begin`](Self::begin) is called.
@@ -83,7 +82,7 @@ impl Asker {
             return;
         }
         let requests = mem::take(&mut self.requests);
-        if self.is_paused {
+        if is_paused() {
             return requests.into_iter().for_each(|request| self.wait_for(request));
         }
         // Ordering: Relaxed: it is a hint. Who takes it for free waits a turn for others.
@@ -109,6 +108,13 @@ impl Asker {
             let _ = is_made.recv_timeout(PATIENCE);
         }
     }
+}
+
+/// Tokio does not say, but time that was stopped lags behind, or was sent ahead.
+fn is_paused() -> bool {
+    let before = Instant::now();
+    let here = tokio::time::Instant::now().into_std();
+    here < before || Instant::now() < here
 }
 
 /// A thread that makes what it is sent.

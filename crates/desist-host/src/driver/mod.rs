@@ -19,7 +19,7 @@ use std::mem;
 use std::sync::Arc;
 use std::time::{Duration, Instant as StdInstant};
 
-use desist::{Cancelled, Cause, Clock, Reason, Source, Token};
+use desist::{Cancelled, Cause, Clock, Reason, Registration, Source, Token};
 use desist_tokio::{Signal, StopSource, root_clock};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -89,6 +89,8 @@ pub(crate) struct Driver {
     /// What was told of the time.
     told_next: Option<Duration>,
     forced: Option<Signal>,
+    /// How it hears of the stop.
+    asked: Option<Registration>,
     has_ended: bool,
 }
 
@@ -116,7 +118,7 @@ impl Driver {
             let _theirs = services.enter();
             root_clock()
         };
-        let asker = Asker::new(services, is_paused());
+        let asker = Asker::new(services);
         let restarts = |index: usize| {
             let plan: &Planned = &crew.plan.services[index];
             matches!(plan.on_failure, OnFailure::Restart(_)).then(|| crew.handle.clone())
@@ -149,6 +151,7 @@ impl Driver {
             has_told_cause: false,
             told_next: None,
             forced: None,
+            asked: None,
             has_ended: false,
         }
     }
@@ -159,11 +162,12 @@ impl Driver {
 
     /// To the end of the host.
     pub(crate) async fn drive(mut self) -> Report {
-        let tell = self.tell.clone();
-        let _asked = self.handle.asked().on_cancel(move |cancelled| stop(&tell, cancelled));
-        // Asked before it began, it begins nothing.
-        while let Ok(heard) = self.told.try_recv() {
-            self.hear(heard);
+        let (asked, tell) = (self.handle.asked(), self.tell.clone());
+        if let Some(cancelled) = asked.cancellation() {
+            // Asked before it began, it begins nothing.
+            self.asked_before(cancelled).await;
+        } else {
+            self.asked = Some(asked.on_cancel(move |cancelled| stop(&tell, cancelled)));
         }
         self.handle_one(Event::Begin);
         while self.supervisor.phase() != Phase::Stopped {
@@ -177,6 +181,15 @@ impl Driver {
             }
         }
         self.report().await
+    }
+
+    async fn asked_before(&mut self, cancelled: Cancelled) {
+        let (why, tell) = (cancelled.clone(), self.tell.clone());
+        // Its words are foreign code.
+        self.asker.add(move || stop(&tell, &why));
+        self.asker.begin();
+        let heard = timeout(PATIENCE, self.told.recv()).await.ok().flatten();
+        self.hear(heard.unwrap_or_else(|| Heard::Stop(cancelled, Arc::default())));
     }
 
     async fn report(&mut self) -> Report {
@@ -193,29 +206,42 @@ impl Driver {
             // Where no thread can be had it may never begin.
             let _ = timeout(PATIENCE, ending).await;
         }
-        // Who was given up may still tell of something, which nobody may drop here.
+        let ledgers: Vec<_> =
+            self.crew.iter_mut().map(|member| mem::take(&mut member.ledger)).collect();
+        // All that may hold something foreign: callbacks that were never called, details of
+        // causes, and what who was given up may still tell.
         let told = mem::replace(&mut self.told, unbounded_channel().1);
-        self.asker.add(move || drop(told));
+        let handle = mem::replace(&mut self.handle, HostHandle::new());
+        let (crew, asked, cause) =
+            (mem::take(&mut self.crew), self.asked.take(), self.cause.take());
+        self.bury((told, handle, crew, asked, cause.clone()));
         self.asker.begin();
-        let ledgers = self.crew.iter_mut().map(|member| mem::take(&mut member.ledger));
         Report::new(
             &self.supervisor,
             &self.names,
-            ledgers.collect(),
-            self.cause.clone(),
+            ledgers,
+            cause,
             self.began.into_std(),
             took,
             self.forced,
         )
     }
 
-    /// Of those that might have been started again the values are still there.
+    /// Of those that might have been started again the values are still there, or were until
+    /// a moment ago.
     async fn drop_services(&mut self) {
         let until = Instant::now() + LEAVE;
-        let services = self.supervisor.services().iter().zip(&mut self.crew);
-        for (_, member) in services.filter(|(service, _)| !service.is_lost()) {
-            let _ = timeout_at(until, member.lives.end()).await;
+        for index in 0..self.crew.len() {
+            let is_lost = self.supervisor.services()[index].is_lost();
+            if !is_lost && timeout_at(until, self.crew[index].lives.end()).await.is_err() {
+                self.supervisor.give_up(index);
+            }
         }
+    }
+
+    /// To be dropped where that may block.
+    fn bury(&mut self, foreign: impl Send + 'static) {
+        self.asker.add(move || drop(foreign));
     }
 
     fn now(&self) -> Duration {
@@ -338,7 +364,8 @@ impl Driver {
 
     fn start(&mut self, index: usize) {
         let member = &mut self.crew[index];
-        member.stop = StopSource::with_clock(self.clock.clone()).noting_drain();
+        let stop = StopSource::with_clock(self.clock.clone()).noting_drain();
+        let old = mem::replace(&mut member.stop, stop);
         member.abort = Source::new();
         member.abort_cleanup = Source::new();
         member.asking = None;
@@ -347,6 +374,8 @@ impl Driver {
         let stop = member.stop.stop();
         let (abort, abort_cleanup) = (member.abort.token(), member.abort_cleanup.token());
         member.lives.begin(Life { stop, abort, abort_cleanup });
+        // With callbacks that were never called.
+        self.bury(old);
     }
 
     fn ask(&mut self, index: usize, request: impl FnOnce() -> bool + Send + 'static) {
@@ -370,8 +399,7 @@ impl Driver {
         let service = self.name(index);
         self.news(News::Failed { service, failure: Arc::clone(&told.words) });
         if let Some(forgotten) = self.crew[index].ledger.push(told.failure, told.words) {
-            // Its drop is foreign code.
-            self.asker.add(move || drop(forgotten));
+            self.bury(forgotten);
         }
     }
 
@@ -434,13 +462,6 @@ pub(crate) fn stop(tell: &Tell, cancelled: &Cancelled) {
 
 fn own_cause(cause: Cause, words: &str) -> Option<(Cancelled, Arc<str>)> {
     Some((Token::cancelled_with(cause).cancellation()?, words.into()))
-}
-
-/// Tokio does not say, but time that was stopped lags behind, or was sent ahead.
-fn is_paused() -> bool {
-    let before = StdInstant::now();
-    let here = Instant::now().into_std();
-    here < before || StdInstant::now() < here
 }
 
 fn random() -> u64 {

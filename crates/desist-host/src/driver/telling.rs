@@ -66,8 +66,13 @@ impl Driver {
             }
             // Of those alone: this reads the clock, and is called for every event.
             let (name, asked_for) = (self.name(index), self.asked_for(index));
-            match service.state {
-                State::Over if service.times.begun.is_some() => {
+            let has_begun = service.times.begun.is_some();
+            if service.state == State::Over {
+                // Its value, if that is still there, goes now.
+                self.crew[index].lives.end();
+            }
+            match self.supervisor.services()[index].state {
+                State::Over if has_begun => {
                     self.news(News::Over { service: name, asked_for });
                 }
                 State::Lost => {

@@ -111,6 +111,11 @@ impl Supervisor {
         }
     }
 
+    /// At the end of all: something of it is still there.
+    pub(crate) fn give_up(&mut self, index: usize) {
+        self.services[index].give_up();
+    }
+
     /// What this event, at this time, leads to, in this order.
     pub(crate) fn handle(&mut self, now: Duration, event: Event) -> Vec<Action> {
         if self.phase == Phase::Stopped {

@@ -324,3 +324,21 @@ async fn who_is_done_when_it_is_polled_last_was_not_aborted() {
         .await;
     assert!(report.is_clean(), "{report}");
 }
+
+/// Time stands still from the moment on in which somebody says so.
+#[tokio::test]
+async fn time_may_be_paused_when_the_host_has_begun() {
+    let host = Host::builder();
+    let handle = host.handle();
+    let pauses = async {
+        handle.reached(Phase::Running).await;
+        tokio::time::pause();
+        handle.stop();
+    };
+    let run = host
+        .service("a", |stop| async move { stop.token().await })
+        .service("b", |stop| async move { stop.token().await })
+        .run();
+    let (report, ()) = tokio::join!(run, pauses);
+    assert!(report.stopped_in() < Duration::from_secs(1), "{report}");
+}

@@ -6,20 +6,20 @@ use std::thread;
 use std::time::Duration;
 
 use desist::{Cause, Reason};
-use desist_host::{BoxError, HostBuilder, Service, Stop};
+use desist_host::{BoxError, HostBuilder, OnEnd, OnFailure, Restart, Service, Stop};
 use rustix::process::Signal;
 
 use crate::program::{PATIENCE, Program};
-use crate::{Polite, asked, blocked};
+use crate::{Polite, asked, blocked, word};
 
 const TIMEOUT: Duration = Duration::from_secs(2);
 
 pub(crate) fn role(role: &str, host: HostBuilder) -> Option<HostBuilder> {
-    let host = host.shutdown_timeout(TIMEOUT);
     if role == "a cause without words" {
+        let host = host.shutdown_timeout(TIMEOUT);
         let handle = host.handle();
         let host = host.service("asks", |stop| async move {
-            crate::word().await;
+            word().await;
             let cause = Cause::new(Reason::LeaseLost);
             handle.stop_with(cause.detail(Box::new(Speechless) as Box<_>));
             stop.token().await;
@@ -27,7 +27,10 @@ pub(crate) fn role(role: &str, host: HostBuilder) -> Option<HostBuilder> {
         let host = host.slow_after(Duration::ZERO);
         return Some(host.on_report(|report| println!("reported: {}", report.exit_code())));
     }
-    let host = host.add("db", Polite("db"));
+    if role.starts_with("dropped: ") {
+        return dropped(role, host.shutdown_timeout(TIMEOUT));
+    }
+    let host = host.shutdown_timeout(TIMEOUT).add("db", Polite("db"));
     let host = match role {
         "spawns when asked" => host.service("spawns", |stop| async move {
             let (tell, told) = tokio::sync::oneshot::channel();
@@ -70,6 +73,70 @@ pub(crate) fn role(role: &str, host: HostBuilder) -> Option<HostBuilder> {
     };
     Some(host)
 }
+
+/// Where something blocks when it is dropped, and the host ends by itself.
+fn dropped(role: &str, host: HostBuilder) -> Option<HostBuilder> {
+    let handle = host.handle();
+    let cause = |detail: Box<dyn Error + Send + Sync>| Cause::new(Reason::LeaseLost).detail(detail);
+    let waits = |stop: Stop| async move { stop.token().await };
+    Some(match role {
+        "dropped: an error that is ignored" => host
+            .service("ends", |_stop| async { word().await })
+            .service("fails", |_stop| async { Err::<(), _>(BlocksWhenDropped) })
+            .on_failure(OnFailure::Ignore),
+        "dropped: a callback that was not called" => host.service("ends", |stop| async move {
+            let held = BlocksWhenDropped;
+            stop.token().on_cancel(move |_| drop(held)).detach();
+        }),
+        "dropped: a callback of an earlier life" => host
+            .restartable("fails", |stop| async move {
+                let held = BlocksWhenDropped;
+                stop.token().on_cancel(move |_| drop(held)).detach();
+                Err::<(), _>("no")
+            })
+            .on_failure(Restart::default().limit(3).first_pause(Duration::from_millis(20))),
+        "dropped: the detail of the cause" => {
+            handle.stop_with(cause(Box::new(BlocksWhenDropped)));
+            host.service("waits", waits)
+        }
+        "dropped: never, but its words block" => {
+            handle.stop_with(cause(Box::new(Endless)));
+            host.service("waits", waits)
+        }
+        "dropped: the value of one that is over" => host
+            .add("over", Over)
+            .on_failure(Restart::default())
+            .on_end(OnEnd::Ignore)
+            .service("ends", |_stop| async { word().await }),
+        _ => return None,
+    })
+}
+
+/// It is over at once, and may be started again, as far as anybody says.
+struct Over;
+
+impl Service for Over {
+    async fn run(&mut self, _stop: Stop) -> Result<(), BoxError> {
+        Ok(())
+    }
+}
+
+impl Drop for Over {
+    fn drop(&mut self) {
+        blocked();
+    }
+}
+
+#[derive(Debug)]
+struct Endless;
+
+impl fmt::Display for Endless {
+    fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+        blocked()
+    }
+}
+
+impl Error for Endless {}
 
 #[derive(Debug)]
 struct BlocksWhenDropped;
@@ -171,4 +238,21 @@ fn a_standard_error_that_is_held_costs_no_report_to_the_program() {
 fn a_report_that_is_not_taken_holds_nobody_up() {
     let ended = stopped("on_report blocks").with(0);
     assert!(ended.took < PATIENCE / 5, "{ended:#?}");
+}
+
+#[test]
+fn whatever_blocks_when_it_is_dropped_holds_no_end_up() {
+    for (role, code) in [
+        ("dropped: an error that is ignored", 0),
+        ("dropped: a callback that was not called", 0),
+        ("dropped: a callback of an earlier life", 1),
+        ("dropped: the detail of the cause", 0),
+        ("dropped: never, but its words block", 0),
+        ("dropped: the value of one that is over", 2),
+    ] {
+        let mut program = Program::start(role);
+        program.word();
+        let ended = program.end().with(code);
+        assert!(ended.took < PATIENCE / 3, "{role}: {ended:#?}");
+    }
 }
