@@ -34,7 +34,7 @@ use crate::phase::Phase;
 use crate::policy::OnFailure;
 use crate::report::{Ledger, Report};
 use crate::service::AnyService;
-use crate::supervisor::{Action, Event, Plan, Planned, Stage, Supervisor, Why};
+use crate::supervisor::{Action, Event, Plan, Planned, Service, Stage, Supervisor, Why};
 
 /// What the driver is told.
 #[derive(Debug)]
@@ -230,10 +230,13 @@ impl Driver {
     /// Of those that might have been started again the values are still there, or were until
     /// a moment ago.
     async fn drop_services(&mut self) {
-        let until = Instant::now() + LEAVE;
+        // Behind one that blocks the runtime nobody's task is polled, and nobody is to blame.
+        let is_blocked = self.supervisor.services().iter().any(Service::is_lost);
+        let until = Instant::now() + if is_blocked { LEAVE / 10 } else { LEAVE };
         for index in 0..self.crew.len() {
-            let is_lost = self.supervisor.services()[index].is_lost();
-            if !is_lost && timeout_at(until, self.crew[index].lives.end()).await.is_err() {
+            let is_there = timeout_at(until, self.crew[index].lives.end()).await.is_err();
+            let has_begun = self.supervisor.services()[index].times.begun.is_some();
+            if is_there && has_begun && !is_blocked {
                 self.supervisor.give_up(index);
             }
         }

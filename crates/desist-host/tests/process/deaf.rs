@@ -3,7 +3,7 @@
 use std::future::pending;
 use std::time::Duration;
 
-use desist_host::{BoxError, HostBuilder, Service, Stop};
+use desist_host::{BoxError, HostBuilder, OnEnd, Service, Stop};
 use rustix::process::Signal;
 
 use crate::program::{Ended, Program};
@@ -26,8 +26,12 @@ pub(crate) fn role(role: &str, host: HostBuilder) -> Option<HostBuilder> {
         "deaf: blocking" => last(
             first().service("deaf", |_stop| async { tokio::task::spawn_blocking(|| busy()).await }),
         ),
-        "deaf: only worker" => last(first()
+        "deaf: only worker" => last(
+            first()
                 .runtime(runtime())
+                // Its task, too, is behind the one that blocks.
+                .restartable("over", |_stop| async {})
+                .on_end(OnEnd::Ignore)
                 // So that all have started, and nobody can be heard of any more.
                 .service("deaf", |_stop| async {
                     tokio::spawn(async {
@@ -36,7 +40,8 @@ pub(crate) fn role(role: &str, host: HostBuilder) -> Option<HostBuilder> {
                         busy()
                     });
                     pending::<()>().await;
-                })),
+                }),
+        ),
         "deaf: worker" => last(first().service("deaf", |_stop| async { busy() })),
         "deaf: pending" => last(first().service("deaf", |_stop| pending::<()>())),
         "deaf: callback" => last(first().service("deaf", |stop| async move {
@@ -151,6 +156,7 @@ fn a_blocked_runtime_with_one_worker_ends_within_its_bounds() {
         ended.reports(name, "still running, asked for ");
     }
     ended.never_says("cleans up");
+    ended.reports("over", "finished");
 }
 
 #[test]
