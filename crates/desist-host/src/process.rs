@@ -102,7 +102,8 @@ fn run(mut host: Host, has_returned: Arc<AtomicBool>) -> io::Result<Ended> {
     let runtime =
         Builder::new_current_thread().enable_time().thread_keep_alive(FOR_EVER).build()?;
     let report = runtime.block_on(async {
-        // That stays, so services can be asked also where no thread can be had any more.
+        // That stays: who hears the news is waited for on it at the end, when there may be no
+        // other to be had.
         let _ready = spawn_blocking(|| ()).await;
         #[cfg(target_os = "linux")]
         let told = crate::systemd::listener().into_iter().collect();
@@ -114,7 +115,7 @@ fn run(mut host: Host, has_returned: Arc<AtomicBool>) -> io::Result<Ended> {
         let _asked = stop.token().on_cancel(move |cancelled| driver::stop(&tell, cancelled));
         Ok::<_, io::Error>(driver.drive().await)
     });
-    // Requests may be blocked on its threads.
+    // Who hears the news may still be waited for on its thread.
     runtime.shutdown_background();
     Ok(Ended { report: report?, services, mouth, slow_after, on_report })
 }

@@ -97,17 +97,23 @@ impl Asker {
     }
 
     fn wait_for(&self, request: Request) {
-        let (made, is_made) = mpsc::channel::<()>();
-        let services = self.services.clone();
-        let begun = thread::Builder::new().name("desist-ask".into()).spawn(move || {
-            let _inside = services.enter();
-            request.make();
-            drop(made);
-        });
-        if begun.is_ok() {
+        if let Some(is_made) = alone(&self.services, || request.make()) {
             let _ = is_made.recv_timeout(PATIENCE);
         }
     }
+}
+
+/// Made on a thread of its own; nothing is sent: it ends when that is done. None where no
+/// thread can be had.
+fn alone(services: &Handle, make: impl FnOnce() + Send + 'static) -> Option<mpsc::Receiver<()>> {
+    let (made, is_made) = mpsc::channel::<()>();
+    let services = services.clone();
+    let thread = thread::Builder::new().name("desist-ask".into()).spawn(move || {
+        let _inside = services.enter();
+        let _made = caught(make);
+        drop(made);
+    });
+    thread.is_ok().then_some(is_made)
 }
 
 /// Tokio does not say, but time that was stopped lags behind, or was sent ahead.
@@ -198,18 +204,9 @@ pub(super) type Deserted = (Box<dyn FnOnce() + Send>, [Source; 2]);
 pub(super) fn ask_and_abort(services: &Handle, all: Vec<Deserted>) {
     let services = services.clone();
     let asks = move || {
-        let mut left = Vec::new();
-        for (make, aborts) in all {
-            let (made, is_made) = mpsc::channel::<()>();
-            let services = services.clone();
-            let thread = thread::Builder::new().name("desist-ask".into());
-            let begun = thread.spawn(move || {
-                let _inside = services.enter();
-                let _made = caught(make);
-                drop(made);
-            });
-            left.push((begun.is_ok().then_some(is_made), aborts));
-        }
+        let asked = all.into_iter().map(|(make, aborts)| (alone(&services, make), aborts));
+        // All are asked before anybody is waited for.
+        let left: Vec<_> = asked.collect();
         for (is_made, aborts) in left {
             if let Some(is_made) = is_made {
                 let _ = is_made.recv_timeout(MOMENT);
