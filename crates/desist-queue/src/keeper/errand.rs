@@ -1,0 +1,126 @@
+//! What is said to the broker, each in a task of its own: the loop waits for none of it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::{Id, JoinSet};
+
+use super::hand::Newest;
+use crate::broker::{Delivery, Subscription};
+use crate::fate::Fate;
+use crate::{Backoff, Error, MessageId};
+
+/// A message that nobody has begun comes again anyhow; the broker is told for this long.
+const GIVING_BACK: Duration = Duration::from_secs(2);
+/// The pauses between two tries.
+const PAUSES: Backoff = Backoff::new(Duration::from_millis(100)).longest(Duration::from_secs(5));
+
+/// One that is over.
+pub(crate) enum Errand<D> {
+    Settled { place: MessageId, fate: Fate, result: Result<(), Error> },
+    Kept { place: MessageId },
+    GivenBack { id: MessageId, result: Result<(), Error> },
+    Closed(Vec<D>),
+}
+
+pub(crate) struct Errands<D> {
+    tasks: JoinSet<Errand<D>>,
+    /// What each is about, in case that it panics.
+    about: HashMap<Id, About>,
+}
+
+enum About {
+    Settling { place: MessageId, fate: Fate },
+    Keeping { place: MessageId },
+    Another,
+}
+
+impl<D> Default for Errands<D> {
+    fn default() -> Self {
+        Self { tasks: JoinSet::new(), about: HashMap::new() }
+    }
+}
+
+impl<D: Delivery> Errands<D> {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.tasks.is_empty()
+    }
+
+    /// Until the broker knows, or never will.
+    pub(crate) fn settle(&mut self, place: MessageId, newest: Newest<D>, fate: Fate) {
+        let about = About::Settling { place: place.clone(), fate: fate.clone() };
+        self.send(about, async move {
+            let mut tries = 0;
+            let result = loop {
+                tries += 1;
+                match say(&*newest.get(), &fate).await {
+                    Err(error) if error.is_passing() => {
+                        tokio::time::sleep(PAUSES.after(tries)).await;
+                    }
+                    result => break result,
+                }
+            };
+            Errand::Settled { place, fate, result }
+        });
+    }
+
+    /// Once: what is not heard is said again, a third of the broker's patience later.
+    pub(crate) fn keep(&mut self, place: MessageId, delivery: Arc<D>) {
+        let (about, patience) = (About::Keeping { place: place.clone() }, delivery.patience() / 3);
+        self.send(about, async move {
+            let _ = tokio::time::timeout(patience, delivery.keep()).await;
+            Errand::Kept { place }
+        });
+    }
+
+    /// One that nobody has begun.
+    pub(crate) fn give_back(&mut self, delivery: D) {
+        self.send(About::Another, async move {
+            let id = delivery.message().id().clone();
+            let told = tokio::time::timeout(GIVING_BACK, delivery.give_back(Duration::ZERO)).await;
+            let result = told.unwrap_or_else(|_| Err(Error::passing("it did not answer in time")));
+            Errand::GivenBack { id, result }
+        });
+    }
+
+    pub(crate) fn close<S: Subscription<Delivery = D>>(&mut self, subscription: S) {
+        self.send(About::Another, async move { Errand::Closed(subscription.close().await) });
+    }
+
+    fn send(&mut self, about: About, errand: impl Future<Output = Errand<D>> + Send + 'static) {
+        let task = self.tasks.spawn(errand);
+        self.about.insert(task.id(), about);
+    }
+
+    /// The next one that is over; `None` while there is none under way.
+    pub(crate) async fn next(&mut self) -> Option<Errand<D>> {
+        loop {
+            let (task, errand) = match self.tasks.join_next_with_id().await? {
+                Ok((task, errand)) => (task, Some(errand)),
+                Err(error) => (error.id(), None),
+            };
+            let about = self.about.remove(&task);
+            if errand.is_some() {
+                return errand;
+            }
+            // It panicked: a bug of the broker's, of which no message must suffer.
+            match about {
+                Some(About::Settling { place, fate }) => {
+                    let result = Err(Error::lasting("the broker panicked; see standard error"));
+                    return Some(Errand::Settled { place, fate, result });
+                }
+                Some(About::Keeping { place }) => return Some(Errand::Kept { place }),
+                Some(About::Another) | None => {}
+            }
+        }
+    }
+}
+
+async fn say<D: Delivery>(delivery: &D, fate: &Fate) -> Result<(), Error> {
+    match fate {
+        Fate::Done | Fate::Known => delivery.done().await,
+        Fate::GiveBack { after, .. } => delivery.give_back(*after).await,
+        Fate::Aside { why } => delivery.set_aside(why).await,
+    }
+}

@@ -1,0 +1,177 @@
+//! A message in hand.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use desist::Reason;
+use desist_tokio::{Stop, StopSource};
+use tokio::task::{AbortHandle, JoinError};
+use tokio::time::Instant;
+
+use crate::broker::Delivery;
+use crate::fate::End;
+use crate::message::Message;
+
+/// The newest delivery of a message: whoever speaks of it to the broker speaks of that one.
+pub(crate) struct Newest<D>(Arc<Mutex<Arc<D>>>);
+
+impl<D> Newest<D> {
+    pub(crate) fn get(&self) -> Arc<D> {
+        Arc::clone(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn set(&self, delivery: D) {
+        let old = {
+            let mut newest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::replace(&mut *newest, Arc::new(delivery))
+        };
+        drop(old);
+    }
+}
+
+impl<D> Clone for Newest<D> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+pub(crate) struct Hand<D> {
+    newest: Newest<D>,
+    message: Message,
+    source: StopSource,
+    stage: Stage,
+    /// When its own time is over, and how long it has then.
+    limit: Option<Instant>,
+    grace: Duration,
+    /// When the broker is to be told that it is alive; not while it is being told.
+    keep_at: Option<Instant>,
+    patience: Duration,
+}
+
+enum Stage {
+    Works(AbortHandle),
+    /// It was asked in vain, for so long.
+    Dropped(Duration),
+    /// The broker is told what becomes of it.
+    Settles,
+}
+
+impl<D: Delivery> Hand<D> {
+    pub(crate) fn new(
+        delivery: D,
+        source: StopSource,
+        limit: Option<Duration>,
+        grace: Duration,
+    ) -> Self {
+        let (message, patience) = (delivery.message().clone(), delivery.patience());
+        let now = Instant::now();
+        let limit = limit.and_then(|limit| {
+            source.cancel_after(limit);
+            now.checked_add(limit)
+        });
+        let mut hand = Self {
+            newest: Newest(Arc::new(Mutex::new(Arc::new(delivery)))),
+            message,
+            source,
+            stage: Stage::Settles,
+            limit,
+            grace,
+            keep_at: None,
+            patience,
+        };
+        hand.kept();
+        hand
+    }
+
+    pub(crate) fn message(&self) -> &Message {
+        &self.message
+    }
+
+    pub(crate) fn newest(&self) -> Newest<D> {
+        self.newest.clone()
+    }
+
+    pub(crate) fn stop(&self) -> Stop {
+        self.source.stop()
+    }
+
+    pub(crate) fn works(&mut self, task: AbortHandle) {
+        self.stage = Stage::Works(task);
+    }
+
+    /// Nobody works on it any more; whether it is still kept from coming again.
+    pub(crate) fn settles(&mut self, is_kept: bool) {
+        self.stage = Stage::Settles;
+        if !is_kept {
+            self.keep_at = None;
+            self.patience = Duration::MAX;
+        }
+    }
+
+    /// It has come again while it is in hand.
+    pub(crate) fn renew(&mut self, delivery: D) {
+        self.message = delivery.message().clone();
+        self.newest.set(delivery);
+    }
+
+    /// The broker has heard of it, or could not be told.
+    pub(crate) fn kept(&mut self) {
+        self.keep_at = Instant::now().checked_add(self.patience / 3);
+    }
+
+    /// Whether the broker is to be told now that it is alive. Then it is being told.
+    pub(crate) fn is_to_be_kept(&mut self, now: Instant) -> bool {
+        let due = self.keep_at.is_some_and(|at| at <= now);
+        if due {
+            self.keep_at = None;
+        }
+        due
+    }
+
+    /// Asks its work to stop when its own time is over. When it has not in its grace, or all
+    /// are to be dropped, it is, once: then this says how long it had been asked.
+    pub(crate) fn is_dropped(&mut self, now: Instant, all: Option<Duration>) -> Option<Duration> {
+        let Stage::Works(task) = &self.stage else { return None };
+        let own = self.limit.filter(|limit| *limit <= now).map(|limit| {
+            // On a clock that is not tokio's it may be that nobody else has.
+            self.source.cancel_with(Reason::Deadline);
+            now - limit
+        });
+        let asked = all.or_else(|| own.filter(|asked| *asked >= self.grace))?;
+        task.abort();
+        self.stage = Stage::Dropped(asked);
+        Some(asked)
+    }
+
+    /// If its work has not ended even now, how long ago it was asked.
+    pub(crate) fn still_runs(&self, asked: Duration) -> Option<Duration> {
+        match self.stage {
+            Stage::Works(_) => Some(asked),
+            Stage::Dropped(when_dropped) => Some(asked.max(when_dropped)),
+            Stage::Settles => None,
+        }
+    }
+
+    /// When something of this comes next.
+    pub(crate) fn next(&self, now: Instant) -> Option<Instant> {
+        let limit = match &self.stage {
+            Stage::Works(_) => self.limit.and_then(|limit| {
+                if limit > now { Some(limit) } else { limit.checked_add(self.grace) }
+            }),
+            Stage::Dropped(_) | Stage::Settles => None,
+        };
+        limit.into_iter().chain(self.keep_at).min()
+    }
+}
+
+/// Of a task that did not return.
+pub(crate) fn end_of(error: JoinError) -> End {
+    match error.try_into_panic() {
+        Ok(panic) => {
+            let said = panic.downcast_ref::<&str>().map(ToString::to_string);
+            let said = said.or_else(|| panic.downcast_ref::<String>().cloned());
+            End::Panicked(said.unwrap_or_else(|| "with something that is no text".to_owned()))
+        }
+        Err(_) => End::Dropped,
+    }
+}

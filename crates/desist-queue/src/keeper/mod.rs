@@ -1,0 +1,414 @@
+//! One loop that has every message in hand, from its delivery until the broker knows what
+//! became of it.
+//!
+//! # A message
+//!
+//! ```text
+//!            ┌─ known place ─▶ the hand there is has the newer delivery
+//! delivered ─┤
+//!            ├─ too often ─────────────────────────────────┐
+//!            │                                             ▼
+//!            └─ working ──▶ ended, and its fate decided ─▶ settling ─▶ out of hand
+//!                 │ ▲                                        │ ▲
+//!                 └─┘ kept alive, three times               └─┘ said again, until the
+//!                     within the broker's patience               broker knows
+//! ```
+//!
+//! # The consumer
+//!
+//! pulling ─▶ draining ─▶ asked ─▶ dropped ─▶ over. It drains when its stop says so, or when
+//! what it pulls from is gone; the work is asked to stop when that took `drain_for`, or when
+//! its stop says so; it is dropped a `grace` after that, and has then `AFTER_DROP`. Only one
+//! way: no step is taken back.
+//!
+//! # What holds
+//!
+//! 1. A message in hand is in `hands`, under its place, exactly once, and leaves it only when
+//!    its fate is settled, given up, or left. So a second delivery of it starts nothing.
+//! 2. `done` is said only for work that returned success (or was known to be): of a fate that
+//!    [`fate::of`](crate::fate) decided from an end that was joined. A dropped task has none.
+//! 3. The messages in hand and those wanted are together at most `concurrency`. One that comes
+//!    although it is not wanted is given back.
+//! 4. Work that may still run is never given back: the broker is told only after its task was
+//!    joined. What cannot be joined is left to the broker's patience, and named.
+//! 5. Once it drains the loop ends within `drain_for` + `grace` + `AFTER_DROP`, whatever the
+//!    broker and the work do.
+//! 6. Everything that is awaited in the loop may be dropped half-way without losing a
+//!    message: what must not be is a task in `works` or in `errands`.
+
+mod errand;
+mod hand;
+mod settings;
+mod time;
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use desist_tokio::{Stop, StopSource};
+use tokio::task::{Id, JoinError, JoinSet};
+use tokio::time::Instant;
+
+use self::errand::{Errand, Errands};
+use self::hand::Hand;
+pub(crate) use self::settings::Settings;
+use self::time::Stages;
+use crate::broker::{Broker, Delivery, Subscription};
+use crate::fate::{self, End, Fate, Why};
+use crate::ledger::AnyLedger;
+use crate::report::Left;
+use crate::{Backoff, BoxError, Error, Message, MessageId, News, Report};
+
+/// What is dropped may take this long to be gone.
+const AFTER_DROP: Duration = Duration::from_secs(1);
+
+type Delivered<B> = <<B as Broker>::Subscription as Subscription>::Delivery;
+
+/// Until `stop` says so.
+pub(crate) async fn run<B, W, F>(
+    broker: &B,
+    settings: &Settings,
+    stop: Stop,
+    work: Arc<W>,
+) -> Result<Report, Error>
+where
+    B: Broker,
+    W: Fn(Stop, Message) -> F + Send + Sync + 'static,
+    F: Future<Output = Result<(), BoxError>> + Send + 'static,
+{
+    let Some(subscription) = subscribe(broker, settings, &stop).await? else {
+        return Ok(Report::default());
+    };
+    let mut keeper = Keeper::<Delivered<B>, W> {
+        settings,
+        work,
+        works: JoinSet::new(),
+        tasks: HashMap::new(),
+        errands: Errands::default(),
+        hands: HashMap::new(),
+        wanted: 0,
+        asks: stop.child(),
+        stages: Stages::default(),
+        report: Report::default(),
+    };
+    match keeper.run(subscription, &stop).await {
+        None => Ok(keeper.report),
+        Some(gone) => Err(gone.with_report(keeper.report)),
+    }
+}
+
+/// Asks until it has one; `None` if it is to stop before.
+async fn subscribe<B: Broker>(
+    broker: &B,
+    settings: &Settings,
+    stop: &Stop,
+) -> Result<Option<B::Subscription>, Error> {
+    let mut trouble = Trouble::default();
+    loop {
+        match stop.draining().run(broker.subscribe()).await {
+            Err(_) => return Ok(None),
+            Ok(Ok(subscription)) => {
+                trouble.is_over(settings);
+                return Ok(Some(subscription));
+            }
+            Ok(Err(error)) if error.is_passing() => {
+                let until = trouble.tell(error, settings);
+                if stop.draining().run(tokio::time::sleep_until(until)).await.is_err() {
+                    return Ok(None);
+                }
+            }
+            Ok(Err(error)) => return Err(error),
+        }
+    }
+}
+
+/// How often in a row the broker did not do what it was asked for.
+#[derive(Default)]
+struct Trouble {
+    times: u64,
+}
+
+impl Trouble {
+    const PAUSES: Backoff =
+        Backoff::new(Duration::from_millis(200)).longest(Duration::from_secs(10));
+
+    /// When to ask again.
+    fn tell(&mut self, error: Error, settings: &Settings) -> Instant {
+        self.times += 1;
+        let after = Self::PAUSES.after(self.times);
+        settings.tell(&News::Trouble { error, after });
+        Instant::now() + after
+    }
+
+    fn is_over(&mut self, settings: &Settings) {
+        if std::mem::take(&mut self.times) > 0 {
+            settings.tell(&News::Recovered);
+        }
+    }
+}
+
+struct Keeper<'a, D, W> {
+    settings: &'a Settings,
+    work: Arc<W>,
+    works: JoinSet<End>,
+    /// Whose work each is.
+    tasks: HashMap<Id, MessageId>,
+    errands: Errands<D>,
+    hands: HashMap<MessageId, Hand<D>>,
+    /// Asked for, and not come.
+    wanted: usize,
+    /// Above the stop of each work.
+    asks: StopSource,
+    stages: Stages,
+    report: Report,
+}
+
+impl<D, W, F> Keeper<'_, D, W>
+where
+    D: Delivery,
+    W: Fn(Stop, Message) -> F + Send + Sync + 'static,
+    F: Future<Output = Result<(), BoxError>> + Send + 'static,
+{
+    /// The error because of which it had to end, if nobody asked it to.
+    async fn run<S>(&mut self, subscription: S, stop: &Stop) -> Option<Error>
+    where
+        S: Subscription<Delivery = D>,
+    {
+        let mut subscription = Some(subscription);
+        let mut trouble = Trouble::default();
+        // The broker is left alone until then.
+        let mut pause = None::<Instant>;
+        let mut gone = None;
+        loop {
+            let now = Instant::now();
+            pause = pause.filter(|until| *until > now);
+            self.move_on(now, stop);
+            if !self.stages.drains() {
+                let room = self.settings.concurrency.saturating_sub(self.hands.len() + self.wanted);
+                if let (Some(subscription), 1..) = (&mut subscription, room) {
+                    self.wanted += room;
+                    subscription.want(room);
+                }
+            } else {
+                if let Some(subscription) = subscription.take() {
+                    self.errands.close(subscription);
+                }
+                if self.hands.is_empty() && self.errands.is_empty() {
+                    return gone;
+                }
+                if self.stages.is_over(now) {
+                    self.leave(now);
+                    return gone;
+                }
+            }
+            let hands = self.hands.values().filter_map(|hand| hand.next(now));
+            let wake = hands.chain(self.stages.next(now)).chain(pause).min();
+            let pulls = subscription.as_mut().filter(|_| pause.is_none());
+            tokio::select! {
+                biased;
+                _ = stop.token().cancelled(), if !self.stages.is_asked() => {
+                    self.stages.ask(self.settings);
+                }
+                _ = stop.draining().cancelled(), if !self.stages.drains() => {
+                    self.stages.drain(self.settings);
+                }
+                Some(ended) = self.works.join_next_with_id() => self.ended(ended),
+                Some(errand) = self.errands.next() => self.returned(errand),
+                delivered = next_of(pulls) => match delivered {
+                    Ok(delivery) => {
+                        trouble.is_over(self.settings);
+                        self.wanted = self.wanted.saturating_sub(1);
+                        self.delivered(delivery);
+                    }
+                    Err(error) if error.is_passing() => {
+                        pause = Some(trouble.tell(error, self.settings));
+                    }
+                    Err(error) => {
+                        gone = Some(error);
+                        subscription = None;
+                        self.asks.drain_with("what the messages came from is gone");
+                        self.stages.drain(self.settings);
+                    }
+                },
+                () = sleep_until(wake) => {}
+            }
+        }
+    }
+
+    /// One has come.
+    fn delivered(&mut self, delivery: D) {
+        self.report.delivered += 1;
+        if let Some(hand) = self.hands.get_mut(delivery.message().place()) {
+            self.report.again += 1;
+            hand.renew(delivery);
+        } else if self.hands.len() >= self.settings.concurrency {
+            self.report.given_back += 1;
+            self.errands.give_back(delivery);
+        } else {
+            self.take(delivery);
+        }
+    }
+
+    /// From now on it is in hand.
+    fn take(&mut self, delivery: D) {
+        let Settings { work_timeout, grace, max_deliveries, .. } = *self.settings;
+        let source = self.asks.stop().child();
+        let mut hand = Hand::new(delivery, source, work_timeout, grace);
+        let message = hand.message().clone();
+        let place = message.place().clone();
+        match fate::untried(message.deliveries(), max_deliveries) {
+            Some(fate) => self.settle(&mut hand, fate),
+            None => {
+                let (work, stop) = (Arc::clone(&self.work), hand.stop());
+                let ledger = self.settings.ledger.clone();
+                // Within the task, for a part of it runs before its first await.
+                let task = self.works.spawn(async move {
+                    let id = message.id().clone();
+                    known(ledger, &id, || work(stop, message)).await.unwrap_or_else(End::Failed)
+                });
+                self.tasks.insert(task.id(), place.clone());
+                hand.works(task);
+            }
+        }
+        self.hands.insert(place, hand);
+    }
+
+    /// The work on one has ended, in whatever way.
+    fn ended(&mut self, ended: Result<(Id, End), JoinError>) {
+        let (task, end) = match ended {
+            Ok((task, end)) => (task, end),
+            Err(error) => (error.id(), hand::end_of(error)),
+        };
+        let Some(place) = self.tasks.remove(&task) else { return };
+        let Some(mut hand) = self.hands.remove(&place) else { return };
+        let Settings { max_deliveries, backoff, .. } = self.settings;
+        // Asked of the signal itself: the loop may not have come to hear of it.
+        let stops = self.asks.stop().token().is_cancelled();
+        let fate = fate::of(&end, stops, hand.message().deliveries(), *max_deliveries, backoff);
+        self.settle(&mut hand, fate);
+        self.hands.insert(place, hand);
+    }
+
+    /// Says to the broker what becomes of it, until it knows.
+    fn settle(&mut self, hand: &mut Hand<D>, fate: Fate) {
+        let message = hand.message();
+        let (id, deliveries) = (message.id().clone(), message.deliveries());
+        match &fate {
+            Fate::GiveBack { after, why: Why::Failed(why) } => {
+                let (why, after) = (why.clone(), *after);
+                self.settings.tell(&News::Failed { id, deliveries, why, after });
+            }
+            Fate::Aside { why } => self.settings.tell(&News::SetAside { id, why: why.clone() }),
+            Fate::Done | Fate::Known | Fate::GiveBack { why: Why::Stops, .. } => {}
+        }
+        let place = message.place().clone();
+        hand.settles(!matches!(fate, Fate::GiveBack { .. }));
+        self.errands.settle(place, hand.newest(), fate);
+    }
+
+    /// Something that was said to the broker is over.
+    fn returned(&mut self, errand: Errand<D>) {
+        let report = &mut self.report;
+        match errand {
+            Errand::Settled { place, fate, result } => {
+                let Some(hand) = self.hands.remove(&place) else { return };
+                match (result, fate) {
+                    (Err(error), _) => self.unsettled(hand.message().id().clone(), error),
+                    (Ok(()), Fate::Done) => report.done += 1,
+                    (Ok(()), Fate::Known) => report.known += 1,
+                    (Ok(()), Fate::Aside { .. }) => report.set_aside += 1,
+                    (Ok(()), Fate::GiveBack { why: Why::Stops, .. }) => report.given_back += 1,
+                    (Ok(()), Fate::GiveBack { why: Why::Failed(_), .. }) => report.failed += 1,
+                }
+            }
+            Errand::Kept { place } => {
+                if let Some(hand) = self.hands.get_mut(&place) {
+                    hand.kept();
+                }
+            }
+            Errand::GivenBack { id, result: Err(error) } => self.unsettled(id, error),
+            Errand::GivenBack { result: Ok(()), .. } => {}
+            Errand::Closed(deliveries) => {
+                for delivery in deliveries {
+                    report.delivered += 1;
+                    report.given_back += 1;
+                    self.errands.give_back(delivery);
+                }
+            }
+        }
+    }
+
+    fn unsettled(&mut self, id: MessageId, error: Error) {
+        self.report.unsettled += 1;
+        self.settings.tell(&News::Unsettled { id, error });
+    }
+
+    /// What the time says: who is asked to stop, who is dropped, who is kept alive.
+    fn move_on(&mut self, now: Instant, stop: &Stop) {
+        if self.stages.drain_is_over(now) {
+            match stop.draining().cancellation() {
+                Some(cause) => self.asks.cancel_with(cause),
+                None => self.asks.cancel_with("what the messages came from is gone"),
+            };
+            self.stages.ask(self.settings);
+        }
+        let all = self.stages.grace_is_over(now).then(|| self.stages.asked_for(now));
+        for (place, hand) in &mut self.hands {
+            if let Some(asked) = hand.is_dropped(now, all) {
+                let id = hand.message().id().clone();
+                self.settings.tell(&News::Dropped { id, asked });
+            }
+            if hand.is_to_be_kept(now) {
+                self.errands.keep(place.clone(), hand.newest().get());
+            }
+        }
+    }
+
+    /// Nobody is waited for any longer.
+    fn leave(&mut self, now: Instant) {
+        let asked = self.stages.asked_for(now);
+        for (_, hand) in std::mem::take(&mut self.hands) {
+            let id = hand.message().id().clone();
+            match hand.still_runs(asked) {
+                Some(asked) => self.report.left.push(Left { id, asked }),
+                None => self.unsettled(id, Error::passing("the time of the stop was over")),
+            }
+        }
+    }
+}
+
+/// The work, between the question whether it is done already and the note that it is.
+async fn known<F>(
+    ledger: Option<Arc<dyn AnyLedger>>,
+    id: &MessageId,
+    work: impl FnOnce() -> F,
+) -> Result<End, BoxError>
+where
+    F: Future<Output = Result<(), BoxError>>,
+{
+    let Some(ledger) = ledger else {
+        work().await?;
+        return Ok(End::Succeeded);
+    };
+    if ledger.is_done(id).await? {
+        return Ok(End::Known);
+    }
+    work().await?;
+    ledger.note(id).await?;
+    Ok(End::Succeeded)
+}
+
+async fn next_of<S: Subscription>(subscription: Option<&mut S>) -> Result<S::Delivery, Error> {
+    match subscription {
+        Some(subscription) => subscription.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn sleep_until(wake: Option<Instant>) {
+    match wake {
+        Some(wake) => tokio::time::sleep_until(wake).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,97 @@
+//! What the server objects to, in words that say what would help.
+
+use async_nats::jetstream::ErrorCode;
+use async_nats::jetstream::context::{
+    ConsumerInfoError, ConsumerInfoErrorKind, CreateStreamError, CreateStreamErrorKind,
+    PublishError, PublishErrorKind,
+};
+use async_nats::jetstream::stream::{ConsumerError, ConsumerErrorKind};
+
+use crate::Error;
+
+const NO_JETSTREAM: &str = "the server has no JetStream, or has just begun; start it with `-js`";
+
+pub(super) fn no_jetstream() -> Error {
+    Error::passing(NO_JETSTREAM)
+}
+
+/// That JetStream was asked for in a server, or an account, without it.
+fn is_off(code: ErrorCode) -> bool {
+    matches!(code, ErrorCode::JETSTREAM_NOT_ENABLED | ErrorCode::JETSTREAM_NOT_ENABLED_FOR_ACCOUNT)
+}
+
+pub(super) fn no_stream(stream: &str) -> Error {
+    Error::lasting(format!(
+        "there is no stream `{stream}`; make it with `Nats::ensure_stream`, or `nats stream add \
+         {stream}`"
+    ))
+}
+
+pub(super) fn of_making(stream: &str, error: CreateStreamError) -> Error {
+    match error.kind() {
+        CreateStreamErrorKind::JetStreamUnavailable => no_jetstream(),
+        CreateStreamErrorKind::TimedOut | CreateStreamErrorKind::Response => Error::passing(
+            format!("the server did not answer when asked for the stream `{stream}`"),
+        ),
+        CreateStreamErrorKind::JetStream(code) if is_off(code.error_code()) => {
+            Error::lasting(NO_JETSTREAM)
+        }
+        _ => Error::lasting(format!(
+            "the stream `{stream}` cannot be made; see that no other has one of its subjects, \
+             and that this user may"
+        )),
+    }
+    .because(error)
+}
+
+/// Of looking at a consumer; `Ok`: there is none, and its stream is there.
+pub(super) fn of_looking(stream: &str, name: &str, error: ConsumerInfoError) -> Result<(), Error> {
+    Err(match error.kind() {
+        ConsumerInfoErrorKind::NotFound => return Ok(()),
+        ConsumerInfoErrorKind::StreamNotFound => no_stream(stream),
+        ConsumerInfoErrorKind::InvalidName => {
+            let what = "cannot be names of a stream and its consumer; leave out spaces and dots";
+            Error::lasting(format!("`{stream}` and `{name}` {what}"))
+        }
+        ConsumerInfoErrorKind::NoResponders => no_jetstream(),
+        ConsumerInfoErrorKind::JetStream(code) if is_off(code.error_code()) => {
+            Error::lasting(NO_JETSTREAM)
+        }
+        _ => {
+            let what = "did not answer when asked for the consumer";
+            Error::passing(format!("the server {what} `{name}` of `{stream}`"))
+        }
+    }
+    .because(error))
+}
+
+pub(super) fn of_making_consumer(stream: &str, name: &str, error: ConsumerError) -> Error {
+    match error.kind() {
+        ConsumerErrorKind::TimedOut => {
+            Error::passing(format!("the server did not answer when asked to make `{name}`"))
+        }
+        ConsumerErrorKind::JetStream(code) if code.error_code() == ErrorCode::STREAM_NOT_FOUND => {
+            no_stream(stream)
+        }
+        _ => Error::lasting(format!(
+            "the consumer `{name}` of `{stream}` cannot be made; see its settings, and that this \
+             user may"
+        )),
+    }
+    .because(error)
+}
+
+pub(super) fn of_publishing(subject: &str, error: PublishError) -> Error {
+    match error.kind() {
+        PublishErrorKind::StreamNotFound => Error::lasting(format!(
+            "no stream has the subject `{subject}`; make one with `Nats::ensure_stream`"
+        )),
+        PublishErrorKind::MaxPayloadExceeded => {
+            Error::lasting(format!("too much for one message of `{subject}`; make it smaller"))
+        }
+        _ => Error::passing(format!(
+            "`{subject}` is not known to be published; publish it again under its identity"
+        )),
+    }
+    .because(error)
+}
