@@ -13,6 +13,8 @@ use crate::{Backoff, Error, MessageId};
 
 /// A message that nobody has begun comes again anyhow; the broker is told for this long.
 const GIVING_BACK: Duration = Duration::from_secs(2);
+/// What is on its way has this long to come.
+const CLOSING: Duration = Duration::from_secs(2);
 /// The pauses between two tries.
 const PAUSES: Backoff = Backoff::new(Duration::from_millis(100)).longest(Duration::from_secs(5));
 
@@ -33,7 +35,8 @@ pub(crate) struct Errands<D> {
 enum About {
     Settling { place: MessageId, fate: Fate },
     Keeping { place: MessageId },
-    Another,
+    Closing,
+    GivingBack,
 }
 
 impl<D> Default for Errands<D> {
@@ -76,7 +79,7 @@ impl<D: Delivery> Errands<D> {
 
     /// One that nobody has begun.
     pub(crate) fn give_back(&mut self, delivery: D) {
-        self.send(About::Another, async move {
+        self.send(About::GivingBack, async move {
             let id = delivery.message().id().clone();
             let told = tokio::time::timeout(GIVING_BACK, delivery.give_back(Duration::ZERO)).await;
             let result = told.unwrap_or_else(|_| Err(Error::passing("it did not answer in time")));
@@ -85,7 +88,10 @@ impl<D: Delivery> Errands<D> {
     }
 
     pub(crate) fn close<S: Subscription<Delivery = D>>(&mut self, subscription: S) {
-        self.send(About::Another, async move { Errand::Closed(subscription.close().await) });
+        self.send(About::Closing, async move {
+            let left = tokio::time::timeout(CLOSING, subscription.close()).await;
+            Errand::Closed(left.unwrap_or_default())
+        });
     }
 
     fn send(&mut self, about: About, errand: impl Future<Output = Errand<D>> + Send + 'static) {
@@ -111,7 +117,8 @@ impl<D: Delivery> Errands<D> {
                     return Some(Errand::Settled { place, fate, result });
                 }
                 Some(About::Keeping { place }) => return Some(Errand::Kept { place }),
-                Some(About::Another) | None => {}
+                Some(About::Closing) => return Some(Errand::Closed(Vec::new())),
+                Some(About::GivingBack) | None => {}
             }
         }
     }

@@ -33,7 +33,9 @@
 //!    joined. What cannot be joined is left to the broker's patience, and named.
 //! 5. Once it drains the loop ends within `drain_for` + `grace` + `AFTER_DROP`, whatever the
 //!    broker and the work do.
-//! 6. Everything that is awaited in the loop may be dropped half-way without losing a
+//! 6. Nothing is given back before the subscription is closed, when it is to be: it would come
+//!    again at once, to the consumer that does not want it, and be counted.
+//! 7. Everything that is awaited in the loop may be dropped half-way without losing a
 //!    message: what must not be is a task in `works` or in `errands`.
 
 mod errand;
@@ -88,6 +90,7 @@ where
         errands: Errands::default(),
         hands: HashMap::new(),
         wanted: 0,
+        held: None,
         asks: stop.child(),
         stages: Stages::default(),
         report: Report::default(),
@@ -158,6 +161,8 @@ struct Keeper<'a, D, W> {
     hands: HashMap<MessageId, Hand<D>>,
     /// Asked for, and not come.
     wanted: usize,
+    /// Whose fate waits until the subscription is closed, while it is being closed.
+    held: Option<Vec<(MessageId, Fate)>>,
     /// Above the stop of each work.
     asks: StopSource,
     stages: Stages,
@@ -192,6 +197,7 @@ where
                 }
             } else {
                 if let Some(subscription) = subscription.take() {
+                    self.held = Some(Vec::new());
                     self.errands.close(subscription);
                 }
                 if self.hands.is_empty() && self.errands.is_empty() {
@@ -304,7 +310,10 @@ where
         }
         let place = message.place().clone();
         hand.settles(!matches!(fate, Fate::GiveBack { .. }));
-        self.errands.settle(place, hand.newest(), fate);
+        match &mut self.held {
+            Some(held) if matches!(fate, Fate::GiveBack { .. }) => held.push((place, fate)),
+            _ => self.errands.settle(place, hand.newest(), fate),
+        }
     }
 
     /// Something that was said to the broker is over.
@@ -330,6 +339,11 @@ where
             Errand::GivenBack { id, result: Err(error) } => self.unsettled(id, error),
             Errand::GivenBack { result: Ok(()), .. } => {}
             Errand::Closed(deliveries) => {
+                for (place, fate) in self.held.take().into_iter().flatten() {
+                    if let Some(hand) = self.hands.get(&place) {
+                        self.errands.settle(place, hand.newest(), fate);
+                    }
+                }
                 for delivery in deliveries {
                     report.delivered += 1;
                     report.given_back += 1;

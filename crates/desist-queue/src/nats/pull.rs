@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use async_nats::jetstream::Message as Received;
 use async_nats::{Message, StatusCode, Subscriber};
+use bytes::Bytes;
 use futures_util::{FutureExt as _, StreamExt as _};
 use tokio::time::Instant;
 
@@ -29,7 +30,9 @@ const HEARTBEAT: Duration = Duration::from_secs(1);
 /// When it has not, it is taken to have none.
 const SILENCE: Duration = Duration::from_secs(3);
 /// What is on its way when nothing more is wanted has this long to come.
-const ON_ITS_WAY: Duration = Duration::from_millis(500);
+const ON_ITS_WAY: Duration = Duration::from_millis(800);
+/// When none has come for so long, none is taken to be on its way.
+const QUIET: Duration = Duration::from_millis(100);
 
 type Look = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
 
@@ -43,6 +46,8 @@ pub struct NatsSubscription {
     /// left for a new one: so no more come than are wanted.
     is_new: bool,
     came: VecDeque<NatsDelivery>,
+    /// In this inbox.
+    received: u64,
     /// At most so many in one request.
     most: usize,
     /// Not yet come.
@@ -73,6 +78,7 @@ impl NatsSubscription {
             inbox,
             is_new: true,
             came: VecDeque::new(),
+            received: 0,
             most: usize::try_from(max_batch).ok().filter(|most| *most > 0).unwrap_or(usize::MAX),
             wanted: 0,
             asked: 0,
@@ -88,6 +94,7 @@ impl NatsSubscription {
             let (inbox, messages) = inbox(&self.consumer).await?;
             self.collect();
             (self.inbox, self.messages, self.is_new) = (inbox, messages, true);
+            self.received = 0;
         }
         while self.wanted > self.asked {
             let batch = (self.wanted - self.asked).min(self.most);
@@ -110,6 +117,7 @@ impl NatsSubscription {
 
     /// A message, if it is one; else what the server says of its requests.
     fn take(&mut self, message: Message) -> Result<Option<NatsDelivery>, Error> {
+        self.received += 1;
         self.heard = Instant::now();
         let Some(status) = message.status else {
             let context = self.consumer.nats.context.clone();
@@ -200,26 +208,48 @@ impl Subscription for NatsSubscription {
         }
     }
 
+    /// First the requests are let come to their end, as long as messages come: what the server
+    /// sends in the moment in which it hears that nobody listens is lost on it until its
+    /// patience is over. When it is quiet it is told to send so many more, whatever they are,
+    /// and is sent as many: so all that it sent before it knew arrive, and nothing after that.
     async fn close(mut self) -> Vec<NatsDelivery> {
-        if self.asked > 0 {
-            // What was sent before the server answers this has come when it has.
-            let _ = tokio::time::timeout(ON_ITS_WAY, self.consumer.is_there()).await;
-            self.collect();
+        let end = Instant::now() + ON_ITS_WAY;
+        let mut quiet = Instant::now() + QUIET;
+        while self.asked > 0 {
+            let next = tokio::time::timeout_at(end.min(quiet), self.messages.next());
+            let Ok(Some(message)) = next.await else { break };
+            if let Ok(Some(delivery)) = self.take(message) {
+                self.came.push_back(delivery);
+                quiet = Instant::now() + QUIET;
+            }
         }
-        if self.messages.drain().await.is_ok() && self.asked > 0 {
-            let rest = async {
-                while let Some(message) = self.messages.next().await {
-                    let delivery = self.take(message).ok().flatten();
-                    self.came.extend(delivery);
-                }
-            };
-            let _ = tokio::time::timeout(ON_ITS_WAY, rest).await;
+        if self.asked > 0 {
+            let _ = tokio::time::timeout(ON_ITS_WAY, self.leave()).await;
         }
         self.came.into()
     }
 }
 
 impl NatsSubscription {
+    /// Nothing comes any more when this is over.
+    async fn leave(&mut self) {
+        // No more are on their way than were asked for; the rest is for heartbeats.
+        let most = self.received + self.asked as u64 + 16;
+        if self.messages.unsubscribe_after(most).await.is_err() {
+            return;
+        }
+        let client = self.consumer.nats.client();
+        for _ in self.received..most {
+            if client.publish(self.inbox.clone(), Bytes::new()).await.is_err() {
+                return;
+            }
+        }
+        while let Some(message) = self.messages.next().await {
+            let delivery = self.take(message).ok().flatten();
+            self.came.extend(delivery);
+        }
+    }
+
     /// All that have come.
     fn collect(&mut self) {
         while let Some(Some(message)) = self.messages.next().now_or_never() {

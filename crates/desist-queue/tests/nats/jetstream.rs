@@ -1,0 +1,458 @@
+//! What a consumer does with a stream.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::time::{Duration, Instant};
+
+use async_nats::jetstream::context::ConsumerInfoErrorKind;
+use async_nats::jetstream::{self, consumer, stream};
+use desist_queue::{Aside, BoxError, Consumer, Message, Nats, NatsConsumer, News, Report};
+use desist_tokio::{Stop, StopSource};
+use rustix::process::Signal;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use crate::server::{PATIENCE, Server};
+use crate::wire::Wire;
+
+const MS: fn(u64) -> Duration = Duration::from_millis;
+
+/// A server with a stream and so many messages in it.
+async fn with_messages(count: u64) -> Option<(Server, Nats)> {
+    let server = Server::start()?;
+    let nats = server.connect().await;
+    nats.ensure_stream("ORDERS", ["orders.>"]).await.expect("it is new");
+    for number in 0..count {
+        let id = format!("order-{number}");
+        nats.publish("orders.new", id, number.to_string()).await.expect("it is there");
+    }
+    Some((server, nats))
+}
+
+/// What the server knows of the consumer: not delivered, delivered and not acknowledged.
+async fn pending(nats: &Nats, name: &str) -> (u64, usize) {
+    let context = jetstream::new(nats.client());
+    let stream = context.get_stream_no_info("ORDERS").await.expect("a name");
+    match stream.consumer_info(name).await {
+        Ok(info) => (info.num_pending, info.num_ack_pending),
+        Err(error) if error.kind() == ConsumerInfoErrorKind::NotFound => (u64::MAX, 0),
+        Err(error) => panic!("{error}"),
+    }
+}
+
+/// A consumer that runs, and tells of each message that is worked on; the work ends when it
+/// is told to.
+struct Running {
+    stop: StopSource,
+    begun: mpsc::UnboundedReceiver<(Message, tokio::sync::oneshot::Sender<Result<(), BoxError>>)>,
+    ends: JoinHandle<Result<Report, desist_queue::Error>>,
+}
+
+fn run(consumer: Consumer<NatsConsumer>) -> Running {
+    let stop = StopSource::new();
+    let (tell, begun) = mpsc::unbounded_channel();
+    let asked = stop.stop();
+    let ends = tokio::spawn(async move {
+        let work = move |stop: Stop, message: Message| {
+            let tell = tell.clone();
+            async move {
+                let (end, ended) = tokio::sync::oneshot::channel();
+                tell.send((message, end)).map_err(|_| "the test is over")?;
+                match stop.token().run(ended).await {
+                    Ok(Ok(end)) => end,
+                    // Nobody decides: until it is asked.
+                    Ok(Err(_)) => Err(stop.token().cancelled().await.into()),
+                    Err(cancelled) => Err(cancelled.into()),
+                }
+            }
+        };
+        consumer.run(&asked, work).await
+    });
+    Running { stop, begun, ends }
+}
+
+impl Running {
+    async fn next(&mut self) -> (Message, tokio::sync::oneshot::Sender<Result<(), BoxError>>) {
+        timeout(PATIENCE, self.begun.recv()).await.expect("a message comes").expect("it runs")
+    }
+
+    async fn end(self) -> Report {
+        self.stop.drain();
+        let ended = timeout(PATIENCE, self.ends).await.expect("it ends").expect("no panic");
+        ended.expect("nothing was gone")
+    }
+}
+
+#[tokio::test]
+async fn what_is_finished_is_acknowledged_and_nothing_else() {
+    let Some((_server, nats)) = with_messages(3).await else { return };
+    let mut running = run(Consumer::new(nats.consumer("ORDERS", "billing")));
+    let mut ends = Vec::new();
+    for number in 0..3 {
+        let (message, end) = running.next().await;
+        assert_eq!(message.id().as_str(), format!("order-{number}"));
+        assert_eq!(message.place().as_str(), format!("ORDERS:{}", number + 1));
+        assert_eq!((message.subject(), message.deliveries()), ("orders.new", 1));
+        assert_eq!(message.json::<u64>().expect("a number"), number);
+        ends.push(end);
+    }
+    assert_eq!(pending(&nats, "billing").await, (0, 3));
+    ends.remove(0).send(Ok(())).expect("it waits");
+    while pending(&nats, "billing").await.1 == 3 {}
+    assert_eq!(pending(&nats, "billing").await, (0, 2));
+    ends.remove(0).send(Ok(())).expect("it waits");
+    drop(ends);
+    let stop = running.stop.clone();
+    while pending(&nats, "billing").await.1 == 2 {}
+    stop.cancel();
+    let report = running.end().await;
+    assert_eq!((report.done(), report.given_back(), report.delivered()), (2, 1, 3));
+    assert!(report.is_clean(), "{report}");
+    // It is free at once, long before the server has lost its patience.
+    let mut other = run(Consumer::new(nats.consumer("ORDERS", "billing")));
+    let (message, end) = timeout(MS(5000), other.next()).await.expect("at once");
+    assert_eq!(message.id().as_str(), "order-2");
+    end.send(Ok(())).expect("it waits");
+    assert_eq!(other.end().await.done(), 1);
+    assert_eq!(pending(&nats, "billing").await, (0, 0));
+}
+
+#[tokio::test]
+async fn what_is_on_its_way_at_a_stop_goes_back_at_once() {
+    let Some((_server, nats)) = with_messages(0).await else { return };
+    let publisher = nats.clone();
+    let publishing = tokio::spawn(async move {
+        for number in 0_u64.. {
+            let id = format!("order-{number}");
+            let _ = publisher.publish("orders.new", id, number.to_string()).await;
+        }
+    });
+    // Many stops in the middle of a stream of messages: whatever was on its way to one
+    // consumer must not wait for the server's patience, half a minute.
+    for _ in 0..200 {
+        let mut running = run(Consumer::new(nats.consumer("ORDERS", "billing")).concurrency(4));
+        let (_, end) = running.next().await;
+        end.send(Ok(())).expect("it waits");
+        running.stop.cancel();
+        let report = running.end().await;
+        assert!(report.is_clean(), "{report}");
+    }
+    publishing.abort();
+    let stop = StopSource::new();
+    let consumer = Consumer::new(nats.consumer("ORDERS", "billing")).concurrency(100);
+    let finished = async {
+        while pending(&nats, "billing").await != (0, 0) {}
+        stop.drain();
+    };
+    let asked = stop.stop();
+    let all = async { tokio::join!(consumer.run(&asked, nothing), finished) };
+    let all = timeout(MS(15_000), all).await;
+    let (report, ()) = all.expect("none waits for the server");
+    assert!(report.expect("nothing is gone").done() > 0);
+}
+
+#[tokio::test]
+async fn an_idle_consumer_stops_soon() {
+    let Some((_server, nats)) = with_messages(0).await else { return };
+    let mut running = run(Consumer::new(nats.consumer("ORDERS", "billing")));
+    nats.publish("orders.new", "order-0", "0").await.expect("it is there");
+    let (_, end) = running.next().await;
+    end.send(Ok(())).expect("it waits");
+    while pending(&nats, "billing").await.1 == 1 {}
+    let asked = Instant::now();
+    running.end().await;
+    assert!(asked.elapsed() < MS(2500), "it took {:?}", asked.elapsed());
+}
+
+#[tokio::test]
+async fn long_work_is_kept_from_coming_again() {
+    let Some((_server, nats)) = with_messages(1).await else { return };
+    let slow = nats.consumer("ORDERS", "billing").ack_wait(MS(600));
+    let mut running = run(Consumer::new(slow.clone()));
+    let mut other = run(Consumer::new(slow));
+    let (message, end) = tokio::select! {
+        begun = running.next() => begun,
+        begun = other.next() => begun,
+    };
+    assert_eq!(message.deliveries(), 1);
+    // Four times the server's patience, in which it would come again.
+    let again = async {
+        tokio::select! { _ = running.next() => {}, _ = other.next() => {} }
+    };
+    assert!(timeout(MS(2400), again).await.is_err(), "it came again");
+    end.send(Ok(())).expect("it waits");
+    while pending(&nats, "billing").await.1 > 0 {}
+    let (one, two) = tokio::join!(running.end(), other.end());
+    assert_eq!((one.done() + two.done(), one.delivered() + two.delivered()), (1, 1));
+}
+
+#[tokio::test]
+async fn what_fails_comes_again_and_is_set_aside_with_the_reason() {
+    let Some((_server, nats)) = with_messages(2).await else { return };
+    let backoff = desist_queue::Backoff::new(MS(50));
+    let consumer = Consumer::new(nats.consumer("ORDERS", "billing"));
+    let mut running = run(consumer.max_deliveries(3).backoff(backoff).concurrency(1));
+    let (nonsense, end) = running.next().await;
+    end.send(Err(nonsense.json::<bool>().expect_err("a number").into())).expect("it waits");
+    for delivery in 1..=3 {
+        let (message, end) = running.next().await;
+        assert_eq!((message.id().as_str(), message.deliveries()), ("order-1", delivery));
+        end.send(Err("the printer\nis on fire".into())).expect("it waits");
+    }
+    let context = jetstream::new(nats.client());
+    let aside = context.get_stream("ORDERS_ASIDE").await.expect("it was made");
+    while aside.get_info().await.expect("it is there").state.messages < 2 {}
+    let report = running.end().await;
+    assert_eq!((report.set_aside(), report.failed(), report.done()), (2, 2, 0));
+    assert_eq!(pending(&nats, "billing").await, (0, 0));
+    let expected = [
+        ("1", "0", "the payload is no bool in JSON: invalid type: integer `0`", "1"),
+        ("2", "1", "the printer is on fire", "3"),
+    ];
+    for (place, (sequence, payload, reason, deliveries)) in (1..).zip(expected) {
+        let message = aside.get_raw_message(place).await.expect("it is there");
+        let header = |name| message.headers.get(name).map_or("", |value| value.as_str());
+        assert_eq!(message.payload, payload);
+        assert!(header("Desist-Aside-Reason").starts_with(reason), "{:?}", message.headers);
+        assert_eq!(header("Desist-Aside-Sequence"), sequence);
+        assert_eq!(header("Desist-Aside-Subject"), "orders.new");
+        assert_eq!(header("Desist-Aside-Consumer"), "billing");
+        assert_eq!(header("Desist-Aside-Deliveries"), deliveries);
+    }
+}
+
+#[tokio::test]
+async fn it_is_set_aside_where_that_was_said() {
+    let Some((_server, nats)) = with_messages(1).await else { return };
+    let consumer = nats.consumer("ORDERS", "billing").aside_to("poison.orders");
+    let error = Consumer::new(consumer.clone()).run(&Stop::never(), nothing).await;
+    let said = error.expect_err("there is no such stream").to_string();
+    assert!(said.starts_with("no stream has the subject `poison.orders`"), "{said}");
+
+    nats.ensure_stream("POISON", ["poison.>"]).await.expect("it is new");
+    let mut running = run(Consumer::new(consumer));
+    let (_, end) = running.next().await;
+    end.send(Err(Aside::new("not today").into())).expect("it waits");
+    let context = jetstream::new(nats.client());
+    let poison = context.get_stream("POISON").await.expect("it was made");
+    while poison.get_info().await.expect("it is there").state.messages < 1 {}
+    assert_eq!(running.end().await.set_aside(), 1);
+    assert!(context.get_stream("ORDERS_ASIDE").await.is_err(), "nobody needs it");
+}
+
+#[tokio::test]
+async fn a_server_that_is_restarted_is_found_again() {
+    let Some((mut server, nats)) = with_messages(2).await else { return };
+    let news = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let told = Arc::clone(&news);
+    let consumer = Consumer::new(nats.consumer("ORDERS", "billing").ack_wait(MS(2000)))
+        .on_news(move |news| told.lock().expect("no panic").push(news.to_string()));
+    let mut running = run(consumer);
+    let (_, first) = running.next().await;
+    let (_, second) = running.next().await;
+    for signal in [Signal::TERM, Signal::KILL] {
+        server.stop(signal);
+        server.start_again();
+    }
+    // Finished while it was away: told when it is back.
+    server.stop(Signal::TERM);
+    first.send(Ok(())).expect("it waits");
+    tokio::time::sleep(MS(300)).await;
+    server.start_again();
+    second.send(Ok(())).expect("it waits");
+    let nats = server.connect().await;
+    let settled = async { while pending(&nats, "billing").await != (0, 0) {} };
+    timeout(PATIENCE, settled).await.expect("both are acknowledged");
+    // And it pulls again.
+    nats.publish("orders.new", "order-2", "2").await.expect("it is there");
+    let (message, end) = running.next().await;
+    assert_eq!(message.id().as_str(), "order-2");
+    end.send(Ok(())).expect("it waits");
+    while pending(&nats, "billing").await.1 > 0 {}
+    let report = running.end().await;
+    assert_eq!(report.done(), 3, "{report}; {:?}", news.lock());
+}
+
+#[tokio::test]
+async fn a_connection_that_is_cut_is_made_anew() {
+    let Some((server, nats)) = with_messages(0).await else { return };
+    let wire = Wire::to(server.port()).await;
+    for is_told in [true, false] {
+        // It hears that the connection was lost, or has to find out.
+        let through = if is_told {
+            Nats::connect(&wire.url()).await.expect("there is a wire")
+        } else {
+            Nats::new(async_nats::connect(wire.url()).await.expect("there is a wire"))
+        };
+        let mut running = run(Consumer::new(through.consumer("ORDERS", "billing")));
+        for number in 0..3 {
+            let id = format!("{is_told}-{number}");
+            nats.publish("orders.new", id.as_str(), "0").await.expect("it is there");
+            let (message, end) = running.next().await;
+            assert_eq!(message.id().as_str(), id);
+            wire.cut();
+            end.send(Ok(())).expect("it waits");
+            let settled = async { while pending(&nats, "billing").await != (0, 0) {} };
+            timeout(PATIENCE, settled).await.expect("it is acknowledged");
+        }
+        assert_eq!(running.end().await.done(), 3);
+    }
+}
+
+async fn nothing(_stop: Stop, _message: Message) {}
+
+#[tokio::test]
+async fn what_cannot_work_is_told_at_the_start() {
+    // Nobody there.
+    let error = Nats::connect("nats://127.0.0.1:9").await.expect_err("nobody listens there");
+    assert!(error.is_passing());
+    assert_eq!(
+        error.to_string(),
+        "no server of NATS at nats://127.0.0.1:9; start one with `nats-server -js`, or give the \
+         address of one that runs"
+    );
+
+    // No JetStream: it may be about to come, so it is asked again; the news say why.
+    let Some(bare) = Server::start_with(&[]) else { return };
+    let nats = bare.connect().await;
+    let error = nats.ensure_stream("ORDERS", ["orders.>"]).await.expect_err("no JetStream");
+    let advice = "the server has no JetStream, or has just begun; start it with `-js`";
+    assert_eq!(error.to_string(), advice);
+    let (tell, mut told) = mpsc::unbounded_channel();
+    let consumer = Consumer::new(nats.consumer("ORDERS", "billing")).on_news(move |news| {
+        if let News::Trouble { error, .. } = news {
+            let _ = tell.send(error.to_string());
+        }
+    });
+    let running = run(consumer);
+    assert_eq!(timeout(PATIENCE, told.recv()).await.expect("it is told").as_deref(), Some(advice));
+    running.end().await;
+
+    // No stream; names that cannot be; consumers that would lose messages.
+    let Some((_server, nats)) = with_messages(1).await else { return };
+    let context = jetstream::new(nats.client());
+    let stream = context.get_stream("ORDERS").await.expect("it is there");
+    let make = async |name: &str, config: consumer::pull::Config| {
+        let config = consumer::pull::Config { durable_name: Some(name.to_owned()), ..config };
+        stream.create_consumer(config).await.expect("it is new");
+    };
+    let usual = consumer::pull::Config::default;
+    make("forgetful", consumer::pull::Config { max_deliver: 3, ..usual() }).await;
+    let none = consumer::AckPolicy::None;
+    make("careless", consumer::pull::Config { ack_policy: none, ..usual() }).await;
+    let filter_subject = "orders.old".to_owned();
+    make("narrow", consumer::pull::Config { filter_subject, ..usual() }).await;
+    let pushed = consumer::push::Config {
+        durable_name: Some("pushed".to_owned()),
+        deliver_subject: "somewhere".to_owned(),
+        ..consumer::push::Config::default()
+    };
+    stream.create_consumer(pushed).await.expect("it is new");
+    let cases = [
+        (nats.consumer("GONE", "billing"), "there is no stream `GONE`; make it with"),
+        (nats.consumer("a b", "billing"), "`a b` cannot be the name of a stream"),
+        (nats.consumer("ORDERS", "a.b"), "`ORDERS` and `a.b` cannot be names of a stream and its"),
+        (nats.consumer("ORDERS", ""), "`ORDERS` and `` cannot be names of a stream and its"),
+        (
+            nats.consumer("ORDERS", "forgetful"),
+            "the consumer `forgetful` of `ORDERS` gives messages up after 3",
+        ),
+        (
+            nats.consumer("ORDERS", "careless"),
+            "the consumer `careless` of `ORDERS` has the acknowledgement policy `none`",
+        ),
+        (
+            nats.consumer("ORDERS", "narrow").filter("orders.new"),
+            "the consumer `narrow` of `ORDERS` is for the subject `orders.old`, not",
+        ),
+        (nats.consumer("ORDERS", "pushed"), "the consumer `pushed` of `ORDERS` is pushed to"),
+    ];
+    for (consumer, expected) in cases {
+        let ended = timeout(PATIENCE, Consumer::new(consumer).run(&Stop::never(), nothing)).await;
+        let error = ended.expect("at once").expect_err(expected);
+        assert!(error.to_string().starts_with(expected), "{error}");
+        assert!(!error.is_passing(), "{error}");
+    }
+    let error = nats.publish("parcels.new", "parcel-1", "x").await.expect_err("no stream");
+    assert!(error.to_string().starts_with("no stream has the subject `parcels.new`"), "{error}");
+    // Nothing of it was lost.
+    assert_eq!(stream.get_info().await.expect("it is there").state.messages, 1);
+}
+
+#[tokio::test]
+async fn a_stream_or_consumer_that_goes_ends_the_run_with_what_was_done() {
+    let Some((_server, nats)) = with_messages(1).await else { return };
+    let context = jetstream::new(nats.client());
+    for what in ["consumer", "stream"] {
+        let mut running = run(Consumer::new(nats.consumer("ORDERS", what)));
+        let (_, end) = running.next().await;
+        end.send(Ok(())).expect("it waits");
+        while pending(&nats, what).await.1 > 0 {}
+        let stream = context.get_stream("ORDERS").await.expect("it is there");
+        if what == "stream" {
+            context.delete_stream("ORDERS").await.expect("it is there");
+        } else {
+            stream.delete_consumer(what).await.expect("it is there");
+        }
+        let ended = timeout(PATIENCE, running.ends).await.expect("it ends").expect("no panic");
+        let error = ended.expect_err("it is gone");
+        assert!(error.to_string().contains(what), "{error}");
+        assert_eq!(error.report().expect("it ran").done(), 1);
+    }
+}
+
+#[tokio::test]
+async fn consumers_of_one_name_share_and_each_name_has_all() {
+    let Some((_server, nats)) = with_messages(40).await else { return };
+    let count = |name: &'static str| {
+        let worked = Arc::new(AtomicU64::new(0));
+        let counts = Arc::clone(&worked);
+        let consumer = Consumer::new(nats.consumer("ORDERS", name)).concurrency(3);
+        let stop = StopSource::new();
+        let asked = stop.stop();
+        let ends = tokio::spawn(async move {
+            let work = move |_stop: Stop, _message: Message| {
+                let counts = Arc::clone(&counts);
+                async move {
+                    counts.fetch_add(1, SeqCst);
+                    tokio::task::yield_now().await;
+                }
+            };
+            consumer.run(&asked, work).await
+        });
+        (worked, stop, ends)
+    };
+    let all = [count("billing"), count("billing"), count("shipping")];
+    let empty = async {
+        while pending(&nats, "billing").await != (0, 0)
+            || pending(&nats, "shipping").await != (0, 0)
+        {}
+    };
+    timeout(PATIENCE, empty).await.expect("all is worked on");
+    let mut worked = Vec::new();
+    for (count, stop, ends) in all {
+        stop.drain();
+        assert!(ends.await.expect("no panic").expect("nothing was gone").is_clean());
+        worked.push(count.load(SeqCst));
+    }
+    assert_eq!((worked[0] + worked[1], worked[2]), (40, 40), "{worked:?}");
+}
+
+#[tokio::test]
+async fn what_is_published_twice_is_there_once() {
+    let Some((_server, nats)) = with_messages(2).await else { return };
+    nats.publish("orders.new", "order-1", "again").await.expect("it is there");
+    let config = stream::Config { name: "ORDERS".to_owned(), ..stream::Config::default() };
+    let context = jetstream::new(nats.client());
+    let stream = context.get_or_create_stream(config).await.expect("it is there");
+    assert_eq!(stream.get_info().await.expect("it is there").state.messages, 2);
+    let consumer = nats.consumer("ORDERS", "billing").filter("orders.*");
+    let mut running = run(Consumer::new(consumer).concurrency(1));
+    for number in 0..2 {
+        let (message, end) = running.next().await;
+        assert_eq!(message.payload(), &number.to_string());
+        end.send(Ok(())).expect("it waits");
+    }
+    assert_eq!(running.end().await.done(), 2);
+}

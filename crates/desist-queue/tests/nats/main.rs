@@ -1,0 +1,10 @@
+//! Consumers on a real server of NATS, which the tests start; processes that are killed.
+#![cfg(unix)]
+#![allow(clippy::print_stdout)] // What was counted.
+
+mod chaos;
+mod effects;
+mod jetstream;
+mod server;
+mod wire;
+mod worker;
