@@ -2,52 +2,36 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::Path;
 
-use axum::Router;
-use axum::routing::{get, post};
 use desist_host::{BoxError, Health, Service, Stop};
 use desist_http::serve;
+use desist_mediator::Mediator;
 use tokio::net::TcpListener;
 
-use crate::log::{self, Log};
+use crate::log::Log;
+use crate::mediator::mediator;
 use crate::uploads::{Folder, Shelf};
-use crate::work::{self, Uploads};
-use crate::{page, say};
+use crate::{routes, say};
 
 pub(crate) struct Http {
     log: Log,
     health: Health,
     shelf: Shelf,
     /// From the start to the run.
-    listener: Option<TcpListener>,
+    ready: Option<(TcpListener, Mediator)>,
     /// From the start to the cleanup.
     folder: Option<Folder>,
 }
 
 impl Http {
     pub(crate) fn new(health: Health, shelf: Shelf) -> Self {
-        Self { log: Log::new(), health, shelf, listener: None, folder: None }
-    }
-
-    fn app(&self, folder: &Path) -> Router {
-        let uploads = Uploads { log: self.log.clone(), folder: folder.into() };
-        Router::new()
-            .route("/", get(page::page))
-            .route("/log", get(log::events))
-            .route("/longrunningtask", get(work::long_running_task))
-            .route("/upload", post(work::upload).with_state(uploads))
-            .route("/download", get(work::download))
-            .route("/events", get(work::events))
-            .route("/primes", get(work::primes))
-            .with_state(self.log.clone())
-            .route_service("/livez", self.health.clone())
-            .route_service("/readyz", self.health.clone())
+        Self { log: Log::new(), health, shelf, ready: None, folder: None }
     }
 }
 
 impl Service for Http {
     async fn start(&mut self, _stop: &Stop) -> Result<(), BoxError> {
+        let mediator = mediator(&self.log, &self.shelf)?;
         let listener = listener()
             .await
             .map_err(|error| format!("no address to listen on: {error}; set PORT to a free one"))?;
@@ -58,17 +42,18 @@ impl Service for Http {
         })?;
         self.shelf.set(folder.path());
         say(format_args!("http://{addr}"));
-        (self.listener, self.folder) = (Some(listener), Some(folder));
+        (self.ready, self.folder) = (Some((listener, mediator)), Some(folder));
         Ok(())
     }
 
     async fn run(&mut self, stop: Stop) -> Result<(), BoxError> {
-        let (Some(listener), Some(folder)) = (self.listener.take(), &self.folder) else {
-            return Err("it has not started".into());
-        };
+        let (listener, mediator) = self.ready.take().ok_or("it has not started")?;
         let closing = self.log.clone();
         let _closes = stop.draining().on_cancel(move |_| closing.close());
-        let app = self.app(folder.path()).into_make_service_with_connect_info::<SocketAddr>();
+        let app = routes::router(mediator)
+            .route_service("/livez", self.health.clone())
+            .route_service("/readyz", self.health.clone())
+            .into_make_service_with_connect_info::<SocketAddr>();
         // Which requests were left stands in the report of the host.
         Ok(serve(listener, app).until(&stop).await.into_result()?)
     }

@@ -5,9 +5,12 @@
 //! how soon that was heard and how soon it had stopped.
 #![forbid(unsafe_code)]
 
+mod answer;
+mod asker;
 mod http;
 mod log;
-mod page;
+mod mediator;
+mod routes;
 mod uploads;
 mod work;
 

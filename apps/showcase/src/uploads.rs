@@ -64,6 +64,11 @@ impl Shelf {
         // The server is started once.
         let _ = self.path.set(path.into());
     }
+
+    pub(crate) fn path(&self) -> Result<&Path, BoxError> {
+        let path = self.path.get().ok_or("there is no folder; start it after the server")?;
+        Ok(path)
+    }
 }
 
 /// Somebody else may have been quicker.
@@ -80,7 +85,7 @@ const ITS_TIME: Duration = Duration::from_secs(2);
 /// Removes the uploads whose requests were dropped before they did. An error is a failure
 /// of the service, which is started again after a while.
 pub(crate) async fn sweep(shelf: Shelf, stop: Stop) -> Result<(), BoxError> {
-    let folder = shelf.path.get().ok_or("there is no folder; start it after the server")?;
+    let folder = shelf.path()?;
     loop {
         sleep(ITS_TIME, &stop).await?;
         let mut entries = tokio::fs::read_dir(folder).await?;

@@ -1,0 +1,44 @@
+//! What HTTP says when there is no response.
+
+use axum::body::Body;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use desist_http::Stopped;
+use desist_mediator::Error;
+
+use crate::mediator::why;
+
+/// An answer made of why there is no other.
+pub(crate) struct Failed {
+    error: Error,
+    and: &'static str,
+}
+
+impl Failed {
+    /// One more line for whoever reads it.
+    pub(crate) fn and(self, and: &'static str) -> Self {
+        Self { and, ..self }
+    }
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        Self { error, and: "" }
+    }
+}
+
+impl IntoResponse for Failed {
+    fn into_response(self) -> Response {
+        let Self { error, and } = self;
+        if let Some(cancelled) = error.cancelled() {
+            let stopped = Stopped::from(cancelled.clone());
+            return stopped.into_response_with(|why| Body::from(format!("{why}{and}")));
+        }
+        let Some(invalid) = error.invalid() else {
+            let said = format!("{}\n{and}", why(&error));
+            return (StatusCode::INTERNAL_SERVER_ERROR, said).into_response();
+        };
+        let advice: String = invalid.fields().map(|(_, advice)| format!("{advice}\n")).collect();
+        (StatusCode::BAD_REQUEST, format!("{advice}{and}")).into_response()
+    }
+}

@@ -1,0 +1,25 @@
+//! Who asks, as HTTP knows it.
+
+use axum::extract::{ConnectInfo, FromRequestParts, Query};
+use axum::http::request::Parts;
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+
+use crate::log::Asker;
+
+#[derive(Deserialize)]
+struct Mark {
+    mark: Option<u64>,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Asker {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
+        let client = ConnectInfo::from_request_parts(parts, state).await;
+        let ConnectInfo(client) = client.map_err(IntoResponse::into_response)?;
+        let mark = Query::from_request_parts(parts, state).await;
+        let Query(Mark { mark }) = mark.map_err(IntoResponse::into_response)?;
+        Ok(Self { client, mark })
+    }
+}

@@ -1,0 +1,62 @@
+//! What is said of a work, to a page and to a terminal.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::net::SocketAddr;
+
+use serde::Serialize;
+
+/// One line of the log.
+#[derive(Clone, Serialize)]
+pub(crate) struct Line {
+    pub(super) work: u64,
+    pub(super) what: &'static str,
+    #[serde(flatten)]
+    pub(super) said: Said,
+}
+
+#[derive(Clone, Serialize)]
+#[serde(tag = "said", rename_all = "snake_case")]
+pub(super) enum Said {
+    Begun {
+        client: SocketAddr,
+        mark: Option<u64>,
+    },
+    Progress {
+        done: u64,
+        total: Option<u64>,
+    },
+    Stopped {
+        by: Cow<'static, str>,
+        reason: &'static str,
+        detail: Option<String>,
+        heard_ms: f64,
+        stopped_ms: f64,
+    },
+    Failed {
+        why: Cow<'static, str>,
+    },
+    Finished {
+        took_ms: f64,
+    },
+}
+
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "#{} {} ", self.work, self.what)?;
+        match &self.said {
+            Said::Begun { client, .. } => write!(f, "begun for {client}"),
+            Said::Progress { done, total: None } => write!(f, "at {done}"),
+            Said::Progress { done, total: Some(total) } => write!(f, "at {done} of {total}"),
+            Said::Stopped { by, reason, detail, heard_ms, stopped_ms } => {
+                write!(f, "stopped by {by}: {reason}")?;
+                if let Some(detail) = detail {
+                    write!(f, " ({detail})")?;
+                }
+                write!(f, "; heard after {heard_ms:.2} ms, stopped after {stopped_ms:.2} ms")
+            }
+            Said::Failed { why } => write!(f, "failed: {why}"),
+            Said::Finished { took_ms } => write!(f, "finished after {took_ms:.0} ms"),
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! Who asked, why, how soon it was heard, and how soon it had stopped.
+
+mod entry;
+mod line;
+mod logged;
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use desist::Token;
+use desist_mediator::{Handler, Request};
+use tokio::sync::broadcast;
+use tokio_stream::wrappers::BroadcastStream;
+use tokio_stream::{Stream, StreamExt as _};
+
+pub(crate) use self::entry::Entry;
+pub(crate) use self::line::Line;
+use self::line::Said;
+pub(crate) use self::logged::logged;
+
+/// Everybody's work, as it goes on.
+#[derive(Clone)]
+pub(crate) struct Log {
+    written: Arc<Mutex<Written>>,
+}
+
+struct Written {
+    /// How many works have begun.
+    begun: u64,
+    /// How many of them have not ended.
+    running: u64,
+    /// The server stops: with the last work the log is over.
+    is_closing: bool,
+    /// What was said last, without progress.
+    recent: VecDeque<Line>,
+    /// To whoever reads it; `None`: it is over.
+    readers: Option<broadcast::Sender<Line>>,
+}
+
+/// So many lines are kept for whoever comes later.
+const RECENT: usize = 200;
+
+/// Who wants a work.
+#[derive(Clone, Copy)]
+pub(crate) struct Asker {
+    pub(crate) client: SocketAddr,
+    /// By which a page knows the work that it began; any number.
+    pub(crate) mark: Option<u64>,
+}
+
+/// What was said last, and what is said from now on, until the server stops and all work
+/// has ended: a drain comes before the work is told.
+pub(crate) struct ReadLog;
+
+impl Request for ReadLog {
+    type Response = Pin<Box<dyn Stream<Item = Line> + Send>>;
+
+    fn name() -> &'static str {
+        "read log"
+    }
+}
+
+impl Handler<ReadLog> for Log {
+    type Error = Infallible;
+
+    async fn handle(
+        &self,
+        _stop: Token,
+        ReadLog: ReadLog,
+    ) -> Result<<ReadLog as Request>::Response, Infallible> {
+        let written = self.written();
+        let lines = match &written.readers {
+            Some(readers) => readers.subscribe(),
+            // At its end already: its sender is gone.
+            None => broadcast::channel(1).1,
+        };
+        // Who is too slow misses some.
+        let lines = BroadcastStream::new(lines).filter_map(Result::ok);
+        Ok(Box::pin(tokio_stream::iter(written.recent.clone()).chain(lines)))
+    }
+}
+
+impl Log {
+    pub(crate) fn new() -> Self {
+        let (readers, _) = broadcast::channel(1024);
+        let written = Written {
+            begun: 0,
+            running: 0,
+            is_closing: false,
+            recent: VecDeque::new(),
+            readers: Some(readers),
+        };
+        Self { written: Arc::new(Mutex::new(written)) }
+    }
+
+    fn written(&self) -> MutexGuard<'_, Written> {
+        self.written.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// It ends for its readers when no work is running any more.
+    pub(crate) fn close(&self) {
+        let mut written = self.written();
+        written.is_closing = true;
+        written.end_if_over();
+    }
+}
+
+impl Written {
+    /// The number of one more.
+    fn begin(&mut self) -> u64 {
+        self.begun += 1;
+        self.running += 1;
+        self.begun
+    }
+
+    fn end(&mut self) {
+        self.running -= 1;
+        self.end_if_over();
+    }
+
+    fn say(&mut self, line: Line) {
+        if !matches!(line.said, Said::Progress { .. }) {
+            // Whoever has no page reads it here, as long as there is a terminal.
+            let _ = writeln!(io::stdout(), "{line}");
+            if self.recent.len() == RECENT {
+                self.recent.pop_front();
+            }
+            self.recent.push_back(line.clone());
+        }
+        if let Some(readers) = &self.readers {
+            // Nobody may be listening.
+            let _ = readers.send(line);
+        }
+    }
+
+    fn end_if_over(&mut self) {
+        if self.is_closing && self.running == 0 {
+            // Its readers get what was said before, and then the end.
+            self.readers = None;
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! A megabyte every half second, until the reader has enough.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use desist::{Cancelled, Token};
+use desist_mediator::Invalid;
+use desist_tokio::sleep;
+use tokio::sync::mpsc::{Sender, channel};
+use tokio_stream::wrappers::ReceiverStream;
+
+use super::{Asked, Work, at_most};
+use crate::log::Entry;
+
+pub(crate) struct Download {
+    pub(crate) megabytes: u64,
+}
+
+/// It comes while the answer is on its way.
+pub(crate) struct Pieces {
+    pub(crate) length: u64,
+    pub(crate) bytes: ReceiverStream<Piece>,
+}
+
+/// After the last there is a `Cancelled`, if that is why it is the last.
+pub(crate) type Piece = Result<Vec<u8>, Cancelled>;
+
+impl Work for Download {
+    type Response = Pieces;
+
+    const NAME: &'static str = "download";
+
+    fn validate(&self) -> Result<(), Invalid> {
+        at_most(10_000, "megabytes", self.megabytes)
+    }
+}
+
+pub(crate) async fn download(stop: Token, asked: Asked<Download>) -> Result<Pieces, Infallible> {
+    let Asked { work: Download { megabytes }, entry, .. } = asked;
+    let (pieces, bytes) = channel(1);
+    // It outlives the handler: it is the answer, and has the token for as long.
+    tokio::spawn(produce(megabytes, stop, entry, pieces));
+    Ok(Pieces { length: megabytes << 20, bytes: ReceiverStream::new(bytes) })
+}
+
+async fn produce(megabytes: u64, stop: Token, entry: Entry, pieces: Sender<Piece>) {
+    for piece in 1..=megabytes {
+        let sent = async {
+            sleep(Duration::from_millis(500), &stop).await?;
+            stop.run(pieces.send(Ok(vec![b'd'; 1 << 20]))).await
+        };
+        match sent.await {
+            Ok(Ok(())) => entry.progress(piece, Some(megabytes)),
+            // The reader is gone, and the token is about to say so.
+            Ok(Err(_)) => return entry.heard(&stop.cancelled().await),
+            Err(cancelled) => {
+                entry.heard(&cancelled);
+                // It has ended, whether or not anybody reads that.
+                drop(entry);
+                let _ = pieces.send(Err(cancelled)).await;
+                return;
+            }
+        }
+    }
+    entry.finish();
+}
