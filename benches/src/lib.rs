@@ -1,7 +1,8 @@
 //! What cancellation costs, measured side by side: `desist` and its peers in
 //! one process, round by round. The README says how and how to read it.
 //!
-//! The programs are `desist-benches` (the speed table) and `memory` (row 10).
+//! The programs are `desist-benches` (the speed table), `memory` (row 10), and others in
+//! `src/bin/` that have a table of their own.
 
 mod arguments;
 mod check;
@@ -18,6 +19,7 @@ use std::process::ExitCode;
 
 use arguments::{Arguments, Request};
 use check::Check;
+pub use sample::Sample;
 
 /// Keeps this thread on one of the CPUs that the process may use.
 pub fn pin(index: usize) {
@@ -27,6 +29,16 @@ pub fn pin(index: usize) {
 /// The same for the main thread of another process.
 pub fn pin_process(pid: i32, index: usize) {
     machine::pin_thread(pid, index);
+}
+
+/// How long this takes.
+pub fn timed(work: impl FnOnce()) -> Sample {
+    sample::timed(work)
+}
+
+/// How long this takes on two CPUs at the same time, from the first start to the last end.
+pub fn timed_on_two(work: impl Fn(usize) + Sync) -> Sample {
+    sample::on_two_cpus(work)
 }
 
 /// Measures and prints the rows that `arguments` ask for.

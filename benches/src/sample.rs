@@ -7,10 +7,13 @@ use std::time::{Duration, Instant};
 
 use crate::machine::{Disturbance, pin};
 
+/// What a timed piece of work took.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Sample {
-    pub(crate) ns: f64,
-    pub(crate) undisturbed: bool,
+pub struct Sample {
+    /// In nanoseconds.
+    pub ns: f64,
+    /// The machine did nothing else on that CPU meanwhile.
+    pub undisturbed: bool,
 }
 
 impl Sample {
