@@ -24,8 +24,8 @@ pub(crate) fn mediator(log: &Log, shelf: &Shelf) -> Result<Mediator, BuildError>
         .behaviour_for::<Asked<Download>>(logged::<Download>(log))
         .behaviour_for::<Asked<Events>>(logged::<Events>(log))
         .behaviour_for::<Asked<Primes>>(logged::<Primes>(log))
-        // Of what is a stream it bounds the stream: that has the same token.
-        .behaviour(Timeout::new(A_DAY).but::<Asked<Events>>(Duration::MAX))
+        // Until the answer: a stream in it goes on.
+        .behaviour(Timeout::new(A_DAY))
         .handler(long_running_task)
         .handler(Uploads::new(shelf.clone()))
         .handler(download)

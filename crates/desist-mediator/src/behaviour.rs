@@ -84,9 +84,6 @@ pub(crate) trait Step: Send + Sync {
     fn run(self: Arc<Self>, call: Call) -> Running;
 }
 
-/// All that are around one kind of request, the outermost first.
-pub(crate) type Steps = Arc<[Arc<dyn Step>]>;
-
 pub(crate) struct Behaves<B>(pub(crate) B);
 
 impl<B: Behaviour> Step for Behaves<B> {

@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use desist::Token;
 
-use crate::behaviour::{Behaves, Step, Steps};
+use crate::behaviour::{Behaves, Step};
 use crate::build_error::Problem;
-use crate::envelope::{Envelope, Sealed};
+use crate::envelope::{Entry, Envelope, Sealed};
 use crate::mediator::{Inner, Route};
 use crate::publish::{Audience, Listener, Listens};
 use crate::table::{ByType, Table};
@@ -66,6 +66,23 @@ struct Added {
 
 type OfSomeType = Box<dyn Any + Send + Sync>;
 
+/// All that is around a handler, the outermost first.
+type Steps = Vec<Arc<dyn Step>>;
+
+fn route<R: Request, H: Handler<R>>(handler: H, steps: Steps) -> Route<R> {
+    let entry = Arc::new(Entry { handler, steps });
+    let open = move |request: R| -> Pin<Box<dyn Envelope>> {
+        Box::pin(Sealed::new(
+            request,
+            Arc::clone(&entry),
+            |entry, stop: Token, request: R| async move {
+                entry.handler.handle(stop, request).await.map_err(Into::into)
+            },
+        ))
+    };
+    Route { open: Box::new(open) }
+}
+
 /// A behaviour that has been added, around all or one kind.
 struct Around {
     kind: Option<(TypeId, &'static str)>,
@@ -105,15 +122,7 @@ impl MediatorBuilder {
             self.problems.push(Problem::two(first.name, first.place, place));
             return self;
         }
-        let handler = Arc::new(handler);
-        let open = move |request: R| -> Pin<Box<dyn Envelope>> {
-            let handler = Arc::clone(&handler);
-            Box::pin(Sealed::new(request, |stop: Token, request: R| async move {
-                handler.handle(stop, request).await.map_err(Into::into)
-            }))
-        };
-        let route =
-            Box::new(|steps| Box::new(Route::<R> { open: Box::new(open), steps }) as OfSomeType);
+        let route = Box::new(|steps| Box::new(route::<R, _>(handler, steps)) as OfSomeType);
         self.handlers.insert(key, Added { name: R::name(), place, route });
         self.order.push(key);
         self

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use desist::{Source, Token};
 
-use crate::behaviour::Steps;
 use crate::envelope::Envelope;
 use crate::{Error, Invalid, Proceed, Request};
 
@@ -46,8 +45,7 @@ pub struct Call {
     pub(crate) envelope: Pin<Box<dyn Envelope>>,
     pub(crate) token: Token,
     pub(crate) name: &'static str,
-    /// All behaviours of this kind of request, and how many have been gone through.
-    pub(crate) steps: Steps,
+    /// How many of the behaviours of its kind have been gone through.
     pub(crate) done: usize,
 }
 

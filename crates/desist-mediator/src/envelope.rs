@@ -15,16 +15,21 @@
 use std::any::{Any, TypeId};
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use desist::Token;
 use pin_project_lite::pin_project;
 
+use crate::behaviour::Step;
 use crate::{BoxError, Invalid, Request};
 
 pub(crate) trait Envelope: Send {
     /// Of the request.
     fn key(&self) -> TypeId;
+
+    /// The behaviour at this place, as long as its handler has not begun.
+    fn step(&self, place: usize) -> Option<Arc<dyn Step>>;
 
     fn validate(&self) -> Result<(), Invalid>;
 
@@ -51,41 +56,59 @@ pub(crate) trait Envelope: Send {
     fn take_response(self: Pin<&mut Self>, response: &mut dyn Any) -> bool;
 }
 
+/// A handler, and what is around it: of each kind of request there is one.
+pub(crate) struct Entry<H> {
+    pub(crate) handler: H,
+    pub(crate) steps: Vec<Arc<dyn Step>>,
+}
+
 pin_project! {
-    pub(crate) struct Sealed<R: Request, S, F> {
+    pub(crate) struct Sealed<R: Request, H, F> {
+        begin: fn(Arc<Entry<H>>, Token, R) -> F,
         #[pin]
-        state: State<R, S, F>,
+        state: State<R, H, F>,
     }
 }
 
 pin_project! {
     #[project = Here]
-    enum State<R: Request, S, F> {
-        Waiting { request: Option<(R, S)> },
+    enum State<R: Request, H, F> {
+        Waiting { request: Option<(R, Arc<Entry<H>>)> },
         Running { #[pin] future: F },
         Done { response: Option<R::Response> },
     }
 }
 
-impl<R, S, F> Sealed<R, S, F>
+impl<R, H, F> Sealed<R, H, F>
 where
     R: Request,
-    S: FnOnce(Token, R) -> F + Send,
+    H: Send + Sync,
     F: Future<Output = Result<R::Response, BoxError>> + Send,
 {
-    pub(crate) fn new(request: R, begin: S) -> Self {
-        Self { state: State::Waiting { request: Some((request, begin)) } }
+    pub(crate) fn new(
+        request: R,
+        entry: Arc<Entry<H>>,
+        begin: fn(Arc<Entry<H>>, Token, R) -> F,
+    ) -> Self {
+        Self { begin, state: State::Waiting { request: Some((request, entry)) } }
     }
 }
 
-impl<R, S, F> Envelope for Sealed<R, S, F>
+impl<R, H, F> Envelope for Sealed<R, H, F>
 where
     R: Request,
-    S: FnOnce(Token, R) -> F + Send,
+    H: Send + Sync,
     F: Future<Output = Result<R::Response, BoxError>> + Send,
 {
     fn key(&self) -> TypeId {
         TypeId::of::<R>()
+    }
+
+    fn step(&self, place: usize) -> Option<Arc<dyn Step>> {
+        match &self.state {
+            State::Waiting { request: Some((_, entry)) } => entry.steps.get(place).cloned(),
+            _ => None,
+        }
     }
 
     fn validate(&self) -> Result<(), Invalid> {
@@ -114,12 +137,14 @@ where
         token: &Token,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), BoxError>> {
-        let mut state = self.project().state;
+        let this = self.project();
+        let mut state = this.state;
         loop {
             match state.as_mut().project() {
                 Here::Waiting { request } => match request.take() {
-                    Some((request, begin)) => {
-                        state.set(State::Running { future: begin(token.clone(), request) });
+                    Some((request, entry)) => {
+                        let future = (this.begin)(entry, token.clone(), request);
+                        state.set(State::Running { future });
                     }
                     None => panic!("a handler polled after it had panicked"),
                 },

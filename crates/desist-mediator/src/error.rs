@@ -84,10 +84,13 @@ impl Error {
         Self { request, kind: Kind::Exchanged }
     }
 
-    /// A behaviour does not say what it is about.
-    pub(crate) fn about(mut self, request: &'static str) -> Self {
+    /// A behaviour does not say what it is about; or it is about a request that the behaviour
+    /// sent in its turn, and so the cause of why this one has no answer.
+    pub(crate) fn within(mut self, request: &'static str) -> Self {
         if self.request.is_empty() {
             self.request = request;
+        } else if self.request != request {
+            return Self::of_handler(request, Box::new(self));
         }
         self
     }

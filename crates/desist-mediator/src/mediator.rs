@@ -7,7 +7,6 @@ use std::sync::{Arc, OnceLock, Weak};
 
 use desist::Token;
 
-use crate::behaviour::Steps;
 use crate::envelope::Envelope;
 use crate::publish::Audience;
 use crate::table::Table;
@@ -57,7 +56,6 @@ pub(crate) struct Inner {
 /// The way of one kind of request.
 pub(crate) struct Route<R> {
     pub(crate) open: Box<dyn Fn(R) -> Pin<Box<dyn Envelope>> + Send + Sync>,
-    pub(crate) steps: Steps,
 }
 
 impl Inner {
@@ -67,7 +65,6 @@ impl Inner {
             envelope: (route.open)(request),
             token: token.clone(),
             name: R::name(),
-            steps: Arc::clone(&route.steps),
             done: 0,
         })
     }
@@ -135,6 +132,25 @@ impl Mediator {
     /// The future panics when a handler does, after it has told all the others.
     pub fn publish<N: Notification>(&self, token: &Token, notification: N) -> Publishing {
         self.inner.publish(token, notification)
+    }
+
+    /// Whether requests of this kind have a handler; to be sure of it at the start, there is
+    /// [`requires`](MediatorBuilder::requires).
+    ///
+    /// ```
+    /// use desist_mediator::{Mediator, Request};
+    ///
+    /// struct Export;
+    /// impl Request for Export {
+    ///     type Response = ();
+    /// }
+    ///
+    /// let mediator = Mediator::builder().build().unwrap();
+    /// assert!(!mediator.handles::<Export>());
+    /// ```
+    #[must_use]
+    pub fn handles<R: Request>(&self) -> bool {
+        self.inner.routes.contains_key(&TypeId::of::<R>())
     }
 
     /// A handle that does not keep it.

@@ -43,9 +43,9 @@ impl Future for Proceed {
             match std::mem::replace(&mut self.state, State::Over) {
                 State::Begins(mut call) => {
                     if let Err(cancelled) = call.token.check() {
-                        return Poll::Ready(Err(Error::new(cancelled).about(name)));
+                        return Poll::Ready(Err(Error::new(cancelled).within(name)));
                     }
-                    self.state = match call.steps.get(call.done).cloned() {
+                    self.state = match call.envelope.step(call.done) {
                         Some(step) => {
                             call.done += 1;
                             State::Behaves(step.run(call))
@@ -58,7 +58,7 @@ impl Future for Proceed {
                         self.state = State::Behaves(running);
                         return Poll::Pending;
                     };
-                    return Poll::Ready(answer.map_err(|error| error.about(name)));
+                    return Poll::Ready(answer.map_err(|error| error.within(name)));
                 }
                 State::Handles(mut call) => {
                     let Call { envelope, token, .. } = &mut call;

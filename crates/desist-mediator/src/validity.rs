@@ -43,7 +43,11 @@ impl Invalid {
     /// # Errors
     ///
     /// If it is not so.
-    pub fn unless(so: bool, field: &str, advice: &str) -> Result<(), Self> {
+    pub fn unless(
+        so: bool,
+        field: impl Into<String>,
+        advice: impl Into<String>,
+    ) -> Result<(), Self> {
         if so { Ok(()) } else { Err(Self::new(field, advice)) }
     }
 

@@ -11,6 +11,9 @@ use crate::{Answer, Behaviour, Call, Error, Request};
 /// `Reason::Deadline`; code within sees it coming in `token.deadline()`. What has then not
 /// stopped when it has been asked for the [`grace`](Self::grace) is dropped where it stands.
 ///
+/// It is the answer that is bounded: when it is there the deadline is taken back, so that a
+/// stream in it, or what the handler has begun, goes on under the token of whoever asked.
+///
 /// ```
 /// use desist::{Reason, Token};
 /// use desist_mediator::{Error, Mediator, Request, Timeout};
@@ -92,11 +95,15 @@ impl Timeout {
 impl Behaviour for Timeout {
     async fn handle(&self, mut call: Call) -> Result<Answer, Error> {
         let limit = self.but.get(&call.kind()).copied().unwrap_or(self.limit);
-        call.narrow().cancel_after(limit);
+        let source = call.narrow();
+        source.cancel_after(limit);
         let token = call.token().clone();
         let mut rest = pin!(call.proceed());
         let asked = match token.run(rest.as_mut()).await {
-            Ok(answer) => return answer,
+            Ok(answer) => {
+                source.disarm();
+                return answer;
+            }
             Err(asked) => asked,
         };
         if self.grace == Duration::MAX {
