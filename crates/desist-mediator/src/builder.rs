@@ -168,7 +168,8 @@ impl MediatorBuilder {
     /// common among its clones, a limit for instance, is common to all kinds. Whoever is
     /// cancelled while the service is not ready waits no longer.
     ///
-    /// A service that is no `Sync` is made one by `tower::util::BoxCloneSyncService`.
+    /// Where a service is boxed, its box is `tower::util::BoxCloneSyncService`, which is
+    /// `Sync`.
     #[cfg(feature = "tower")]
     #[cfg_attr(docsrs, doc(cfg(feature = "tower")))]
     #[track_caller]

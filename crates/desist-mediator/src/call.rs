@@ -152,7 +152,9 @@ impl Call {
     }
 
     /// From here on nobody is asked to stop when the token is cancelled, for this long: for
-    /// what must not be left half done. After it they are, with `Reason::Deadline`.
+    /// what must not be left half done. After it they are, with `Reason::Deadline`. It must
+    /// be asked for before a [`Timeout`](crate::Timeout): one around it still drops what takes
+    /// longer than the grace after it was asked to stop.
     ///
     /// ```
     /// use desist::{Reason, Token};

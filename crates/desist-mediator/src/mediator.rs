@@ -129,7 +129,9 @@ impl Mediator {
     ///
     /// # Panics
     ///
-    /// The future panics when a handler does, after it has told all the others.
+    /// The future panics when a handler does, after it has told all the others, or asked them
+    /// to stop where its [`Delivery`](crate::Delivery) is until an error. What others failed
+    /// with is lost then.
     pub fn publish<N: Notification>(&self, token: &Token, notification: N) -> Publishing {
         self.inner.publish(token, notification)
     }
