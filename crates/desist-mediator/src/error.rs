@@ -67,9 +67,13 @@ impl Error {
         }
     }
 
-    /// Of a handler: one that another request failed with is the cause of this failure.
+    /// Of a handler: one that another request failed with is the cause of this failure, of
+    /// whatever kind that request is.
     pub(crate) fn of_handler(request: &'static str, error: BoxError) -> Self {
-        Self { request, kind: Kind::Failed(error) }
+        match Self::new(error) {
+            own if own.request.is_empty() => own.about(request),
+            other => Self { request, kind: Kind::Failed(Box::new(other)) },
+        }
     }
 
     pub(crate) fn unhandled(request: &'static str) -> Self {
@@ -84,13 +88,13 @@ impl Error {
         Self { request, kind: Kind::Exchanged }
     }
 
-    /// A behaviour does not say what it is about; or it is about a request that the behaviour
-    /// sent in its turn, and so the cause of why this one has no answer.
-    pub(crate) fn within(mut self, request: &'static str) -> Self {
-        if self.request.is_empty() {
-            self.request = request;
-        } else if self.request != request {
-            return Self::of_handler(request, Box::new(self));
+    /// Of a behaviour, which does not say what it is about. What a request of its own failed
+    /// with is the cause: that one has no handler, or is not valid, and not this one.
+    pub(crate) fn about(mut self, request: &'static str) -> Self {
+        match self.request {
+            "" => self.request = request,
+            own if own == request => {}
+            _ => return Self { request, kind: Kind::Failed(Box::new(self)) },
         }
         self
     }
@@ -194,7 +198,7 @@ impl fmt::Display for Error {
             ),
             Kind::Exchanged => f.write_str(
                 " got the answer to another request; a behaviour must return what `proceed` of \
-                 its own call gave it",
+                 its own call gave it, or `answer` with the type of its own request",
             ),
         }
     }

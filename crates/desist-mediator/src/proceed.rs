@@ -43,7 +43,7 @@ impl Future for Proceed {
             match std::mem::replace(&mut self.state, State::Over) {
                 State::Begins(mut call) => {
                     if let Err(cancelled) = call.token.check() {
-                        return Poll::Ready(Err(Error::new(cancelled).within(name)));
+                        return Poll::Ready(Err(Error::new(cancelled).about(name)));
                     }
                     self.state = match call.envelope.step(call.done) {
                         Some(step) => {
@@ -58,7 +58,7 @@ impl Future for Proceed {
                         self.state = State::Behaves(running);
                         return Poll::Pending;
                     };
-                    return Poll::Ready(answer.map_err(|error| error.within(name)));
+                    return Poll::Ready(answer.map_err(|error| error.about(name)));
                 }
                 State::Handles(mut call) => {
                     let Call { envelope, token, .. } = &mut call;

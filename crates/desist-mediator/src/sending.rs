@@ -1,5 +1,6 @@
 //! From a request to its response.
 
+use std::any::TypeId;
 use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
@@ -37,8 +38,11 @@ impl<R: Request> Future for Sending<R> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match &mut self.state {
             State::Proceeds(proceed) => Pin::new(proceed).poll(cx).map(|answer| {
-                let mut response = None::<R::Response>;
-                answer?.envelope.as_mut().take_response(&mut response);
+                let (mut response, mut envelope) = (None::<R::Response>, answer?.envelope);
+                // Another request may have a response of the same type.
+                if envelope.key() == TypeId::of::<R>() {
+                    envelope.as_mut().take_response(&mut response);
+                }
                 response.ok_or_else(|| Error::exchanged(R::name()))
             }),
             State::Refused(error) => match error.take() {

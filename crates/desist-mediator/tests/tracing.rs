@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 
 use desist::{Reason, Source, Token};
-use desist_mediator::{BoxError, Mediator, Request, Tracing};
+use desist_mediator::{BoxError, Error, Mediator, Request, Tracing};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
@@ -76,7 +76,7 @@ async fn end(stop: Token, End(how): End) -> Result<(), BoxError> {
     match how {
         "well" => Ok(()),
         "cancelled" => Err(stop.cancelled().await.into()),
-        how => Err(std::io::Error::other(how).into()),
+        how => Err(Error::new(std::io::Error::other(how)).into()),
     }
 }
 

@@ -131,6 +131,7 @@ fn an_answer_of_another_type_is_an_error() {
         .unwrap();
     let error = at_once(mediator.send(&Token::never(), Add(1))).unwrap_err();
     assert!(error.to_string().starts_with("`add` got the answer to another request; "), "{error}");
+    assert!(error.to_string().ends_with("with the type of its own request"), "{error}");
     let error = at_once(mediator.send(&Token::never(), Multiply(1))).unwrap_err();
     assert!(error.to_string().starts_with("`multiply` got the answer to another"), "{error}");
     assert!(error.cancelled().is_none() && error.failure().is_none());
@@ -172,6 +173,11 @@ fn exchanged_answers_are_told_and_nobody_panics() {
     let mut one = pin!(mediator.send(&never, Add(1)));
     assert!(poll(&mut one).is_pending());
     told(at_once(mediator.send(&never, Shout("hey"))).unwrap_err(), "shout");
+    told(at_once(one).unwrap_err(), "add");
+    // Of another type with a response of the same.
+    let mut one = pin!(mediator.send(&never, Add(1)));
+    assert!(poll(&mut one).is_pending());
+    told(at_once(mediator.send(&never, Multiply(7))).unwrap_err(), "multiply");
     told(at_once(one).unwrap_err(), "add");
     // Of the same type they are as good as their own.
     let mut one = pin!(mediator.send(&never, Add(1)));

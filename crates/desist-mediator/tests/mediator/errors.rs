@@ -16,6 +16,8 @@ enum Fails {
     Io,
     Cancelled,
     CancelledBelow,
+    Own,
+    OwnInvalid,
     InABehaviour,
     Invalid,
 }
@@ -43,6 +45,8 @@ async fn fails(_stop: Token, how: Fails) -> Result<(), BoxError> {
         Fails::Io => io::Error::other("no space").into(),
         Fails::Cancelled => cancelled().into(),
         Fails::CancelledBelow => io::Error::from(cancelled()).into(),
+        Fails::Own => Error::new("the account is locked").into(),
+        Fails::OwnInvalid => Error::from(Invalid::new("age", "must be 18 or more")).into(),
         _ => return Ok(()),
     })
 }
@@ -65,10 +69,12 @@ fn mediator() -> Mediator {
 fn each_text_is_one_level_and_says_nothing_twice() {
     let mediator = mediator();
     let never = Token::never();
-    let rows: [(Fails, &[&str]); 5] = [
+    let rows: [(Fails, &[&str]); 7] = [
         (Fails::Io, &["`fails` failed", "no space"]),
         (Fails::Cancelled, &["`fails` was cancelled", "cancelled: lease lost"]),
         (Fails::CancelledBelow, &["`fails` was cancelled", "cancelled: lease lost"]),
+        (Fails::Own, &["`fails` failed", "the account is locked"]),
+        (Fails::OwnInvalid, &["`fails` is not valid", "age: must be 18 or more"]),
         (Fails::InABehaviour, &["`fails` failed", "not for you"]),
         (Fails::Invalid, &["`fails` is not valid", "text: must not be empty"]),
     ];

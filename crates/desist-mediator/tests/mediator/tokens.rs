@@ -8,9 +8,7 @@ use std::time::Duration;
 
 use desist::testing::ManualClock;
 use desist::{Cancelled, Reason, Source, Token, find_cancelled};
-use desist_mediator::{
-    BoxError, Call, Error, Mediator, MediatorBuilder, Request, Timeout, WeakMediator,
-};
+use desist_mediator::{Call, Error, Mediator, MediatorBuilder, Request, Timeout, WeakMediator};
 use tokio::sync::Notify;
 
 use crate::{Log, at_once, chain, poll};
@@ -414,7 +412,7 @@ fn walks(mediator: WeakMediator) -> impl desist_mediator::Handler<Walk> {
             match steps {
                 0 => {
                     stop.cancelled().await;
-                    stop.check().map(|()| 0).map_err(BoxError::from)
+                    stop.check().map(|()| 0).map_err(Error::from)
                 }
                 _ => Ok(1 + mediator.send(&stop, Walk(steps - 1)).await?),
             }
@@ -456,6 +454,28 @@ fn a_cancellation_is_told_through_nested_requests() {
         texts.extend(["cancelled: disconnected", "the client has gone"]);
         assert_eq!(chain(&error), texts);
     }
+}
+
+#[test]
+fn a_request_of_a_behaviour_is_the_cause_and_not_the_request() {
+    let builder = Mediator::builder();
+    let weak = builder.weak();
+    let mediator = builder
+        .behaviour_for::<Ask>(move |call: Call| {
+            let weak = weak.clone();
+            async move {
+                // Nobody handles it.
+                weak.send(call.token(), Other).await?;
+                call.proceed().await
+            }
+        })
+        .handler(|_: Token, _: Ask| async { Ok::<_, Error>("done") })
+        .build()
+        .unwrap();
+    let error = at_once(mediator.send(&Token::never(), Ask)).unwrap_err();
+    assert_eq!((error.request(), error.is_unhandled()), ("ask", false));
+    let cause = error.failure().unwrap().downcast_ref::<Error>().unwrap();
+    assert!(cause.is_unhandled() && cause.request().ends_with("Other"), "{cause}");
 }
 
 /// What a handler does with its own time is the handler's: nobody has to wait.
