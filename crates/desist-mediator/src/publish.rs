@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use desist::{Cancelled, Reason, Source, Token};
+use desist::{Cancelled, Reason, Source, Token, find_cancelled};
 use futures_util::future::join_all;
 
 use crate::{BoxError, Delivery, Failure, Notification, NotificationHandler, PublishError};
@@ -80,15 +80,16 @@ async fn in_turn<N: Notification>(
     told: &mut Told,
 ) {
     for listener in listeners {
+        // Before the token: an error is why, though it is cancelled after that.
+        if delivery.until_error && !told.all_went_well() {
+            return;
+        }
         if let Err(cancelled) = token.check() {
             told.cancelled = Some(cancelled);
             return;
         }
-        if delivery.until_error && !told.all_went_well() {
-            return;
-        }
         let end = tell(listener, token.clone(), notification).await;
-        told.note(&**listener, end);
+        told.note(&**listener, end, None);
     }
 }
 
@@ -119,11 +120,16 @@ async fn together<N: Notification>(
             Ok::<End, Cancelled>(end)
         }
     }));
-    for (listener, end) in listeners.iter().zip(ends.await) {
+    let ends = ends.await;
+    // What those who come after the one that failed are asked to stop with. It is no
+    // cancellation of the notification, which may come later.
+    let asked = siblings.and_then(|siblings| siblings.token().cancellation());
+    let asked = asked.filter(|asked| all.cancellation().as_ref() != Some(asked));
+    for (listener, end) in listeners.iter().zip(ends) {
         match end {
-            Ok(end) => told.note(&**listener, end),
-            // Unless all are cancelled, for the one that failed, which is told of.
-            Err(_) => told.cancelled = all.cancellation(),
+            Ok(end) => told.note(&**listener, end, asked.as_ref()),
+            Err(cancelled) if asked.as_ref() == Some(&cancelled) => {}
+            Err(cancelled) => told.cancelled = Some(cancelled),
         }
     }
 }
@@ -167,12 +173,15 @@ impl Told {
         self.failures.is_empty() && self.panic.is_none()
     }
 
-    fn note<N>(&mut self, listener: &dyn Listener<N>, end: End) {
+    /// `asked`: what it was asked to stop with because another had failed.
+    fn note<N>(&mut self, listener: &dyn Listener<N>, end: End, asked: Option<&Cancelled>) {
         self.begun += 1;
         match end {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
-                self.failures.push(Failure::new(listener.name(), listener.place(), error));
+                let for_another = asked.is_some() && find_cancelled(&*error) == asked;
+                let (name, place) = (listener.name(), listener.place());
+                self.failures.push(Failure::new(name, place, error, for_another));
             }
             // The first goes on when all are told; of another the hook has told.
             Err(panic) if self.panic.is_none() => self.panic = Some(panic),

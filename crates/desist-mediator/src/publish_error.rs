@@ -9,7 +9,8 @@ use desist::{Cancelled, find_cancelled};
 use crate::BoxError;
 
 /// That handlers of a notification failed, or were not told. All of them are in it; the
-/// first failure, or the cancellation, is its `source()`.
+/// first failure, or the cancellation, is its `source()`. One that was asked to stop because
+/// another had failed is among them, but never the first where it is asked why.
 ///
 /// ```
 /// use desist::{Reason, Token};
@@ -85,8 +86,13 @@ impl PublishError {
     /// it, or else one that a handler ended with.
     #[must_use]
     pub fn cancelled(&self) -> Option<&Cancelled> {
-        let failed = || self.failures.iter().find_map(|failure| find_cancelled(failure.error()));
+        let failed = || self.reasons().find_map(|failure| find_cancelled(failure.error()));
         self.cancelled.as_ref().or_else(failed)
+    }
+
+    /// Without those who stopped for another, which is among them, or panicked.
+    fn reasons(&self) -> impl Iterator<Item = &Failure> {
+        self.failures.iter().filter(|failure| !failure.for_another)
     }
 }
 
@@ -116,8 +122,8 @@ impl Error for PublishError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         let cancelled =
             || self.cancelled.as_ref().map(|cancelled| cancelled as &(dyn Error + 'static));
-        self.failures
-            .first()
+        self.reasons()
+            .next()
             .map(|first| first.error() as &(dyn Error + 'static))
             .or_else(cancelled)
     }
@@ -129,6 +135,8 @@ pub struct Failure {
     handler: &'static str,
     place: &'static Location<'static>,
     error: BoxError,
+    /// It was asked to stop because another had failed, and did.
+    for_another: bool,
 }
 
 impl Failure {
@@ -136,8 +144,9 @@ impl Failure {
         handler: &'static str,
         place: &'static Location<'static>,
         error: BoxError,
+        for_another: bool,
     ) -> Self {
-        Self { handler, place, error }
+        Self { handler, place, error, for_another }
     }
 
     /// The path of its type.

@@ -269,6 +269,9 @@ fn together_the_others_are_asked_to_stop_and_waited_for() {
         let cancelled = find_cancelled(error.failures()[stopped].error());
         assert_eq!(reason(cancelled), Some(Reason::SiblingFailed));
     }
+    // Why is what the one failed with, wherever it stands in the line.
+    assert_eq!(chain(&error), ["3 of the 5 handlers of `sold` failed", "no ink"]);
+    assert!(error.cancelled().is_none() && find_cancelled(&error).is_none());
     assert!(!source.is_cancelled(), "the token is that of others, too");
 }
 
@@ -289,6 +292,32 @@ fn a_token_that_is_cancelled_for_a_sibling_itself_is_told_as_such() {
         assert_eq!(error.cancelled(), source.token().cancellation().as_ref(), "{delivery:?}");
         assert_eq!((log.said().len(), error.not_begun()), (1, 1));
     }
+}
+
+#[test]
+fn a_cancellation_that_comes_after_a_failure_is_not_why() {
+    let (source, go) = (Source::new(), Arc::new(Notify::new()));
+    let does = [Does::WaitsFor(Arc::clone(&go)), Does::Fails("no ink"), Does::Well];
+    let (mediator, log) = those_who(TOGETHER.until_error(), does);
+    let mut publishing = pin!(mediator.publish(&source.token(), Sold(7)));
+    assert!(poll(&mut publishing).is_pending());
+    assert_eq!(log.said(), ["a", "b"]);
+    source.cancel_with(Reason::Shutdown);
+    go.notify_one();
+    let Poll::Ready(Err(error)) = poll(&mut publishing) else { panic!("it goes on") };
+    assert_eq!((error.failures().len(), error.not_begun()), (1, 1));
+    assert!(error.cancelled().is_none(), "the one that failed kept it from being told");
+    // And one after another, while the one that will fail is told.
+    let (source, go) = (Source::new(), Arc::new(Notify::new()));
+    let does = [Does::FailsAfter(Arc::clone(&go), "no ink"), Does::Well];
+    let (mediator, _) = those_who(IN_TURN.until_error(), does);
+    let mut publishing = pin!(mediator.publish(&source.token(), Sold(7)));
+    assert!(poll(&mut publishing).is_pending());
+    source.cancel_with(Reason::Shutdown);
+    go.notify_one();
+    let Poll::Ready(Err(error)) = poll(&mut publishing) else { panic!("it goes on") };
+    assert_eq!((error.failures().len(), error.not_begun()), (1, 1));
+    assert!(error.cancelled().is_none(), "nor here");
 }
 
 #[test]
