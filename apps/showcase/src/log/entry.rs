@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-use desist::{Cancelled, Reason};
+use desist::{Cancelled, Reason, Token};
 
 use super::line::{Line, Said};
 use super::{Asker, Log};
@@ -23,6 +23,7 @@ struct Open {
     number: u64,
     what: &'static str,
     client: SocketAddr,
+    token: Token,
     begun: Instant,
     /// What was said first of it.
     end: OnceLock<End>,
@@ -35,14 +36,14 @@ enum End {
 }
 
 impl Entry {
-    pub(super) fn begin(log: &Log, what: &'static str, asker: Asker) -> Self {
+    pub(super) fn begin(log: &Log, what: &'static str, asker: Asker, token: Token) -> Self {
         let Asker { client, mark } = asker;
         let mut written = log.written();
         let number = written.begin();
         written.say(Line { work: number, what, said: Said::Begun { client, mark } });
         drop(written);
         let (log, begun, end) = (log.clone(), Instant::now(), OnceLock::new());
-        Self { open: Some(Arc::new(Open { log, number, what, client, begun, end })) }
+        Self { open: Some(Arc::new(Open { log, number, what, client, token, begun, end })) }
     }
 
     pub(crate) fn progress(&self, done: u64, total: Option<u64>) {
@@ -97,7 +98,10 @@ impl Open {
 
 impl Drop for Open {
     fn drop(&mut self) {
-        let said = match self.end.take() {
+        // Dropped where it stood: it may be that it was asked to stop before.
+        let asked = || self.token.cancellation();
+        let heard = |heard: Cancelled| End::Stopped { heard_ms: millis(heard.at()), heard };
+        let said = match self.end.take().or_else(|| asked().map(heard)) {
             Some(End::Stopped { heard, heard_ms }) => Said::Stopped {
                 by: self.asked_by(heard.reason()),
                 reason: heard.reason().as_str(),

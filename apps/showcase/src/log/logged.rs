@@ -13,8 +13,9 @@ pub(crate) fn logged<W: Work>(log: &Log) -> impl Behaviour + use<W> {
     move |mut call: Call| {
         let log = log.clone();
         async move {
+            let token = call.token().clone();
             let Some(asked) = call.request_mut::<Asked<W>>() else { return call.proceed().await };
-            let entry = Entry::begin(&log, W::NAME, asked.by);
+            let entry = Entry::begin(&log, W::NAME, asked.by, token);
             asked.entry = entry.clone();
             let answer = call.proceed().await;
             match &answer {
