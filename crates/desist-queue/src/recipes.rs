@@ -1,7 +1,8 @@
 //! How to do nothing twice.
 //!
 //! A message comes again when its acknowledgement was lost, when a process died after the
-//! work, when the work took longer than anybody said. So what must happen once has to be
+//! work, when the work took longer than anybody said; a server of NATS that is killed may
+//! have forgotten thousands of acknowledgements that it had answered. So what must happen once has to be
 //! written so that the second time changes nothing. In order of preference:
 //!
 //! # 1. The effect is the same the second time

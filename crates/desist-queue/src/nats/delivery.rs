@@ -7,9 +7,12 @@ use std::time::Duration;
 use async_nats::jetstream::{AckKind, Message as Received};
 use async_nats::{HeaderMap, Request, RequestErrorKind};
 
-use super::{ANSWER, NatsConsumer};
+use super::NatsConsumer;
 use crate::broker::Delivery;
 use crate::{Error, Message, MessageId};
+
+/// How long the server may take to answer. It can be told again.
+const HEARING: Duration = Duration::from_secs(2);
 
 /// A message that a [`NatsConsumer`] has been given.
 pub struct NatsDelivery {
@@ -48,9 +51,17 @@ impl NatsDelivery {
         let Some(reply) = self.received.reply.clone() else {
             return Err(Error::lasting(format!("nobody can be told of message {id}")));
         };
-        let request = Request::new().payload(what.into()).timeout(Some(ANSWER));
-        let client = self.consumer.nats.client();
-        match client.send_request(reply, request).await {
+        let request = Request::new().payload(what.into()).timeout(Some(HEARING));
+        let nats = &self.consumer.nats;
+        let client = nats.client();
+        let answer = tokio::select! {
+            answer = client.send_request(reply, request) => answer,
+            // What was on the old connection is lost, the answer or the question.
+            () = nats.reconnected() => {
+                return Err(Error::passing(format!("the connection was lost with message {id}")));
+            }
+        };
+        match answer {
             Ok(_) => Ok(()),
             Err(error) => {
                 let what = match error.kind() {

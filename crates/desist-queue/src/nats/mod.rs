@@ -5,6 +5,7 @@
 
 mod consumer;
 mod delivery;
+mod inbox;
 mod pull;
 mod trouble;
 
@@ -138,6 +139,17 @@ impl Nats {
         let mut headers = HeaderMap::new();
         headers.insert("Nats-Msg-Id", id.into().as_str());
         self.publish_with_headers(subject, headers, payload.into()).await
+    }
+
+    /// When the connection was made anew, if anybody tells.
+    async fn reconnected(&self) {
+        if let Some(mut connected) = self.connected.clone() {
+            connected.mark_unchanged();
+            if connected.changed().await.is_ok() {
+                return;
+            }
+        }
+        std::future::pending().await
     }
 
     async fn publish_with_headers(

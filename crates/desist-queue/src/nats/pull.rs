@@ -14,11 +14,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::jetstream::Message as Received;
-use async_nats::{Message, StatusCode, Subscriber};
-use bytes::Bytes;
-use futures_util::{FutureExt as _, StreamExt as _};
+use async_nats::{Message, StatusCode};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::inbox::{Inbox, closed};
 use super::{NatsConsumer, NatsDelivery};
 use crate::Error;
 use crate::broker::Subscription;
@@ -29,35 +29,48 @@ const EXPIRES: Duration = Duration::from_secs(30);
 const HEARTBEAT: Duration = Duration::from_secs(1);
 /// When it has not, it is taken to have none.
 const SILENCE: Duration = Duration::from_secs(3);
-/// What is on its way when nothing more is wanted has this long to come.
-const ON_ITS_WAY: Duration = Duration::from_millis(800);
-/// When none has come for so long, none is taken to be on its way.
-const QUIET: Duration = Duration::from_millis(100);
-
-type Look = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
+/// An inbox is left, or made anew, within this.
+const LEAVING: Duration = Duration::from_millis(1800);
 
 /// From where a [`NatsConsumer`] pulls.
 pub struct NatsSubscription {
     consumer: Arc<NatsConsumer>,
     patience: Duration,
-    messages: Subscriber,
-    inbox: String,
-    /// What a request that may still be there sends goes to the inbox of before, which is
-    /// left for a new one: so no more come than are wanted.
-    is_new: bool,
-    came: VecDeque<NatsDelivery>,
-    /// In this inbox.
-    received: u64,
     /// At most so many in one request.
     most: usize,
+    state: State,
+    came: VecDeque<NatsDelivery>,
     /// Not yet come.
     wanted: usize,
     /// Of these, what the server has been asked for.
     asked: usize,
     heard: Instant,
-    /// Whether the consumer is still there.
-    look: Option<Look>,
-    connected: Option<tokio::sync::watch::Receiver<u64>>,
+    connected: Option<watch::Receiver<u64>>,
+}
+
+enum State {
+    Open(Inbox),
+    /// What a request that may still be there sends goes to the inbox of before, which is
+    /// left for a new one: so no more come than are wanted.
+    Renewing(Pin<Box<dyn Future<Output = Renewed> + Send>>),
+    Lost,
+}
+
+struct Renewed {
+    came: Vec<Message>,
+    inbox: Result<Inbox, Error>,
+}
+
+async fn renew(consumer: Arc<NatsConsumer>, left: Option<(Inbox, usize)>) -> Renewed {
+    let came = match left {
+        Some((inbox, asked)) => inbox.leave(asked).await,
+        None => Vec::new(),
+    };
+    let inbox = match consumer.is_there().await {
+        Ok(()) => Inbox::open(consumer.nats.client()).await,
+        Err(error) => Err(error),
+    };
+    Renewed { came, inbox }
 }
 
 impl NatsSubscription {
@@ -66,7 +79,7 @@ impl NatsSubscription {
         patience: Duration,
         max_batch: i64,
     ) -> Result<Self, Error> {
-        let (inbox, messages) = inbox(&consumer).await?;
+        let inbox = Inbox::open(consumer.nats.client()).await?;
         let connected = consumer.nats.connected.clone().map(|mut connected| {
             connected.mark_unchanged();
             connected
@@ -74,50 +87,18 @@ impl NatsSubscription {
         Ok(Self {
             consumer: Arc::new(consumer),
             patience,
-            messages,
-            inbox,
-            is_new: true,
-            came: VecDeque::new(),
-            received: 0,
             most: usize::try_from(max_batch).ok().filter(|most| *most > 0).unwrap_or(usize::MAX),
+            state: State::Open(inbox),
+            came: VecDeque::new(),
             wanted: 0,
             asked: 0,
             heard: Instant::now(),
-            look: None,
             connected,
         })
     }
 
-    /// Asks for what is wanted and has not been asked for.
-    async fn ask(&mut self) -> Result<(), Error> {
-        if !self.is_new {
-            let (inbox, messages) = inbox(&self.consumer).await?;
-            self.collect();
-            (self.inbox, self.messages, self.is_new) = (inbox, messages, true);
-            self.received = 0;
-        }
-        while self.wanted > self.asked {
-            let batch = (self.wanted - self.asked).min(self.most);
-            let request = serde_json::json!({
-                "batch": batch,
-                "expires": EXPIRES.as_nanos() as u64,
-                "idle_heartbeat": HEARTBEAT.as_nanos() as u64,
-            });
-            let NatsConsumer { nats, stream, name, .. } = &*self.consumer;
-            let subject = format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{name}");
-            let asked = nats.client();
-            let asked =
-                asked.publish_with_reply(subject, self.inbox.clone(), request.to_string().into());
-            asked.await.map_err(|error| closed().because(error))?;
-            self.asked += batch;
-            self.heard = Instant::now();
-        }
-        Ok(())
-    }
-
     /// A message, if it is one; else what the server says of its requests.
     fn take(&mut self, message: Message) -> Result<Option<NatsDelivery>, Error> {
-        self.received += 1;
         self.heard = Instant::now();
         let Some(status) = message.status else {
             let context = self.consumer.nats.context.clone();
@@ -131,27 +112,28 @@ impl NatsSubscription {
         };
         let said = message.description.as_deref().unwrap_or_default();
         match status {
-            StatusCode::IDLE_HEARTBEAT => Ok(None),
-            StatusCode::NO_RESPONDERS => {
-                self.doubt();
-                Ok(None)
-            }
+            StatusCode::IDLE_HEARTBEAT => {}
+            StatusCode::NO_RESPONDERS => self.doubt(),
             _ if said.contains("Consumer Deleted") || said.contains("Consumer is push based") => {
                 self.doubt();
-                Ok(None)
             }
-            StatusCode::TIMEOUT | StatusCode::NOT_FOUND => {
-                self.ended(&message);
-                Ok(None)
-            }
+            StatusCode::TIMEOUT | StatusCode::NOT_FOUND => self.ended(&message),
             // Too many requests, or too much asked for, or the server stops: it has none.
             _ => {
-                self.asked = 0;
                 let name = &self.consumer.name;
-                Err(Error::passing(format!(
-                    "the server sends nothing to `{name}`: {status} {said}"
-                )))
+                let what = format!("the server sends nothing to `{name}`: {status} {said}");
+                self.asked = 0;
+                return Err(Error::passing(what));
             }
+        }
+        Ok(None)
+    }
+
+    /// All that have come where nobody listens any more.
+    fn take_all(&mut self, messages: Vec<Message>) {
+        for message in messages.into_iter().filter(|message| message.status.is_none()) {
+            let delivery = self.take(message).ok().flatten();
+            self.came.extend(delivery);
         }
     }
 
@@ -165,11 +147,29 @@ impl NatsSubscription {
 
     /// It is taken to have no request of ours.
     fn doubt(&mut self) {
+        let left = match std::mem::replace(&mut self.state, State::Lost) {
+            State::Open(inbox) => Some((inbox, self.asked)),
+            State::Renewing(_) | State::Lost => None,
+        };
         self.asked = 0;
-        self.is_new = false;
-        let consumer = Arc::clone(&self.consumer);
-        self.look = Some(Box::pin(async move { consumer.is_there().await }));
+        let renewing = renew(Arc::clone(&self.consumer), left);
+        self.state = State::Renewing(Box::pin(renewing));
     }
+}
+
+/// Asks for what is wanted and has not been asked for.
+async fn ask(consumer: &NatsConsumer, inbox: &Inbox, batch: usize) -> Result<(), Error> {
+    let request = serde_json::json!({
+        "batch": batch,
+        "expires": EXPIRES.as_nanos() as u64,
+        "idle_heartbeat": HEARTBEAT.as_nanos() as u64,
+    });
+    let NatsConsumer { nats, stream, name, .. } = consumer;
+    let subject = format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{name}");
+    let client = nats.client();
+    let asked =
+        client.publish_with_reply(subject, inbox.name().to_owned(), request.to_string().into());
+    asked.await.map_err(|error| closed().because(error))
 }
 
 impl Subscription for NatsSubscription {
@@ -184,104 +184,62 @@ impl Subscription for NatsSubscription {
             if let Some(delivery) = self.came.pop_front() {
                 return Ok(delivery);
             }
-            if self.look.is_none() {
-                self.ask().await?;
+            let inbox = match &mut self.state {
+                State::Open(inbox) => inbox,
+                State::Renewing(renewing) => {
+                    let Renewed { came, inbox } = renewing.as_mut().await;
+                    self.state = State::Lost;
+                    self.take_all(came);
+                    match inbox {
+                        Ok(inbox) => self.state = State::Open(inbox),
+                        // Looked for again when these are gone.
+                        Err(_) if !self.came.is_empty() => {}
+                        Err(error) => return Err(error),
+                    }
+                    continue;
+                }
+                State::Lost => {
+                    self.doubt();
+                    continue;
+                }
+            };
+            while self.wanted > self.asked {
+                let batch = (self.wanted - self.asked).min(self.most);
+                ask(&self.consumer, inbox, batch).await?;
+                self.asked += batch;
+                self.heard = Instant::now();
             }
             let is_silent = self.heard + SILENCE;
             tokio::select! {
                 biased;
-                looked = looked(&mut self.look) => {
-                    self.look = None;
-                    looked?;
-                }
-                message = self.messages.next() => match message {
-                    Some(message) => {
-                        if let Some(delivery) = self.take(message)? {
-                            return Ok(delivery);
-                        }
+                message = inbox.next() => {
+                    let message = message.ok_or_else(closed)?;
+                    if let Some(delivery) = self.take(message)? {
+                        return Ok(delivery);
                     }
-                    None => return Err(closed()),
-                },
+                }
                 () = changed(&mut self.connected) => self.doubt(),
                 () = tokio::time::sleep_until(is_silent), if self.asked > 0 => self.doubt(),
             }
         }
     }
 
-    /// First the requests are let come to their end, as long as messages come: what the server
-    /// sends in the moment in which it hears that nobody listens is lost on it until its
-    /// patience is over. When it is quiet it is told to send so many more, whatever they are,
-    /// and is sent as many: so all that it sent before it knew arrive, and nothing after that.
     async fn close(mut self) -> Vec<NatsDelivery> {
-        let end = Instant::now() + ON_ITS_WAY;
-        let mut quiet = Instant::now() + QUIET;
-        while self.asked > 0 {
-            let next = tokio::time::timeout_at(end.min(quiet), self.messages.next());
-            let Ok(Some(message)) = next.await else { break };
-            if let Ok(Some(delivery)) = self.take(message) {
-                self.came.push_back(delivery);
-                quiet = Instant::now() + QUIET;
-            }
-        }
-        if self.asked > 0 {
-            let _ = tokio::time::timeout(ON_ITS_WAY, self.leave()).await;
-        }
+        let came = match std::mem::replace(&mut self.state, State::Lost) {
+            State::Open(inbox) if self.asked > 0 => inbox.leave(self.asked).await,
+            State::Renewing(renewing) => match tokio::time::timeout(LEAVING, renewing).await {
+                Ok(renewed) => renewed.came,
+                Err(_) => Vec::new(),
+            },
+            State::Open(_) | State::Lost => Vec::new(),
+        };
+        self.take_all(came);
         self.came.into()
     }
 }
 
-impl NatsSubscription {
-    /// Nothing comes any more when this is over.
-    async fn leave(&mut self) {
-        // No more are on their way than were asked for; the rest is for heartbeats.
-        let most = self.received + self.asked as u64 + 16;
-        if self.messages.unsubscribe_after(most).await.is_err() {
-            return;
-        }
-        let client = self.consumer.nats.client();
-        for _ in self.received..most {
-            if client.publish(self.inbox.clone(), Bytes::new()).await.is_err() {
-                return;
-            }
-        }
-        while let Some(message) = self.messages.next().await {
-            let delivery = self.take(message).ok().flatten();
-            self.came.extend(delivery);
-        }
-    }
-
-    /// All that have come.
-    fn collect(&mut self) {
-        while let Some(Some(message)) = self.messages.next().now_or_never() {
-            let delivery = self.take(message).ok().flatten();
-            self.came.extend(delivery);
-        }
-    }
-}
-
-/// Where the server is to send what it is asked for.
-async fn inbox(consumer: &NatsConsumer) -> Result<(String, Subscriber), Error> {
-    let client = consumer.nats.client();
-    let inbox = client.new_inbox();
-    match client.subscribe(inbox.clone()).await {
-        Ok(messages) => Ok((inbox, messages)),
-        Err(error) => Err(closed().because(error)),
-    }
-}
-
-fn closed() -> Error {
-    Error::lasting("the connection is closed; make a new one")
-}
-
-async fn looked(look: &mut Option<Look>) -> Result<(), Error> {
-    match look {
-        Some(look) => look.await,
-        None => std::future::pending().await,
-    }
-}
-
 /// When the connection was made anew.
-async fn changed(connected: &mut Option<tokio::sync::watch::Receiver<u64>>) {
+async fn changed(connected: &mut Option<watch::Receiver<u64>>) {
     if let Some(connected) = connected {
         if connected.changed().await.is_ok() {
             return;

@@ -1,5 +1,6 @@
 //! A process that works on messages: this program again, as a child.
 
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
@@ -15,9 +16,10 @@ use crate::effects::Effects;
 const URL: &str = "DESIST_WORKER_URL";
 const EFFECTS: &str = "DESIST_WORKER_EFFECTS";
 const EARLY: &str = "DESIST_WORKER_EARLY";
+const READY: &str = "listens to signals";
 
 /// How long the server waits for a word of a message.
-pub(crate) const ACK_WAIT: Duration = Duration::from_secs(4);
+const ACK_WAIT: Duration = Duration::from_secs(4);
 /// Those are never worked on with success.
 pub(crate) const fn is_poison(number: u64) -> bool {
     number % 500 == 499
@@ -36,11 +38,20 @@ impl Worker {
             .env(URL, url)
             .env(EFFECTS, effects)
             .stdin(Stdio::piped())
-            .stdout(Stdio::null());
+            .stdout(Stdio::piped());
         if early {
             command.env(EARLY, "1");
         }
         Self { child: command.spawn().expect("this program") }
+    }
+
+    /// Until it listens to signals: before that a SIGTERM ends it like a SIGKILL.
+    pub(crate) fn until_ready(&mut self) {
+        let Some(said) = self.child.stdout.take() else { return };
+        let mut lines = BufReader::new(said).lines().map_while(Result::ok);
+        assert!(lines.any(|line| line.ends_with(READY)), "it has ended");
+        // Read on, so that it never waits for room.
+        thread::spawn(move || lines.for_each(drop));
     }
 
     pub(crate) fn id(&self) -> u32 {
@@ -75,6 +86,7 @@ fn the_worker() {
 
 async fn run(url: &str, effects: &Path) -> bool {
     let stop = signals();
+    println!("{READY}");
     let effects = Arc::new(Effects::open(effects));
     let Ok(nats) = stop.run(connected(url)).await else { return true };
     let consumer = Consumer::new(nats.consumer("ORDERS", "billing").ack_wait(ACK_WAIT))
