@@ -1,11 +1,12 @@
 //! Who asks, as HTTP knows it.
 
-use axum::extract::{ConnectInfo, FromRequestParts, Query};
+use axum::extract::{ConnectInfo, FromRequestParts};
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
 use crate::log::Asker;
+use crate::numbers::Numbers;
 
 #[derive(Deserialize)]
 struct Mark {
@@ -18,8 +19,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Asker {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
         let client = ConnectInfo::from_request_parts(parts, state).await;
         let ConnectInfo(client) = client.map_err(IntoResponse::into_response)?;
-        let mark = Query::from_request_parts(parts, state).await;
-        let Query(Mark { mark }) = mark.map_err(IntoResponse::into_response)?;
+        let mark = Numbers::from_request_parts(parts, state).await;
+        let Numbers(Mark { mark }) = mark.map_err(IntoResponse::into_response)?;
         Ok(Self { client, mark })
     }
 }

@@ -10,6 +10,7 @@ mod asker;
 mod http;
 mod log;
 mod mediator;
+mod numbers;
 mod routes;
 mod uploads;
 mod work;

@@ -6,7 +6,7 @@ use std::io;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{Html, IntoResponse};
@@ -19,6 +19,7 @@ use tokio_util::io::StreamReader;
 
 use crate::answer::Failed;
 use crate::log::{Asker, ReadLog};
+use crate::numbers::Numbers;
 use crate::work::{Asked, Download, Events, LongRunningTask, Primes, Upload};
 
 pub(crate) fn router(mediator: Mediator) -> Router {
@@ -78,7 +79,8 @@ async fn upload(
 ) -> Result<String, Failed> {
     let total = headers.get(header::CONTENT_LENGTH);
     let total = total.and_then(|length| length.to_str().ok()?.parse().ok());
-    let bytes = body.into_data_stream().map(|piece| piece.map_err(io::Error::other));
+    let bytes = body.into_data_stream();
+    let bytes = bytes.map(|piece| piece.map_err(|error| io::Error::other(error.into_inner())));
     let upload = Upload { bytes: Box::pin(StreamReader::new(bytes)), total };
     let saved = mediator.send(&token, Asked::new(by, upload)).await;
     let saved = saved.map_err(|error| Failed::from(error).and("nothing of it is kept\n"))?;
@@ -106,7 +108,7 @@ async fn download(
     State(mediator): State<Mediator>,
     by: Asker,
     token: RequestToken,
-    Query(Size { megabytes }): Query<Size>,
+    Numbers(Size { megabytes }): Numbers<Size>,
 ) -> Result<impl IntoResponse, Failed> {
     let pieces = mediator.send(&token, Asked::new(by, Download { megabytes })).await?;
     let length = [(header::CONTENT_LENGTH, pieces.length.to_string())];
@@ -137,7 +139,7 @@ async fn primes(
     State(mediator): State<Mediator>,
     by: Asker,
     token: RequestToken,
-    Query(Limit { below }): Query<Limit>,
+    Numbers(Limit { below }): Numbers<Limit>,
 ) -> Result<String, Failed> {
     let primes = mediator.send(&token, Asked::new(by, Primes { below })).await?;
     Ok(format!("{primes} primes below {below}\n"))

@@ -215,6 +215,36 @@ fn what_is_too_much_is_refused_with_advice() {
     }
 }
 
+#[test]
+fn what_is_no_number_is_refused_with_advice() {
+    let showcase = Showcase::start();
+    for query in ["megabytes=abc", "megabytes=-1", "megabytes=", "mark=x", "mark=1&mark=2"] {
+        let answer = showcase.answer(&format!("GET /download?{query}"));
+        let (head, said) = answer.split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with("HTTP/1.1 400"), "{query}: {head}");
+        assert!(said.starts_with(&format!("cannot read `?{query}`: ")), "{said}");
+        assert!(said.ends_with("; a value is a whole number, as in megabytes=20\n"), "{said}");
+    }
+}
+
+/// A client that does not send what it had announced: the fault is its own.
+#[test]
+fn an_upload_that_cannot_be_read_is_refused_with_advice() {
+    let showcase = Showcase::start();
+    let head = "POST /upload HTTP/1.1\r\nHost: showcase\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let mut upload = TcpStream::connect(showcase.addr).unwrap();
+    upload.write_all(format!("{head}5\r\nhello\r\nno length\r\n").as_bytes()).unwrap();
+    let mut answer = String::new();
+    upload.read_to_string(&mut answer).unwrap();
+    let (head, said) = answer.split_once("\r\n\r\n").unwrap();
+    assert!(head.starts_with("HTTP/1.1 400"), "{head}");
+    assert!(
+        said.starts_with("it cannot be read on after 5 bytes; send it again, whole\n"),
+        "{said}"
+    );
+    assert!(said.ends_with("nothing of it is kept\n"), "{said}");
+}
+
 /// Two of a kind are told apart, and what was said before is said to whoever comes later.
 #[test]
 fn the_log_says_whose_work_it_is_also_to_who_comes_later() {

@@ -12,6 +12,8 @@ use crate::{Answer, Call, Error};
 /// The token goes along in the [`Call`]. A behaviour can narrow it; none that comes later
 /// can undo that by forgetting to pass it on, for nobody passes it on.
 ///
+/// What it fails with itself is made an [`Error`] by `.map_err(Error::new)?`.
+///
 /// ```
 /// use desist::Token;
 /// use desist_mediator::{Answer, Behaviour, Call, Error, Mediator, Request};
@@ -74,6 +76,12 @@ where
 {
     fn handle(&self, call: Call) -> impl Future<Output = Result<Answer, Error>> + Send {
         self(call)
+    }
+}
+
+impl<B: Behaviour> Behaviour for Arc<B> {
+    fn handle(&self, call: Call) -> impl Future<Output = Result<Answer, Error>> + Send {
+        B::handle(self, call)
     }
 }
 

@@ -166,24 +166,44 @@ impl MediatorBuilder {
 
     /// Around all requests, a layer of tower. Its one service has them all; what it keeps in
     /// common among its clones, a limit for instance, is common to all kinds. Whoever is
-    /// cancelled while the service is not ready waits no longer.
+    /// cancelled before the layer has let the request through waits no longer.
     ///
-    /// Where a service is boxed, its box is `tower::util::BoxCloneSyncService`, which is
-    /// `Sync`.
+    /// The service must be `Clone` and `Sync`. One that is no `Clone` needs tower's `Buffer`
+    /// around it, as tower's own limit of a rate does:
+    ///
+    /// ```
+    /// use desist_mediator::Mediator;
+    /// use std::time::Duration;
+    /// use tower::ServiceBuilder;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let ten_a_second = ServiceBuilder::new().buffer(100).rate_limit(10, Duration::from_secs(1));
+    /// assert!(Mediator::builder().layer(ten_a_second).build().is_ok());
+    /// # }
+    /// ```
+    ///
+    /// A limit counts a request that a handler sends in its turn as well: a handler that holds
+    /// the last place, and waits for another, waits for itself. Give such a limit to the kinds
+    /// that send nothing, [`layer_for`](Self::layer_for), or a [`Timeout`](crate::Timeout)
+    /// around it.
     #[cfg(feature = "tower")]
     #[cfg_attr(docsrs, doc(cfg(feature = "tower")))]
     #[track_caller]
-    pub fn layer<L>(self, layer: L) -> Self
-    where
-        L: tower_layer::Layer<crate::Rest>,
-        L::Service: tower_service::Service<crate::Call, Response = crate::Answer>
-            + Clone
-            + Send
-            + Sync
-            + 'static,
-        <L::Service as tower_service::Service<crate::Call>>::Error: Into<crate::BoxError>,
-        <L::Service as tower_service::Service<crate::Call>>::Future: Send,
-    {
+    pub fn layer(
+        self,
+        layer: impl tower_layer::Layer<
+            crate::Rest,
+            Service: tower_service::Service<
+                crate::Call,
+                Response = crate::Answer,
+                Error: Into<crate::BoxError>,
+                Future: Send,
+            > + Clone
+                         + Send
+                         + Sync
+                         + 'static,
+        >,
+    ) -> Self {
         let service = layer.layer(crate::Rest::new());
         self.around(None, Location::caller(), Arc::new(crate::layer::Layered(service)))
     }
@@ -203,7 +223,7 @@ impl MediatorBuilder {
     ///
     /// # #[tokio::main(flavor = "current_thread")] async fn main() {
     /// let mediator = Mediator::builder()
-    ///     .layer_for::<Slow, _>(TimeoutLayer::new(Duration::from_millis(1)))
+    ///     .layer_for::<Slow>(TimeoutLayer::new(Duration::from_millis(1)))
     ///     .handler(|stop: Token, Slow| async move { Err::<(), _>(stop.cancelled().await) })
     ///     .build()
     ///     .unwrap();
@@ -214,18 +234,21 @@ impl MediatorBuilder {
     #[cfg(feature = "tower")]
     #[cfg_attr(docsrs, doc(cfg(feature = "tower")))]
     #[track_caller]
-    pub fn layer_for<R, L>(self, layer: L) -> Self
-    where
-        R: Request,
-        L: tower_layer::Layer<crate::Rest>,
-        L::Service: tower_service::Service<crate::Call, Response = crate::Answer>
-            + Clone
-            + Send
-            + Sync
-            + 'static,
-        <L::Service as tower_service::Service<crate::Call>>::Error: Into<crate::BoxError>,
-        <L::Service as tower_service::Service<crate::Call>>::Future: Send,
-    {
+    pub fn layer_for<R: Request>(
+        self,
+        layer: impl tower_layer::Layer<
+            crate::Rest,
+            Service: tower_service::Service<
+                crate::Call,
+                Response = crate::Answer,
+                Error: Into<crate::BoxError>,
+                Future: Send,
+            > + Clone
+                         + Send
+                         + Sync
+                         + 'static,
+        >,
+    ) -> Self {
         let kind = (TypeId::of::<R>(), R::name());
         let service = layer.layer(crate::Rest::new());
         self.around(Some(kind), Location::caller(), Arc::new(crate::layer::Layered(service)))

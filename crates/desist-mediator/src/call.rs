@@ -47,6 +47,9 @@ pub struct Call {
     pub(crate) name: &'static str,
     /// How many of the behaviours of its kind have been gone through.
     pub(crate) done: usize,
+    /// Whether the layer that has it has let it through.
+    #[cfg(feature = "tower")]
+    pub(crate) layer: Option<crate::layer::Through>,
 }
 
 impl Call {
@@ -186,6 +189,10 @@ impl Call {
         self.token = self.token.shielded_for(bound).token();
     }
 
+    pub(crate) fn place(&self) -> usize {
+        place_of(&self.envelope)
+    }
+
     /// Goes on to the next behaviour, and after the last one to the handler. Whoever is next
     /// does not begin if the token is cancelled by then.
     pub fn proceed(self) -> Proceed {
@@ -228,6 +235,11 @@ impl Call {
         }
         Err(Error::exchanged(self.name))
     }
+}
+
+/// Where it lies in memory.
+pub(crate) fn place_of(envelope: &Pin<Box<dyn Envelope>>) -> usize {
+    (&raw const **envelope).cast::<()>().addr()
 }
 
 impl fmt::Debug for Call {

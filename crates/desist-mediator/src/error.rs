@@ -5,7 +5,7 @@ use std::fmt;
 
 use desist::{Cancelled, find_cancelled};
 
-use crate::Invalid;
+use crate::{Invalid, PublishError};
 
 /// Whatever a handler fails with.
 pub type BoxError = Box<dyn StdError + Send + Sync>;
@@ -38,6 +38,9 @@ pub type BoxError = Box<dyn StdError + Send + Sync>;
 pub struct Error {
     request: &'static str,
     kind: Kind,
+    /// It has come out of a request that was sent: to whoever meets it after that it is the
+    /// cause of another, be it of the same kind.
+    is_out: bool,
 }
 
 #[derive(Debug)]
@@ -50,6 +53,10 @@ enum Kind {
 }
 
 impl Error {
+    fn of(request: &'static str, kind: Kind) -> Self {
+        Self { request, kind, is_out: false }
+    }
+
     /// For a behaviour that refuses a request, or fails. An [`Error`] stays itself.
     ///
     /// ```
@@ -63,7 +70,7 @@ impl Error {
     pub fn new(error: impl Into<BoxError>) -> Self {
         match error.into().downcast::<Self>() {
             Ok(itself) => *itself,
-            Err(error) => Self { request: "", kind: Kind::Failed(error) },
+            Err(error) => Self::of("", Kind::Failed(error)),
         }
     }
 
@@ -71,31 +78,38 @@ impl Error {
     /// whatever kind that request is.
     pub(crate) fn of_handler(request: &'static str, error: BoxError) -> Self {
         match Self::new(error) {
-            own if own.request.is_empty() => own.about(request),
-            other => Self { request, kind: Kind::Failed(Box::new(other)) },
+            own if !own.is_out => own.about(request),
+            other => Self::of(request, Kind::Failed(Box::new(other))),
         }
     }
 
     pub(crate) fn unhandled(request: &'static str) -> Self {
-        Self { request, kind: Kind::Unhandled }
+        Self::of(request, Kind::Unhandled)
     }
 
     pub(crate) fn gone(request: &'static str) -> Self {
-        Self { request, kind: Kind::Gone }
+        Self::of(request, Kind::Gone)
     }
 
     pub(crate) fn exchanged(request: &'static str) -> Self {
-        Self { request, kind: Kind::Exchanged }
+        Self::of(request, Kind::Exchanged)
     }
 
     /// Of a behaviour, which does not say what it is about. What a request of its own failed
     /// with is the cause: that one has no handler, or is not valid, and not this one.
     pub(crate) fn about(mut self, request: &'static str) -> Self {
-        match self.request {
-            "" => self.request = request,
-            own if own == request => {}
-            _ => return Self { request, kind: Kind::Failed(Box::new(self)) },
+        if self.is_out {
+            return Self::of(request, Kind::Failed(Box::new(self)));
         }
+        if self.request.is_empty() {
+            self.request = request;
+        }
+        self
+    }
+
+    /// Whoever sent the request has it now.
+    pub(crate) fn out(mut self) -> Self {
+        self.is_out = true;
         self
     }
 
@@ -123,7 +137,15 @@ impl Error {
     /// ```
     #[must_use]
     pub fn invalid(&self) -> Option<&Invalid> {
-        self.failure()?.downcast_ref()
+        let mut cause: &(dyn StdError + 'static) = self.failure()?;
+        loop {
+            match cause.downcast_ref() {
+                Some(invalid) => return Some(invalid),
+                // That request is not valid, and not this one.
+                None if cause.is::<Self>() => return None,
+                None => cause = cause.source()?,
+            }
+        }
     }
 
     /// Whether there is no handler of the request: one to register, and to
@@ -155,7 +177,7 @@ impl Error {
     pub fn into_failure(self) -> BoxError {
         match self.kind {
             Kind::Failed(error) => error,
-            kind => Box::new(Self { request: self.request, kind }),
+            kind => Box::new(Self { kind, ..self }),
         }
     }
 }
@@ -163,6 +185,12 @@ impl Error {
 impl From<Cancelled> for Error {
     fn from(cancelled: Cancelled) -> Self {
         Self::new(cancelled)
+    }
+}
+
+impl From<PublishError> for Error {
+    fn from(error: PublishError) -> Self {
+        Self::new(error)
     }
 }
 

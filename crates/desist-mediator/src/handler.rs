@@ -8,7 +8,8 @@ use desist::Token;
 use crate::{BoxError, Notification, Request};
 
 /// Does what a request asks. An `Fn(Token, R) -> impl Future` is one, so an `async fn` of
-/// these two arguments is one as well.
+/// these two arguments is one as well; and an `Arc` of one is, for a type that handles several
+/// kinds.
 ///
 /// The token is the one that the request was sent with, narrowed by the behaviours around
 /// the handler: it should look at it, and hand it on to all that it calls.
@@ -45,6 +46,10 @@ use crate::{BoxError, Notification, Request};
 pub trait Handler<R: Request>: Send + Sync + 'static {
     /// What it fails with. `Cancelled`, or an error that has it behind `source()`, is told
     /// from a failure.
+    ///
+    /// An `anyhow::Error`, and an error that passes for the one in it
+    /// (`#[error(transparent)]`), hide what they hold: [`BoxError`] takes the same `?`, and
+    /// hides nothing.
     type Error: Into<BoxError>;
 
     /// Does it.
@@ -70,6 +75,18 @@ where
         request: R,
     ) -> impl Future<Output = Result<R::Response, E>> + Send {
         self(stop, request)
+    }
+}
+
+impl<R: Request, H: Handler<R>> Handler<R> for Arc<H> {
+    type Error = H::Error;
+
+    fn handle(
+        &self,
+        stop: Token,
+        request: R,
+    ) -> impl Future<Output = Result<R::Response, H::Error>> + Send {
+        H::handle(self, stop, request)
     }
 }
 
@@ -133,5 +150,17 @@ where
         notification: Arc<N>,
     ) -> impl Future<Output = Result<(), E>> + Send {
         self(stop, notification)
+    }
+}
+
+impl<N: Notification, H: NotificationHandler<N>> NotificationHandler<N> for Arc<H> {
+    type Error = H::Error;
+
+    fn handle(
+        &self,
+        stop: Token,
+        notification: Arc<N>,
+    ) -> impl Future<Output = Result<(), H::Error>> + Send {
+        H::handle(self, stop, notification)
     }
 }

@@ -1,7 +1,9 @@
 //! A `tower::Layer` as a behaviour.
 
 use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::{Context, Poll};
 
 use tower_service::Service;
@@ -50,8 +52,28 @@ impl Service<Call> for Rest {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, call: Call) -> Proceed {
+    fn call(&mut self, mut call: Call) -> Proceed {
+        if let Some(through) = call.layer.take() {
+            through.tell();
+        }
         call.proceed()
+    }
+}
+
+/// Whether a call has come out of its layer.
+#[derive(Clone, Default)]
+pub(crate) struct Through(Arc<AtomicBool>);
+
+impl Through {
+    fn tell(&self) {
+        // Ordering: relaxed, alone: whoever sees it too late gives up a call that is not begun
+        // any more, for its token is cancelled.
+        self.0.store(true, Relaxed);
+    }
+
+    fn is_told(&self) -> bool {
+        // Ordering: relaxed, as in `tell`.
+        self.0.load(Relaxed)
     }
 }
 
@@ -65,11 +87,18 @@ where
 {
     fn run(self: Arc<Self>, call: Call) -> Running {
         Box::pin(async move {
-            let mut service = self.0.clone();
-            // It may wait for a place, which whoever is cancelled gives up.
-            let ready = call.token().run(poll_fn(|cx| service.poll_ready(cx)));
-            ready.await?.map_err(Error::new)?;
-            service.call(call).await.map_err(Error::new)
+            let (mut service, token) = (self.0.clone(), call.token().clone());
+            // Whoever is cancelled waits for no place, before the service has it or in there.
+            token.run(poll_fn(|cx| service.poll_ready(cx))).await?.map_err(Error::new)?;
+            let (through, mut call) = (Through::default(), call);
+            call.layer = Some(through.clone());
+            let answer = service.call(call);
+            let mut answer = pin!(async move { answer.await.map_err(Error::new) });
+            match token.run(answer.as_mut()).await {
+                Ok(answer) => answer,
+                Err(cancelled) if !through.is_told() => Err(cancelled.into()),
+                Err(_) => answer.await,
+            }
         })
     }
 }

@@ -66,12 +66,14 @@ impl Inner {
             token: token.clone(),
             name: R::name(),
             done: 0,
+            #[cfg(feature = "tower")]
+            layer: None,
         })
     }
 
     fn send<R: Request>(&self, token: &Token, request: R) -> Sending<R> {
         match self.call(token, request) {
-            Some(call) => Sending::new(call.proceed()),
+            Some(call) => Sending::new(call),
             None => Sending::refused(Error::unhandled(R::name())),
         }
     }
@@ -140,6 +142,7 @@ impl Mediator {
     /// [`requires`](MediatorBuilder::requires).
     ///
     /// ```
+    /// use desist::Token;
     /// use desist_mediator::{Mediator, Request};
     ///
     /// struct Export;
@@ -147,8 +150,12 @@ impl Mediator {
     ///     type Response = ();
     /// }
     ///
-    /// let mediator = Mediator::builder().build().unwrap();
-    /// assert!(!mediator.handles::<Export>());
+    /// async fn export(stop: Token, _: Export) -> Result<(), desist::Cancelled> {
+    ///     stop.check()
+    /// }
+    ///
+    /// assert!(Mediator::builder().handler(export).build().unwrap().handles::<Export>());
+    /// assert!(!Mediator::builder().build().unwrap().handles::<Export>());
     /// ```
     #[must_use]
     pub fn handles<R: Request>(&self) -> bool {

@@ -82,12 +82,42 @@ impl PublishError {
         self.not_begun
     }
 
-    /// The cancellation, if that is why: the token's, when some were not told because of
-    /// it, or else one that a handler ended with.
+    /// The cancellation, if that is why: if it is behind the [`source`](Error::source), which
+    /// is the first failure, or, if there is none, the cancellation of the token.
     #[must_use]
     pub fn cancelled(&self) -> Option<&Cancelled> {
-        let failed = || self.reasons().find_map(|failure| find_cancelled(failure.error()));
-        self.cancelled.as_ref().or_else(failed)
+        find_cancelled(self.source()?)
+    }
+
+    /// The cancellation of the token, if some were not told because of it.
+    ///
+    /// ```
+    /// use desist::{Reason, Source, Token};
+    /// use desist_mediator::{Mediator, Notification};
+    /// use std::sync::Arc;
+    ///
+    /// struct Paid;
+    /// impl Notification for Paid {}
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let source = Source::new();
+    /// let goes = source.clone();
+    /// let mediator = Mediator::builder()
+    ///     .notification_handler(move |_stop: Token, _: Arc<Paid>| {
+    ///         goes.cancel_with(Reason::Disconnected);
+    ///         async { Err("the printer is on fire") }
+    ///     })
+    ///     .notification_handler(|stop: Token, _: Arc<Paid>| async move { stop.check() })
+    ///     .build()
+    ///     .unwrap();
+    /// let error = mediator.publish(&source.token(), Paid).await.unwrap_err();
+    /// assert!(error.cancelled().is_none()); // the first that went wrong is the printer
+    /// assert_eq!(error.not_told_for().unwrap().reason(), Reason::Disconnected);
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn not_told_for(&self) -> Option<&Cancelled> {
+        self.cancelled.as_ref()
     }
 
     /// Without those who stopped for another, which is among them, or panicked.

@@ -1,13 +1,13 @@
 //! From a request to its response.
 
-use std::any::TypeId;
 use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use crate::{Error, Proceed, Request};
+use crate::call::place_of;
+use crate::{Call, Error, Proceed, Request};
 
 /// The future of [`Mediator::send`](crate::Mediator::send). It borrows nothing, so it can
 /// be spawned.
@@ -18,13 +18,18 @@ pub struct Sending<R: Request> {
 }
 
 enum State {
-    Proceeds(Proceed),
+    /// The envelope is there as long as the future is, and no other at its place.
+    Proceeds {
+        envelope: usize,
+        proceed: Proceed,
+    },
     Refused(Option<Error>),
 }
 
 impl<R: Request> Sending<R> {
-    pub(crate) fn new(proceed: Proceed) -> Self {
-        Self { state: State::Proceeds(proceed), request: PhantomData }
+    pub(crate) fn new(call: Call) -> Self {
+        let envelope = call.place();
+        Self { state: State::Proceeds { envelope, proceed: call.proceed() }, request: PhantomData }
     }
 
     pub(crate) fn refused(error: Error) -> Self {
@@ -37,16 +42,19 @@ impl<R: Request> Future for Sending<R> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match &mut self.state {
-            State::Proceeds(proceed) => Pin::new(proceed).poll(cx).map(|answer| {
-                let (mut response, mut envelope) = (None::<R::Response>, answer?.envelope);
-                // Another request may have a response of the same type.
-                if envelope.key() == TypeId::of::<R>() {
-                    envelope.as_mut().take_response(&mut response);
-                }
-                response.ok_or_else(|| Error::exchanged(R::name()))
-            }),
+            State::Proceeds { envelope: own, proceed } => {
+                Pin::new(proceed).poll(cx).map(|answer| {
+                    let mut envelope = answer.map_err(Error::out)?.envelope;
+                    let mut response = None::<R::Response>;
+                    // Another request may have a response of the same type.
+                    if place_of(&envelope) == *own {
+                        envelope.as_mut().take_response(&mut response);
+                    }
+                    response.ok_or_else(|| Error::exchanged(R::name()).out())
+                })
+            }
             State::Refused(error) => match error.take() {
-                Some(error) => Poll::Ready(Err(error)),
+                Some(error) => Poll::Ready(Err(error.out())),
                 None => panic!("`Sending` polled after it was ready"),
             },
         }

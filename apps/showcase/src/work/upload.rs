@@ -6,8 +6,8 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use desist::{Token, find_cancelled};
-use desist_mediator::{BoxError, Handler};
-use desist_tokio::io::{AtomicFile, copy};
+use desist_mediator::{BoxError, Handler, Invalid};
+use desist_tokio::io::{AtomicFile, Side, copy};
 use tokio::io::AsyncRead;
 
 use super::{Asked, Work};
@@ -55,12 +55,12 @@ impl Handler<Asked<Upload>> for Uploads {
         let entry = asked.entry.clone();
         let saved = save(&path, &stop, asked).await.map_err(|error| {
             // Of a client that is gone it may be the body that says it first.
-            match find_cancelled(&error).cloned().or_else(|| stop.cancellation()) {
+            match find_cancelled(&*error).cloned().or_else(|| stop.cancellation()) {
                 Some(cancelled) => {
                     entry.heard(&cancelled);
                     BoxError::from(cancelled)
                 }
-                None => error.into(),
+                None => error,
             }
         });
         // A commit may fail with the file in its place.
@@ -69,7 +69,7 @@ impl Handler<Asked<Upload>> for Uploads {
     }
 }
 
-async fn save(path: &Path, stop: &Token, asked: Asked<Upload>) -> io::Result<u64> {
+async fn save(path: &Path, stop: &Token, asked: Asked<Upload>) -> Result<u64, BoxError> {
     let Asked { work: Upload { bytes, total }, entry, .. } = asked;
     let mut file = AtomicFile::create(path, stop).await?;
     let mut told = 0;
@@ -83,7 +83,15 @@ async fn save(path: &Path, stop: &Token, asked: Asked<Upload>) -> io::Result<u64
     if let Some(total) = total {
         copied = copied.total(total);
     }
-    let copied = copied.await?;
+    let copied = copied.await.map_err(|error| match error.side() {
+        // It is the client that did not send what it had announced.
+        Some(Side::Read) if error.cancelled().is_none() => {
+            let bytes = error.bytes();
+            let advice = format!("it cannot be read on after {bytes} bytes; send it again, whole");
+            Invalid::new("the upload", advice).into()
+        }
+        _ => BoxError::from(error),
+    })?;
     file.commit().await?;
     Ok(copied)
 }

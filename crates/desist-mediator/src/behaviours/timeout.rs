@@ -11,8 +11,11 @@ use crate::{Answer, Behaviour, Call, Error, Request};
 /// `Reason::Deadline`; code within sees it coming in `token.deadline()`. What has then not
 /// stopped when it has been asked for the [`grace`](Self::grace) is dropped where it stands.
 ///
-/// It is the answer that is bounded: when it is there the deadline is taken back, so that a
-/// stream in it, or what the handler has begun, goes on under the token of whoever asked.
+/// It is the answer that is bounded: when it is there in time the deadline is taken back, so
+/// that a stream in it, or what the handler has begun, goes on under the token of whoever asked.
+///
+/// What has a [shield](Call::shield) further in is dropped as well; to let it go on, the
+/// shield comes before.
 ///
 /// ```
 /// use desist::{Reason, Token};

@@ -2,52 +2,119 @@
 
 use std::error::Error as StdError;
 use std::fmt;
-use std::time::Instant;
+use std::thread;
+use std::time::{Duration, Instant};
 
+use desist::{Cancelled, Token};
 use tracing::{Instrument as _, debug, info, info_span, warn};
 
 use crate::{Answer, Behaviour, Call, Error};
 
-/// A span `request` with the name of the request, and in it an event for its end: `answered`
-/// (debug), `cancelled` with the reason and how long after the request to stop (info), or
-/// `failed` with the whole chain of causes (warn). The target is `desist`.
+/// A span `request` with the name of the request, and in it an event for its end. The target
+/// is `desist`.
+///
+/// | event | level | with |
+/// |---|---|---|
+/// | `answered` | debug | |
+/// | `cancelled` | info | the reason, and how long ago it was asked to stop |
+/// | `dropped`: nobody waits for the answer any more | info | the same, if it was asked |
+/// | `refused`: it is not valid | info | the error, with all that is behind it |
+/// | `failed` | warn | the same |
+/// | `panicked` | warn | |
+///
+/// All have `took`. Of what is cancelled before it is begun nothing is said.
 ///
 /// ```
 /// use desist_mediator::{Mediator, Tracing};
 ///
 /// // The first behaviour is the outermost, and sees what the others do.
-/// let mediator = Mediator::builder().behaviour(Tracing).build();
+/// let mediator = Mediator::builder().behaviour(Tracing::new()).build();
 /// assert!(mediator.is_ok());
 /// ```
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Tracing;
+#[non_exhaustive]
+pub struct Tracing {}
+
+impl Tracing {
+    /// As described.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+}
 
 impl Behaviour for Tracing {
     async fn handle(&self, call: Call) -> Result<Answer, Error> {
         let span = info_span!(target: "desist", "request", request = call.name());
-        let token = call.token().clone();
+        let running =
+            Running { token: call.token().clone(), begun: Instant::now(), is_over: false };
         async move {
-            let begun = Instant::now();
             let answer = call.proceed().await;
-            let took = begun.elapsed();
-            match &answer {
-                Ok(_) => debug!(target: "desist", ?took, "answered"),
-                Err(error) => match error.cancelled() {
-                    Some(cancelled) => info!(
-                        target: "desist",
-                        ?took,
-                        reason = %cancelled.reason(),
-                        origin = %cancelled.origin(),
-                        age = ?token.clock().now().saturating_duration_since(cancelled.at()),
-                        "cancelled",
-                    ),
-                    None => warn!(target: "desist", ?took, error = %Chain(error), "failed"),
-                },
-            }
+            running.end(&answer);
             answer
         }
         .instrument(span)
         .await
+    }
+}
+
+/// Says how it ended, also when it is dropped.
+struct Running {
+    token: Token,
+    begun: Instant,
+    is_over: bool,
+}
+
+impl Running {
+    fn age(&self, cancelled: &Cancelled) -> Duration {
+        self.token.clock().now().saturating_duration_since(cancelled.at())
+    }
+
+    fn end(mut self, answer: &Result<Answer, Error>) {
+        self.is_over = true;
+        let took = self.begun.elapsed();
+        let Err(error) = answer else {
+            debug!(target: "desist", ?took, "answered");
+            return;
+        };
+        if let Some(cancelled) = error.cancelled() {
+            info!(
+                target: "desist",
+                ?took,
+                reason = %cancelled.reason(),
+                origin = %cancelled.origin(),
+                age = ?self.age(cancelled),
+                "cancelled",
+            );
+        } else if error.invalid().is_some() {
+            info!(target: "desist", ?took, error = %Chain(error), "refused");
+        } else {
+            warn!(target: "desist", ?took, error = %Chain(error), "failed");
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if self.is_over {
+            return;
+        }
+        let took = self.begun.elapsed();
+        if thread::panicking() {
+            warn!(target: "desist", ?took, "panicked");
+            return;
+        }
+        match self.token.cancellation() {
+            Some(cancelled) => info!(
+                target: "desist",
+                ?took,
+                reason = %cancelled.reason(),
+                origin = %cancelled.origin(),
+                age = ?self.age(&cancelled),
+                "dropped",
+            ),
+            None => info!(target: "desist", ?took, "dropped"),
+        }
     }
 }
 

@@ -64,7 +64,7 @@ fn what_cannot_be_built_is_told_by_name_and_place() {
 fn a_layer_around_nobody_is_told_with_its_place() {
     let line = line!() + 2;
     let error = Mediator::builder()
-        .layer_for::<Paint, _>(tower::limit::ConcurrencyLimitLayer::new(1))
+        .layer_for::<Paint>(tower::limit::ConcurrencyLimitLayer::new(1))
         .build()
         .unwrap_err();
     let place = format!("and a behaviour at {}:{line}:", file!());

@@ -178,3 +178,46 @@ fn what_another_request_failed_with_is_the_cause() {
         assert!(error.invalid().is_none(), "the other one is not valid");
     }
 }
+
+/// So does a behaviour that sends a request, be it one of the same kind.
+#[test]
+fn a_behaviour_that_fails_with_its_own_request_fails_for_that() {
+    let builder = Mediator::builder();
+    let weak = builder.weak();
+    let mediator = builder
+        .behaviour(Validation)
+        .behaviour_for::<Fails>(move |call: Call| {
+            let weak = weak.clone();
+            async move {
+                if let Some(Fails::Io) = call.request::<Fails>() {
+                    weak.send(call.token(), Fails::Invalid).await?;
+                }
+                call.proceed().await
+            }
+        })
+        .handler(fails)
+        .build()
+        .unwrap();
+    let error = at_once(mediator.send(&Token::never(), Fails::Io)).unwrap_err();
+    let texts = ["`fails` failed", "`fails` is not valid", "text: must not be empty"];
+    assert_eq!(chain(&error), texts);
+    assert!(error.invalid().is_none(), "the other one is not valid");
+}
+
+#[test]
+fn what_is_not_valid_is_found_behind_other_errors() {
+    #[derive(Debug)]
+    struct Behind(Invalid);
+    impl std::fmt::Display for Behind {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("the order cannot be booked")
+        }
+    }
+    impl std::error::Error for Behind {
+        fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+            Some(&self.0)
+        }
+    }
+    let error = Error::new(Behind(Invalid::new("pieces", "must be one or more")));
+    assert_eq!(error.invalid().unwrap().fields().next().unwrap().0, "pieces");
+}

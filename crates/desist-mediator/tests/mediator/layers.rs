@@ -61,8 +61,8 @@ fn a_limit_is_one_for_all_kinds() {
 #[test]
 fn a_limit_of_one_kind_is_not_that_of_another() {
     let builder = Mediator::builder()
-        .layer_for::<Wait, _>(ConcurrencyLimitLayer::new(1))
-        .layer_for::<Quick, _>(ConcurrencyLimitLayer::new(1));
+        .layer_for::<Wait>(ConcurrencyLimitLayer::new(1))
+        .layer_for::<Quick>(ConcurrencyLimitLayer::new(1));
     let (mediator, _go) = handlers(builder);
     let never = Token::never();
     let (mut first, mut second) =
@@ -94,6 +94,29 @@ async fn who_is_cancelled_waits_for_no_place() {
     soon(first).await.unwrap();
     assert_eq!(soon(mediator.send(&never, Quick)).await.unwrap(), 1);
     assert_eq!(log.said().len(), 2);
+}
+
+/// A layer may have a queue of its own, as tower's `Buffer` has.
+#[tokio::test(start_paused = true)]
+async fn who_is_cancelled_in_the_queue_of_a_layer_waits_no_longer() {
+    let one_a_minute = ServiceBuilder::new().buffer(16).rate_limit(1, Duration::from_secs(60));
+    let (mediator, _go) = handlers(Mediator::builder().layer(one_a_minute));
+    let (never, source) = (Token::never(), Source::new());
+    assert_eq!(soon(mediator.send(&never, Quick)).await.unwrap(), 1);
+    let begun = tokio::time::Instant::now();
+    let waits = tokio::spawn(mediator.send(&source.token(), Quick));
+    tokio::task::yield_now().await;
+    source.cancel_with(Reason::Disconnected);
+    let error = waits.await.unwrap().unwrap_err();
+    assert_eq!(error.cancelled().unwrap().reason(), Reason::Disconnected);
+    assert_eq!(begun.elapsed(), Duration::ZERO);
+    // What has come through is waited for, as everywhere.
+    let heeds = Source::new();
+    let sent = tokio::spawn(mediator.send(&heeds.token(), Wait));
+    tokio::time::sleep(Duration::from_secs(61)).await;
+    assert!(!sent.is_finished(), "it has its place, and waits in its handler");
+    heeds.cancel_with(Reason::Superseded);
+    assert_eq!(sent.await.unwrap().unwrap_err().cancelled().unwrap().reason(), Reason::Superseded);
 }
 
 /// Says when it is called.
@@ -158,7 +181,7 @@ async fn an_error_that_goes_through_a_layer_stays_itself() {
     let boxing = || TimeoutLayer::new(Duration::from_secs(60));
     let mediator = Mediator::builder()
         .layer(boxing())
-        .layer_for::<Wait, _>(boxing())
+        .layer_for::<Wait>(boxing())
         .layer(layer_fn(|rest: Rest| BoxCloneSyncService::new(rest)))
         .handler(|stop: Token, _: Wait| async move { Err(stop.cancelled().await) })
         .handler(|_: Token, _: Quick| async { Err(io::Error::other("no ink")) })

@@ -8,7 +8,8 @@ use std::task::Poll;
 
 use desist::{Cancelled, Reason, Source, Token, find_cancelled};
 use desist_mediator::{
-    BoxError, Delivery, Mediator, MediatorBuilder, Notification, NotificationHandler, PublishError,
+    BoxError, Delivery, Error, Mediator, MediatorBuilder, Notification, NotificationHandler,
+    PublishError, Request,
 };
 use tokio::sync::Notify;
 
@@ -190,9 +191,8 @@ fn all_are_told_though_some_fail() {
             assert!(failure.handler().ends_with("::telling::Hears"), "{}", failure.handler());
         }
         assert_eq!(chain(&error), ["3 of the 5 handlers of `sold` failed", "no paper"]);
-        assert_eq!(reason(error.cancelled()), Some(Reason::LeaseLost));
-        // From outside the first failure is the cause.
-        assert!(find_cancelled(&error).is_none());
+        // The first failure is the cause, from outside as well.
+        assert_eq!((reason(error.cancelled()), find_cancelled(&error)), (None, None));
     }
 }
 
@@ -433,4 +433,28 @@ fn many_are_told_as_few_are() {
         assert_eq!(log.said(), (0..=70).map(|place| place.to_string()).collect::<Vec<_>>());
         assert_eq!((error.failures().len(), error.not_begun()), (0, 29), "{delivery:?}");
     }
+}
+
+/// A handler that tells others, and fails with it, was cancelled if they were not told for that.
+#[test]
+fn a_cancellation_is_told_through_a_handler_that_publishes() {
+    struct Sell;
+    impl Request for Sell {
+        type Response = ();
+    }
+    let builder = Mediator::builder();
+    let weak = builder.weak();
+    let source = Source::new();
+    let goes = source.clone();
+    let mediator = builder
+        .notification_handler(Hears { log: Log::default(), name: "a", does: Does::Well })
+        .handler(move |stop: Token, _: Sell| {
+            goes.cancel_with(Reason::Disconnected);
+            let weak = weak.clone();
+            async move { Ok::<_, Error>(weak.publish(&stop, Sold(1)).await?) }
+        })
+        .build()
+        .unwrap();
+    let error = at_once(mediator.send(&source.token(), Sell)).unwrap_err();
+    assert_eq!(reason(error.cancelled()), Some(Reason::Disconnected));
 }

@@ -95,6 +95,27 @@ fn the_time_is_seen_coming_and_each_kind_may_have_its_own() {
     assert_eq!(at_once(mediator.send(&token, Left)).unwrap(), None);
 }
 
+/// A stream in an answer has the token, and no deadline any more.
+#[test]
+fn an_answer_in_time_takes_the_deadline_back() {
+    struct Stream;
+    impl Request for Stream {
+        type Response = Token;
+    }
+    let (clock, caller) = on_a_clock();
+    let mediator = Mediator::builder()
+        .behaviour(Timeout::new(s(30)))
+        .handler(|stop: Token, _: Stream| async { Ok::<_, Error>(stop) })
+        .build()
+        .unwrap();
+    let token = at_once(mediator.send(&caller.token(), Stream)).unwrap();
+    assert_eq!(token.deadline(), None);
+    clock.advance(s(60));
+    assert!(!token.is_cancelled());
+    caller.cancel_with(Reason::Disconnected);
+    assert_eq!(token.reason(), Some(Reason::Disconnected), "it is still below the caller's");
+}
+
 #[tokio::test]
 async fn who_looks_at_its_token_is_told_and_waited_for() {
     let (clock, caller) = on_a_clock();
