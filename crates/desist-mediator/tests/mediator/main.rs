@@ -3,6 +3,7 @@
 mod around;
 mod building;
 mod errors;
+mod exchanges;
 #[cfg(feature = "tower")]
 mod layers;
 mod telling;
