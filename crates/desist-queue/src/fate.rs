@@ -18,6 +18,7 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::io;
 use std::time::Duration;
 
 use crate::{Backoff, BoxError};
@@ -75,7 +76,9 @@ impl StdError for Aside {
 }
 
 /// What work returns when its message can be worked on later, and it knows when: it is given
-/// back for after this time, however often that was. It is found behind any number of errors.
+/// back for after this time, also at the last of its
+/// [deliveries](crate::Consumer::max_deliveries). Who never stops to ask for that is not tried
+/// any more after twice as many. It is found behind any number of errors.
 ///
 /// ```
 /// use desist_queue::RetryAfter;
@@ -119,10 +122,33 @@ pub(crate) enum End {
     Succeeded,
     /// It was known to be finished, and nobody worked on it again.
     Known,
-    Failed(BoxError),
+    Failed(Failure),
     Panicked(String),
     /// It did not stop when it was asked.
     Dropped,
+}
+
+/// What work failed with. It is read where the work ran: an error is foreign code, and may
+/// panic.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    wish: Option<Wish>,
+    why: String,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Wish {
+    Aside,
+    RetryAfter(Duration),
+}
+
+impl From<BoxError> for Failure {
+    fn from(error: BoxError) -> Self {
+        let error: &(dyn StdError + 'static) = &*error;
+        let after = || find::<RetryAfter>(error).map(|retry| Wish::RetryAfter(retry.after));
+        let wish = find::<Aside>(error).map(|_| Wish::Aside).or_else(after);
+        Self { wish, why: chain(error) }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -158,16 +184,13 @@ pub(crate) fn of(end: &End, stops: bool, deliveries: u64, most: u64, backoff: &B
     let why = match end {
         End::Succeeded => return Fate::Done,
         End::Known => return Fate::Known,
-        End::Failed(error) => {
-            if find::<Aside>(&**error).is_some() {
-                return Fate::Aside { why: chain(&**error) };
+        End::Failed(Failure { wish, why }) => match *wish {
+            Some(Wish::Aside) => return Fate::Aside { why: why.clone() },
+            Some(Wish::RetryAfter(after)) => {
+                return Fate::GiveBack { after, why: Why::Failed(why.clone()) };
             }
-            if let Some(retry) = find::<RetryAfter>(&**error) {
-                let why = Why::Failed(chain(&**error));
-                return Fate::GiveBack { after: retry.after, why };
-            }
-            chain(&**error)
-        }
+            None => why.clone(),
+        },
         End::Panicked(message) => format!("panicked: {message}"),
         End::Dropped => "did not stop in its time, and was dropped".to_owned(),
     };
@@ -180,20 +203,29 @@ pub(crate) fn of(end: &End, stops: bool, deliveries: u64, most: u64, backoff: &B
     Fate::GiveBack { after: backoff.after(deliveries), why: Why::Failed(why) }
 }
 
+/// How many errors deep is looked, so that one that is its own source keeps nobody for ever.
+const DEPTH: usize = 1000;
+
 fn find<'a, E: StdError + 'static>(mut error: &'a (dyn StdError + 'static)) -> Option<&'a E> {
-    loop {
+    for _ in 0..DEPTH {
         if let Some(found) = error.downcast_ref() {
             return Some(found);
         }
-        error = error.source()?;
+        // It says what it wraps, and its source is only that of what it wraps.
+        error = match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+            Some(wrapped) => wrapped,
+            None => error.source()?,
+        };
     }
+    None
 }
 
 /// An error with all that is behind it.
 fn chain(error: &(dyn StdError + 'static)) -> String {
     let mut said = error.to_string();
     let mut cause = error.source();
-    while let Some(error) = cause {
+    for _ in 0..DEPTH {
+        let Some(error) = cause else { break };
         said.push_str(": ");
         said.push_str(&error.to_string());
         cause = error.source();

@@ -68,7 +68,8 @@ impl Report {
         self.set_aside
     }
 
-    /// How many were given back because the consumer was to stop, worked on or not.
+    /// How many were given back because the consumer was to stop, worked on or not, or had come
+    /// although they were not wanted.
     #[must_use]
     pub fn given_back(&self) -> u64 {
         self.given_back

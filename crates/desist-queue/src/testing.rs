@@ -1,6 +1,6 @@
 //! A broker in memory, for tests: it does what a real one does, and keeps nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -49,6 +49,8 @@ struct Shared {
 struct State {
     /// By number.
     queue: BTreeMap<u64, Queued>,
+    /// The same, by when they may be delivered.
+    order: BTreeSet<(Option<Instant>, u64)>,
     last: u64,
     done: Vec<Message>,
     aside: Vec<(Message, String)>,
@@ -62,6 +64,35 @@ struct Queued {
     hidden: Option<Instant>,
 }
 
+impl State {
+    /// It is not delivered before.
+    fn hide(&mut self, number: u64, hidden: Option<Instant>) {
+        if let Some(queued) = self.queue.get_mut(&number) {
+            self.order.remove(&(queued.hidden, number));
+            queued.hidden = hidden;
+            self.order.insert((hidden, number));
+        }
+    }
+
+    /// Whether it was still there.
+    fn remove(&mut self, number: u64) -> bool {
+        let queued = self.queue.remove(&number);
+        queued.is_some_and(|queued| self.order.remove(&(queued.hidden, number)))
+    }
+
+    /// The next one, if it may be delivered now; else when that is.
+    fn next(&mut self, patience: Duration) -> Result<(u64, Message), Option<Instant>> {
+        let Some(&(hidden, number)) = self.order.first() else { return Err(None) };
+        if hidden.is_some_and(|until| until > Instant::now()) {
+            return Err(hidden);
+        }
+        self.hide(number, Some(from_now(patience)));
+        let Some(queued) = self.queue.get_mut(&number) else { return Err(None) };
+        queued.deliveries += 1;
+        Ok((number, queued.message.clone().with_deliveries(queued.deliveries)))
+    }
+}
+
 impl MemoryBroker {
     /// An empty one, which waits 30 s for a word of a message.
     #[must_use]
@@ -70,9 +101,10 @@ impl MemoryBroker {
     }
 
     /// An empty one, which waits this long for a word of a message before it delivers it
-    /// again.
+    /// again. Less than a millisecond is one.
     #[must_use]
     pub fn with_patience(patience: Duration) -> Self {
+        let patience = patience.max(Duration::from_millis(1));
         let shared = Shared { patience, state: Mutex::default(), changed: Notify::new() };
         Self { shared: Arc::new(shared) }
     }
@@ -84,6 +116,7 @@ impl MemoryBroker {
             let place = MessageId::from(format!("memory:{}", state.last));
             let message = Message::new(place.clone(), subject, payload);
             state.queue.insert(state.last, Queued { message, deliveries: 0, hidden: None });
+            state.order.insert((None, state.last));
             place
         })
     }
@@ -184,6 +217,11 @@ impl Broker for MemoryBroker {
     }
 }
 
+/// Longer than any clock can tell is some decades.
+fn from_now(time: Duration) -> Instant {
+    Instant::now() + time.min(Duration::from_secs(1 << 30))
+}
+
 /// From where a consumer of a [`MemoryBroker`] pulls.
 #[derive(Debug)]
 pub struct Pulls {
@@ -202,29 +240,28 @@ impl Subscription for Pulls {
         loop {
             let changed = self.broker.shared.changed.notified();
             let patience = self.broker.shared.patience;
-            let (found, next) = {
+            let next = {
                 let state = &mut *self.broker.state();
                 if state.is_down {
                     return Err(Error::passing("the broker is down, until `set_down(false)`"));
                 }
-                let now = Instant::now();
-                let mut may = state.queue.iter_mut().filter(|_| self.wanted > 0);
-                let found = may.find(|(_, queued)| queued.hidden.is_none_or(|until| until <= now));
-                let found = found.map(|(number, queued)| {
-                    queued.deliveries += 1;
-                    queued.hidden = Some(now + patience);
-                    let message = queued.message.clone().with_deliveries(queued.deliveries);
-                    InHand { broker: self.broker.clone(), number: *number, message }
-                });
-                (found, state.queue.values().filter_map(|queued| queued.hidden).min())
+                match if self.wanted > 0 { state.next(patience) } else { Err(None) } {
+                    Ok((number, message)) => {
+                        self.wanted -= 1;
+                        return Ok(InHand { broker: self.broker.clone(), number, message });
+                    }
+                    Err(next) => next,
+                }
             };
-            if let Some(found) = found {
-                self.wanted -= 1;
-                return Ok(found);
-            }
+            let shown = async {
+                match next {
+                    Some(next) => tokio::time::sleep_until(next).await,
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
                 () = changed => {}
-                () = tokio::time::sleep_until(next.unwrap_or_else(Instant::now)), if next.is_some() && self.wanted > 0 => {}
+                () = shown => {}
             }
         }
     }
@@ -253,7 +290,7 @@ impl Delivery for InHand {
 
     async fn done(&self) -> Result<(), Error> {
         self.broker.try_change(|state| {
-            if state.queue.remove(&self.number).is_some() {
+            if state.remove(self.number) {
                 state.done.push(self.message.clone());
             }
         })
@@ -261,23 +298,19 @@ impl Delivery for InHand {
 
     async fn give_back(&self, after: Duration) -> Result<(), Error> {
         self.broker.try_change(|state| {
-            if let Some(queued) = state.queue.get_mut(&self.number) {
-                queued.hidden = (after > Duration::ZERO).then(|| Instant::now() + after);
-            }
+            state.hide(self.number, (after > Duration::ZERO).then(|| from_now(after)));
         })
     }
 
     async fn keep(&self) -> Result<(), Error> {
         self.broker.try_change(|state| {
-            if let Some(queued) = state.queue.get_mut(&self.number) {
-                queued.hidden = Some(Instant::now() + self.broker.shared.patience);
-            }
+            state.hide(self.number, Some(from_now(self.broker.shared.patience)));
         })
     }
 
     async fn set_aside(&self, why: &str) -> Result<(), Error> {
         self.broker.try_change(|state| {
-            if state.queue.remove(&self.number).is_some() {
+            if state.remove(self.number) {
                 state.aside.push((self.message.clone(), why.to_owned()));
             }
         })

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::{Id, JoinSet};
+use tokio::task::{AbortHandle, Id, JoinSet};
 
 use super::hand::Newest;
 use crate::broker::{Delivery, Subscription};
@@ -35,8 +35,8 @@ pub(crate) struct Errands<D> {
 enum About {
     Settling { place: MessageId, fate: Fate },
     Keeping { place: MessageId },
+    GivingBack { id: MessageId },
     Closing,
-    GivingBack,
 }
 
 impl<D> Default for Errands<D> {
@@ -69,18 +69,18 @@ impl<D: Delivery> Errands<D> {
     }
 
     /// Once: what is not heard is said again, a third of the broker's patience later.
-    pub(crate) fn keep(&mut self, place: MessageId, delivery: Arc<D>) {
+    pub(crate) fn keep(&mut self, place: MessageId, delivery: Arc<D>) -> AbortHandle {
         let (about, patience) = (About::Keeping { place: place.clone() }, delivery.patience() / 3);
         self.send(about, async move {
             let _ = tokio::time::timeout(patience, delivery.keep()).await;
             Errand::Kept { place }
-        });
+        })
     }
 
     /// One that nobody has begun.
     pub(crate) fn give_back(&mut self, delivery: D) {
-        self.send(About::GivingBack, async move {
-            let id = delivery.message().id().clone();
+        let id = delivery.message().id().clone();
+        self.send(About::GivingBack { id: id.clone() }, async move {
             let told = tokio::time::timeout(GIVING_BACK, delivery.give_back(Duration::ZERO)).await;
             let result = told.unwrap_or_else(|_| Err(Error::passing("it did not answer in time")));
             Errand::GivenBack { id, result }
@@ -94,9 +94,22 @@ impl<D: Delivery> Errands<D> {
         });
     }
 
-    fn send(&mut self, about: About, errand: impl Future<Output = Errand<D>> + Send + 'static) {
+    /// What is given back at this moment, and is waited for no longer.
+    pub(crate) fn given_up(&mut self) -> impl Iterator<Item = MessageId> {
+        self.about.drain().filter_map(|(_, about)| match about {
+            About::GivingBack { id } => Some(id),
+            About::Settling { .. } | About::Keeping { .. } | About::Closing => None,
+        })
+    }
+
+    fn send(
+        &mut self,
+        about: About,
+        errand: impl Future<Output = Errand<D>> + Send + 'static,
+    ) -> AbortHandle {
         let task = self.tasks.spawn(errand);
         self.about.insert(task.id(), about);
+        task
     }
 
     /// The next one that is over; `None` while there is none under way.
@@ -110,15 +123,17 @@ impl<D: Delivery> Errands<D> {
             if errand.is_some() {
                 return errand;
             }
-            // It panicked: a bug of the broker's, of which no message must suffer.
+            // It panicked: a bug of the broker's, of which no message must suffer. Or it was
+            // no longer to be kept.
+            let result = Err(Error::lasting("the broker panicked; see standard error"));
             match about {
                 Some(About::Settling { place, fate }) => {
-                    let result = Err(Error::lasting("the broker panicked; see standard error"));
                     return Some(Errand::Settled { place, fate, result });
                 }
                 Some(About::Keeping { place }) => return Some(Errand::Kept { place }),
+                Some(About::GivingBack { id }) => return Some(Errand::GivenBack { id, result }),
                 Some(About::Closing) => return Some(Errand::Closed(Vec::new())),
-                Some(About::GivingBack) | None => {}
+                None => {}
             }
         }
     }

@@ -1,5 +1,7 @@
 //! A message in hand.
 
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -8,6 +10,7 @@ use desist_tokio::{Stop, StopSource};
 use tokio::task::{AbortHandle, JoinError};
 use tokio::time::Instant;
 
+use super::time::later;
 use crate::broker::Delivery;
 use crate::fate::End;
 use crate::message::Message;
@@ -35,6 +38,9 @@ impl<D> Clone for Newest<D> {
     }
 }
 
+/// A broker without any patience is told no more often than this.
+const KEEP_PAUSE: Duration = Duration::from_millis(1);
+
 pub(crate) struct Hand<D> {
     newest: Newest<D>,
     message: Message,
@@ -43,8 +49,13 @@ pub(crate) struct Hand<D> {
     /// When its own time is over, and how long it has then.
     limit: Option<Instant>,
     grace: Duration,
+    /// Whether it was asked because of that.
+    asked: bool,
     /// When the broker is to be told that it is alive; not while it is being told.
     keep_at: Option<Instant>,
+    /// When it was, or when it delivered this.
+    told: Instant,
+    telling: Option<AbortHandle>,
     patience: Duration,
 }
 
@@ -67,7 +78,7 @@ impl<D: Delivery> Hand<D> {
         let now = Instant::now();
         let limit = limit.and_then(|limit| {
             source.cancel_after(limit);
-            now.checked_add(limit)
+            later(now, limit)
         });
         let mut hand = Self {
             newest: Newest(Arc::new(Mutex::new(Arc::new(delivery)))),
@@ -76,7 +87,10 @@ impl<D: Delivery> Hand<D> {
             stage: Stage::Settles,
             limit,
             grace,
+            asked: false,
             keep_at: None,
+            told: now,
+            telling: None,
             patience,
         };
         hand.kept();
@@ -105,6 +119,10 @@ impl<D: Delivery> Hand<D> {
         if !is_kept {
             self.keep_at = None;
             self.patience = Duration::MAX;
+            // Heard after it was given back, it would hold it up.
+            if let Some(telling) = self.telling.take() {
+                telling.abort();
+            }
         }
     }
 
@@ -114,9 +132,16 @@ impl<D: Delivery> Hand<D> {
         self.newest.set(delivery);
     }
 
-    /// The broker has heard of it, or could not be told.
+    /// The broker is being told that it is alive.
+    pub(crate) fn keeps(&mut self, telling: AbortHandle) {
+        self.telling = Some(telling);
+    }
+
+    /// The broker has heard of it, or could not be told: it took a third of its patience not
+    /// to answer.
     pub(crate) fn kept(&mut self) {
-        self.keep_at = Instant::now().checked_add(self.patience / 3);
+        self.telling = None;
+        self.keep_at = later(self.told, (self.patience / 3).max(KEEP_PAUSE));
     }
 
     /// Whether the broker is to be told now that it is alive. Then it is being told.
@@ -124,6 +149,7 @@ impl<D: Delivery> Hand<D> {
         let due = self.keep_at.is_some_and(|at| at <= now);
         if due {
             self.keep_at = None;
+            self.told = now;
         }
         due
     }
@@ -135,6 +161,7 @@ impl<D: Delivery> Hand<D> {
         let own = self.limit.filter(|limit| *limit <= now).map(|limit| {
             // On a clock that is not tokio's it may be that nobody else has.
             self.source.cancel_with(Reason::Deadline);
+            self.asked = true;
             now - limit
         });
         let asked = all.or_else(|| own.filter(|asked| *asked >= self.grace))?;
@@ -153,14 +180,20 @@ impl<D: Delivery> Hand<D> {
     }
 
     /// When something of this comes next.
-    pub(crate) fn next(&self, now: Instant) -> Option<Instant> {
+    pub(crate) fn next(&self) -> Option<Instant> {
         let limit = match &self.stage {
-            Stage::Works(_) => self.limit.and_then(|limit| {
-                if limit > now { Some(limit) } else { limit.checked_add(self.grace) }
-            }),
+            Stage::Works(_) if !self.asked => self.limit,
+            Stage::Works(_) => self.limit.and_then(|limit| later(limit, self.grace)),
             Stage::Dropped(_) | Stage::Settles => None,
         };
         limit.into_iter().chain(self.keep_at).min()
+    }
+}
+
+/// What a panic came with may panic when it is dropped, and so may what it panics with.
+pub(super) fn discard(panic: Box<dyn Any + Send>) {
+    if let Err(another) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
+        std::mem::forget(another);
     }
 }
 
@@ -170,6 +203,7 @@ pub(crate) fn end_of(error: JoinError) -> End {
         Ok(panic) => {
             let said = panic.downcast_ref::<&str>().map(ToString::to_string);
             let said = said.or_else(|| panic.downcast_ref::<String>().cloned());
+            discard(panic);
             End::Panicked(said.unwrap_or_else(|| "with something that is no text".to_owned()))
         }
         Err(_) => End::Dropped,

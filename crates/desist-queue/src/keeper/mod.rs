@@ -65,6 +65,9 @@ use crate::{Backoff, BoxError, Error, Message, MessageId, News, Report};
 /// What is dropped may take this long to be gone.
 const AFTER_DROP: Duration = Duration::from_secs(1);
 
+/// Why it was not told.
+const OVER: &str = "the time of the stop was over";
+
 type Delivered<B> = <<B as Broker>::Subscription as Subscription>::Delivery;
 
 /// Until `stop` says so.
@@ -93,6 +96,8 @@ where
         held: None,
         asks: stop.child(),
         stages: Stages::default(),
+        look_at: None,
+        drops: false,
         report: Report::default(),
     };
     match keeper.run(subscription, &stop).await {
@@ -166,6 +171,10 @@ struct Keeper<'a, D, W> {
     /// Above the stop of each work.
     asks: StopSource,
     stages: Stages,
+    /// None of those in hand needs a look before: with many, one at each turn is too much.
+    look_at: Option<Instant>,
+    /// All that was in hand when the grace was over is dropped.
+    drops: bool,
     report: Report,
 }
 
@@ -208,8 +217,7 @@ where
                     return gone;
                 }
             }
-            let hands = self.hands.values().filter_map(|hand| hand.next(now));
-            let wake = hands.chain(self.stages.next(now)).chain(pause).min();
+            let wake = self.look_at.into_iter().chain(self.stages.next(now)).chain(pause).min();
             let pulls = subscription.as_mut().filter(|_| pause.is_none());
             tokio::select! {
                 biased;
@@ -248,8 +256,7 @@ where
         if let Some(hand) = self.hands.get_mut(delivery.message().place()) {
             self.report.again += 1;
             hand.renew(delivery);
-        } else if self.hands.len() >= self.settings.concurrency {
-            self.report.given_back += 1;
+        } else if self.stages.drains() || self.hands.len() >= self.settings.concurrency {
             self.errands.give_back(delivery);
         } else {
             self.take(delivery);
@@ -271,12 +278,14 @@ where
                 // Within the task, for a part of it runs before its first await.
                 let task = self.works.spawn(async move {
                     let id = message.id().clone();
-                    known(ledger, &id, || work(stop, message)).await.unwrap_or_else(End::Failed)
+                    let ended = known(ledger, &id, || work(stop, message)).await;
+                    ended.unwrap_or_else(|error| End::Failed(error.into()))
                 });
                 self.tasks.insert(task.id(), place.clone());
                 hand.works(task);
             }
         }
+        self.look_at = self.look_at.into_iter().chain(hand.next()).min();
         self.hands.insert(place, hand);
     }
 
@@ -334,10 +343,11 @@ where
             Errand::Kept { place } => {
                 if let Some(hand) = self.hands.get_mut(&place) {
                     hand.kept();
+                    self.look_at = self.look_at.into_iter().chain(hand.next()).min();
                 }
             }
             Errand::GivenBack { id, result: Err(error) } => self.unsettled(id, error),
-            Errand::GivenBack { result: Ok(()), .. } => {}
+            Errand::GivenBack { result: Ok(()), .. } => report.given_back += 1,
             Errand::Closed(deliveries) => {
                 for (place, fate) in self.held.take().into_iter().flatten() {
                     if let Some(hand) = self.hands.get(&place) {
@@ -345,9 +355,7 @@ where
                     }
                 }
                 for delivery in deliveries {
-                    report.delivered += 1;
-                    report.given_back += 1;
-                    self.errands.give_back(delivery);
+                    self.delivered(delivery);
                 }
             }
         }
@@ -367,16 +375,22 @@ where
             };
             self.stages.ask(self.settings);
         }
-        let all = self.stages.grace_is_over(now).then(|| self.stages.asked_for(now));
+        let drops = !self.drops && self.stages.grace_is_over(now);
+        self.drops |= drops;
+        if !drops && self.look_at.is_none_or(|at| at > now) {
+            return;
+        }
+        let all = drops.then(|| self.stages.asked_for(now));
         for (place, hand) in &mut self.hands {
             if let Some(asked) = hand.is_dropped(now, all) {
                 let id = hand.message().id().clone();
                 self.settings.tell(&News::Dropped { id, asked });
             }
             if hand.is_to_be_kept(now) {
-                self.errands.keep(place.clone(), hand.newest().get());
+                hand.keeps(self.errands.keep(place.clone(), hand.newest().get()));
             }
         }
+        self.look_at = self.hands.values().filter_map(Hand::next).min();
     }
 
     /// Nobody is waited for any longer.
@@ -386,8 +400,11 @@ where
             let id = hand.message().id().clone();
             match hand.still_runs(asked) {
                 Some(asked) => self.report.left.push(Left { id, asked }),
-                None => self.unsettled(id, Error::passing("the time of the stop was over")),
+                None => self.unsettled(id, Error::passing(OVER)),
             }
+        }
+        for id in self.errands.given_up().collect::<Vec<_>>() {
+            self.unsettled(id, Error::passing(OVER));
         }
     }
 }

@@ -1,9 +1,11 @@
 //! What a consumer was told.
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::hand::discard;
 use crate::ledger::AnyLedger;
 use crate::news::Listener;
 use crate::{Backoff, News, trace};
@@ -24,7 +26,10 @@ impl Settings {
     pub(crate) fn tell(&self, news: &News) {
         trace::news(news);
         if let Some(listener) = &self.listener {
-            listener(news);
+            // Its panic has been reported, and is not that of the messages.
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| listener(news))) {
+                discard(panic);
+            }
         }
     }
 }

@@ -6,6 +6,14 @@ use tokio::time::Instant;
 
 use super::{AFTER_DROP, Settings};
 
+/// Longer than any clock can tell: some decades.
+const FAR: Duration = Duration::from_secs(1 << 30);
+
+/// When that time has passed since then; if ever.
+pub(super) fn later(since: Instant, time: Duration) -> Option<Instant> {
+    (time < FAR).then(|| since + time)
+}
+
 /// Each is set once, in this order, to when it began.
 #[derive(Debug, Default)]
 pub(crate) struct Stages {
@@ -22,9 +30,7 @@ struct Bounded {
 impl Bounded {
     fn from_now(time: Duration) -> Self {
         let since = Instant::now();
-        // Longer than any clock can tell: some decades.
-        let far = Duration::from_secs(1 << 30);
-        Self { since, until: since + time.min(far) }
+        Self { since, until: since + time.min(FAR) }
     }
 }
 
