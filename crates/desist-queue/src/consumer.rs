@@ -48,14 +48,14 @@ use crate::{Backoff, BoxError, Broker, Error, Ledger, Message, News, Report};
 /// ```
 #[must_use = "it works on nothing until it runs"]
 pub struct Consumer<B> {
-    broker: B,
+    broker: Arc<B>,
     settings: Settings,
 }
 
 impl<B: Broker> Consumer<B> {
     /// Of this queue, as it is made: ten messages at a time, ten deliveries at most.
     pub fn new(broker: B) -> Self {
-        Self { broker, settings: Settings::default() }
+        Self { broker: Arc::new(broker), settings: Settings::default() }
     }
 
     /// How many messages are in hand at most, whether worked on or about to be acknowledged.
@@ -129,7 +129,7 @@ impl<B: Broker> Consumer<B> {
         self
     }
 
-    /// Runs until it is asked to stop. Each message is worked on in a task of its own, which
+    /// Runs until it is asked to stop; it borrows nothing, so it can be spawned. Each message is worked on in a task of its own, which
     /// has a [`Stop`] below this one.
     ///
     /// Asked to drain, it takes no new message, gives back what was on its way, and lets the
@@ -146,11 +146,11 @@ impl<B: Broker> Consumer<B> {
     ///
     /// Dropped, it drops the work where it stands, and the messages in hand come again when
     /// the broker has lost its patience. Ask it to stop instead.
-    pub fn run<'a, W, F, O>(
-        &'a self,
+    pub fn run<W, F, O>(
+        &self,
         stop: &Stop,
         work: W,
-    ) -> impl Future<Output = Result<Report, Error>> + Send + use<'a, B, W, F, O>
+    ) -> impl Future<Output = Result<Report, Error>> + Send + 'static + use<B, W, F, O>
     where
         W: Fn(Stop, Message) -> F + Send + Sync + 'static,
         F: Future<Output = O> + Send + 'static,
@@ -161,7 +161,7 @@ impl<B: Broker> Consumer<B> {
             let work = work(stop, message);
             async move { work.await.into_result() }
         });
-        keeper::run(&self.broker, &self.settings, stop, work)
+        keeper::run(Arc::clone(&self.broker), self.settings.clone(), stop, work)
     }
 }
 

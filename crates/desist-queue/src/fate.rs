@@ -175,7 +175,7 @@ pub(crate) enum Why {
 /// Of a delivery that has come, unless it is to be tried.
 pub(crate) fn untried(deliveries: u64, most: u64) -> Option<Fate> {
     (deliveries > most.saturating_mul(2)).then(|| Fate::Aside {
-        why: format!("delivered {deliveries} times, and no work on it came to an end"),
+        why: format!("delivered {deliveries} times, and never with success"),
     })
 }
 

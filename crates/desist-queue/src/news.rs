@@ -1,5 +1,6 @@
 //! What goes wrong, as it is told to whoever wants to know.
 
+use std::error::Error as _;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -64,6 +65,16 @@ pub enum News {
         /// How long ago it was asked.
         asked: Duration,
     },
+    /// The broker cannot be told what is to become of a message, and is told again.
+    #[non_exhaustive]
+    Unheard {
+        /// Which.
+        id: MessageId,
+        /// Why not.
+        error: Error,
+        /// When it is told again.
+        after: Duration,
+    },
     /// What is to become of a message could not be said to the broker, which will deliver it
     /// again.
     #[non_exhaustive]
@@ -96,13 +107,41 @@ impl fmt::Display for News {
             Self::Dropped { id, asked } => {
                 write!(f, "message {id} did not stop, and is dropped; it was asked {asked:.1?} ago")
             }
+            Self::Unheard { id, error, after } => write!(
+                f,
+                "the broker is told again in {after:.1?} what becomes of message {id}: {}",
+                Chain(error)
+            ),
             Self::Unsettled { id, error } => {
-                write!(f, "message {id} will come again, for the broker was not told: {error}")
+                write!(
+                    f,
+                    "message {id} will come again, for the broker was not told: {}",
+                    Chain(error)
+                )
             }
             Self::Trouble { error, after } => {
-                write!(f, "trouble with the broker, which is asked again in {after:.1?}: {error}")
+                write!(
+                    f,
+                    "trouble with the broker, which is asked again in {after:.1?}: {}",
+                    Chain(error)
+                )
             }
             Self::Recovered => f.write_str("the broker is back"),
         }
+    }
+}
+
+/// An error with all that is behind it.
+struct Chain<'a>(&'a Error);
+
+impl fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
     }
 }

@@ -16,14 +16,22 @@ pub(crate) fn news(news: &News) {
         News::Dropped { id, asked } => {
             warn!(target: "desist", message = %id, ?asked, "message dropped")
         }
+        News::Unheard { id, error, after } => {
+            warn!(target: "desist", message = %id, %error, cause = cause(error), ?after, "broker not told yet");
+        }
         News::Unsettled { id, error } => {
-            warn!(target: "desist", message = %id, %error, "broker not told what became of a message");
+            warn!(target: "desist", message = %id, %error, cause = cause(error), "broker not told what became of a message");
         }
         News::Trouble { error, after } => {
-            warn!(target: "desist", %error, ?after, "trouble with the broker")
+            warn!(target: "desist", %error, cause = cause(error), ?after, "trouble with the broker")
         }
         News::Recovered => info!(target: "desist", "the broker is back"),
     }
+}
+
+#[cfg(feature = "tracing")]
+fn cause(error: &crate::Error) -> Option<String> {
+    std::error::Error::source(error).map(ToString::to_string)
 }
 
 #[cfg(not(feature = "tracing"))]

@@ -6,23 +6,37 @@ use std::time::Duration;
 
 use tokio::task::{AbortHandle, Id, JoinSet};
 
-use super::hand::Newest;
+use super::Settings;
+use super::hand::Hand;
 use crate::broker::{Delivery, Subscription};
 use crate::fate::Fate;
-use crate::{Backoff, Error, MessageId};
+use crate::{Backoff, Error, MessageId, News};
 
 /// A message that nobody has begun comes again anyhow; the broker is told for this long.
 const GIVING_BACK: Duration = Duration::from_secs(2);
 /// What is on its way has this long to come.
 const CLOSING: Duration = Duration::from_secs(2);
+/// So many times is tried to set a message aside.
+const ASIDE: u64 = 10;
 /// The pauses between two tries.
 const PAUSES: Backoff = Backoff::new(Duration::from_millis(100)).longest(Duration::from_secs(5));
 
 /// One that is over.
 pub(crate) enum Errand<D> {
-    Settled { place: MessageId, fate: Fate, result: Result<(), Error> },
-    Kept { place: MessageId },
-    GivenBack { id: MessageId, result: Result<(), Error> },
+    /// `told`: of which delivery, if it was.
+    Settled {
+        place: MessageId,
+        fate: Fate,
+        told: Option<Arc<D>>,
+        result: Result<(), Error>,
+    },
+    Kept {
+        place: MessageId,
+    },
+    GivenBack {
+        id: MessageId,
+        result: Result<(), Error>,
+    },
     Closed(Vec<D>),
 }
 
@@ -51,20 +65,33 @@ impl<D: Delivery> Errands<D> {
     }
 
     /// Until the broker knows, or never will.
-    pub(crate) fn settle(&mut self, place: MessageId, newest: Newest<D>, fate: Fate) {
+    pub(crate) fn settle(&mut self, hand: &Hand<D>, fate: Fate, settings: &Settings) {
+        let (place, id) = (hand.message().place().clone(), hand.message().id().clone());
+        let (newest, settings) = (hand.newest(), settings.clone());
         let about = About::Settling { place: place.clone(), fate: fate.clone() };
         self.send(about, async move {
-            let mut tries = 0;
-            let result = loop {
+            let mut tries = 0_u64;
+            let (told, result) = loop {
                 tries += 1;
-                match say(&*newest.get(), &fate).await {
-                    Err(error) if error.is_passing() => {
-                        tokio::time::sleep(PAUSES.after(tries)).await;
-                    }
-                    result => break result,
+                let delivery = newest.get();
+                let error = match say(&*delivery, &fate).await {
+                    Err(error) if error.is_passing() => error,
+                    result => break (Some(delivery), result),
+                };
+                // Others must not wait for ever for what cannot be put anywhere.
+                if matches!(fate, Fate::Aside { .. }) && tries >= ASIDE {
+                    let _ = delivery.give_back(settings.backoff.after(u64::MAX)).await;
+                    break (None, Err(error));
                 }
+                let after = PAUSES.after(tries);
+                // Once is nothing: a connection that was lost is back by then. And not each
+                // time of the many of a long night.
+                if tries > 1 && tries.is_power_of_two() {
+                    settings.tell(&News::Unheard { id: id.clone(), error, after });
+                }
+                tokio::time::sleep(after).await;
             };
-            Errand::Settled { place, fate, result }
+            Errand::Settled { place, fate, told, result }
         });
     }
 
@@ -78,7 +105,7 @@ impl<D: Delivery> Errands<D> {
     }
 
     /// One that nobody has begun.
-    pub(crate) fn give_back(&mut self, delivery: D) {
+    pub(crate) fn give_back(&mut self, delivery: Arc<D>) {
         let id = delivery.message().id().clone();
         self.send(About::GivingBack { id: id.clone() }, async move {
             let told = tokio::time::timeout(GIVING_BACK, delivery.give_back(Duration::ZERO)).await;
@@ -128,7 +155,7 @@ impl<D: Delivery> Errands<D> {
             let result = Err(Error::lasting("the broker panicked; see standard error"));
             match about {
                 Some(About::Settling { place, fate }) => {
-                    return Some(Errand::Settled { place, fate, result });
+                    return Some(Errand::Settled { place, fate, told: None, result });
                 }
                 Some(About::Keeping { place }) => return Some(Errand::Kept { place }),
                 Some(About::GivingBack { id }) => return Some(Errand::GivenBack { id, result }),

@@ -23,10 +23,10 @@ impl<D> Newest<D> {
         Arc::clone(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn set(&self, delivery: D) {
+    fn set(&self, delivery: Arc<D>) {
         let old = {
             let mut newest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            std::mem::replace(&mut *newest, Arc::new(delivery))
+            std::mem::replace(&mut *newest, delivery)
         };
         drop(old);
     }
@@ -69,7 +69,7 @@ enum Stage {
 
 impl<D: Delivery> Hand<D> {
     pub(crate) fn new(
-        delivery: D,
+        delivery: Arc<D>,
         source: StopSource,
         limit: Option<Duration>,
         grace: Duration,
@@ -81,7 +81,7 @@ impl<D: Delivery> Hand<D> {
             later(now, limit)
         });
         let mut hand = Self {
-            newest: Newest(Arc::new(Mutex::new(Arc::new(delivery)))),
+            newest: Newest(Arc::new(Mutex::new(delivery))),
             message,
             source,
             stage: Stage::Settles,
@@ -127,7 +127,7 @@ impl<D: Delivery> Hand<D> {
     }
 
     /// It has come again while it is in hand.
-    pub(crate) fn renew(&mut self, delivery: D) {
+    pub(crate) fn renew(&mut self, delivery: Arc<D>) {
         self.message = delivery.message().clone();
         self.newest.set(delivery);
     }

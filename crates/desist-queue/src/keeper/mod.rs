@@ -72,8 +72,8 @@ type Delivered<B> = <<B as Broker>::Subscription as Subscription>::Delivery;
 
 /// Until `stop` says so.
 pub(crate) async fn run<B, W, F>(
-    broker: &B,
-    settings: &Settings,
+    broker: Arc<B>,
+    settings: Settings,
     stop: Stop,
     work: Arc<W>,
 ) -> Result<Report, Error>
@@ -82,7 +82,8 @@ where
     W: Fn(Stop, Message) -> F + Send + Sync + 'static,
     F: Future<Output = Result<(), BoxError>> + Send + 'static,
 {
-    let Some(subscription) = subscribe(broker, settings, &stop).await? else {
+    let settings = &settings;
+    let Some(subscription) = subscribe(&*broker, settings, &stop).await? else {
         return Ok(Report::default());
     };
     let mut keeper = Keeper::<Delivered<B>, W> {
@@ -233,7 +234,7 @@ where
                     Ok(delivery) => {
                         trouble.is_over(self.settings);
                         self.wanted = self.wanted.saturating_sub(1);
-                        self.delivered(delivery);
+                        self.delivered(Arc::new(delivery));
                     }
                     Err(error) if error.is_passing() => {
                         pause = Some(trouble.tell(error, self.settings));
@@ -251,12 +252,18 @@ where
     }
 
     /// One has come.
-    fn delivered(&mut self, delivery: D) {
+    fn delivered(&mut self, delivery: Arc<D>) {
         self.report.delivered += 1;
         if let Some(hand) = self.hands.get_mut(delivery.message().place()) {
             self.report.again += 1;
             hand.renew(delivery);
-        } else if self.stages.drains() || self.hands.len() >= self.settings.concurrency {
+        } else {
+            self.take_or_leave(delivery);
+        }
+    }
+
+    fn take_or_leave(&mut self, delivery: Arc<D>) {
+        if self.stages.drains() || self.hands.len() >= self.settings.concurrency {
             self.errands.give_back(delivery);
         } else {
             self.take(delivery);
@@ -264,7 +271,7 @@ where
     }
 
     /// From now on it is in hand.
-    fn take(&mut self, delivery: D) {
+    fn take(&mut self, delivery: Arc<D>) {
         let Settings { work_timeout, grace, max_deliveries, .. } = *self.settings;
         let source = self.asks.stop().child();
         let mut hand = Hand::new(delivery, source, work_timeout, grace);
@@ -314,14 +321,16 @@ where
                 let (why, after) = (why.clone(), *after);
                 self.settings.tell(&News::Failed { id, deliveries, why, after });
             }
-            Fate::Aside { why } => self.settings.tell(&News::SetAside { id, why: why.clone() }),
-            Fate::Done | Fate::Known | Fate::GiveBack { why: Why::Stops, .. } => {}
+            Fate::Done
+            | Fate::Known
+            | Fate::Aside { .. }
+            | Fate::GiveBack { why: Why::Stops, .. } => {}
         }
         let place = message.place().clone();
         hand.settles(!matches!(fate, Fate::GiveBack { .. }));
         match &mut self.held {
             Some(held) if matches!(fate, Fate::GiveBack { .. }) => held.push((place, fate)),
-            _ => self.errands.settle(place, hand.newest(), fate),
+            _ => self.errands.settle(hand, fate, self.settings),
         }
     }
 
@@ -329,15 +338,25 @@ where
     fn returned(&mut self, errand: Errand<D>) {
         let report = &mut self.report;
         match errand {
-            Errand::Settled { place, fate, result } => {
+            Errand::Settled { place, fate, told, result } => {
                 let Some(hand) = self.hands.remove(&place) else { return };
+                let id = hand.message().id().clone();
+                let is_back = matches!((&result, &fate), (Ok(()), Fate::GiveBack { .. }));
                 match (result, fate) {
-                    (Err(error), _) => self.unsettled(hand.message().id().clone(), error),
+                    (Err(error), _) => self.unsettled(id, error),
                     (Ok(()), Fate::Done) => report.done += 1,
                     (Ok(()), Fate::Known) => report.known += 1,
-                    (Ok(()), Fate::Aside { .. }) => report.set_aside += 1,
+                    (Ok(()), Fate::Aside { why }) => {
+                        report.set_aside += 1;
+                        self.settings.tell(&News::SetAside { id, why });
+                    }
                     (Ok(()), Fate::GiveBack { why: Why::Stops, .. }) => report.given_back += 1,
                     (Ok(()), Fate::GiveBack { why: Why::Failed(_), .. }) => report.failed += 1,
+                }
+                // It came again before the answer came: it is one that nobody has begun.
+                let newest = hand.newest().get();
+                if is_back && told.is_some_and(|told| !Arc::ptr_eq(&told, &newest)) {
+                    self.take_or_leave(newest);
                 }
             }
             Errand::Kept { place } => {
@@ -351,11 +370,11 @@ where
             Errand::Closed(deliveries) => {
                 for (place, fate) in self.held.take().into_iter().flatten() {
                     if let Some(hand) = self.hands.get(&place) {
-                        self.errands.settle(place, hand.newest(), fate);
+                        self.errands.settle(hand, fate, self.settings);
                     }
                 }
                 for delivery in deliveries {
-                    self.delivered(delivery);
+                    self.delivered(Arc::new(delivery));
                 }
             }
         }

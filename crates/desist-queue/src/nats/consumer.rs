@@ -17,8 +17,9 @@ use crate::broker::Broker;
 /// taken as it is, unless it would lose messages.
 ///
 /// Messages that are set aside go to a stream of their own, `<STREAM>_ASIDE` with the subject
-/// `aside.<STREAM>`, which is made as well. They have the headers that they had, and
-/// `Desist-Aside-Reason`, `-Subject`, `-Sequence`, `-Consumer` and `-Deliveries`.
+/// `aside.<STREAM>`, which is made as well. They have the headers that they had, but for those
+/// of the server's own, and `Desist-Aside-Reason`, `-Id`, `-Subject`, `-Sequence`, `-Consumer`
+/// and `-Deliveries`.
 #[derive(Clone)]
 pub struct NatsConsumer {
     pub(super) nats: Nats,
@@ -70,18 +71,26 @@ impl NatsConsumer {
     }
 
     async fn look_aside(&self) -> Result<(), Error> {
-        let Some(subject) = &self.aside else {
-            let name = format!("{}_ASIDE", self.stream);
-            return self.nats.ensure_stream(&name, [self.aside()]).await;
-        };
+        let subject = self.aside();
+        let made = format!("{}_ASIDE", self.stream);
+        if self.aside.is_none() {
+            self.nats.ensure_stream(&made, [subject.clone()]).await?;
+        }
         let found = self.nats.context.stream_by_subject(subject.clone()).await;
-        found.map(drop).map_err(|error| {
-            Error::lasting(format!(
-                "no stream has the subject `{subject}`, to which messages are to be set aside; \
-                 make one with `Nats::ensure_stream`"
-            ))
-            .because(error)
-        })
+        let found = found.map_err(|error| {
+            let what = "to which messages are to be set aside";
+            let advice = "make one with `Nats::ensure_stream`";
+            Error::lasting(format!("no stream has the subject `{subject}`, {what}; {advice}"))
+                .because(error)
+        })?;
+        if found == self.stream {
+            let advice = "give the subject of another with `aside_to`";
+            return Err(Error::lasting(format!(
+                "what is set aside to `{subject}` would come again, for it is in the stream \
+                 `{found}` itself; {advice}"
+            )));
+        }
+        Ok(())
     }
 
     async fn stream(&self) -> Result<Stream<()>, Error> {
@@ -99,20 +108,21 @@ impl NatsConsumer {
         }
     }
 
-    async fn make(&self, stream: &Stream<()>) -> Result<Config, Error> {
+    async fn make(&self, stream: &Stream<()>) -> Result<(), Error> {
         let config = pull::Config {
             durable_name: Some(self.name.clone()),
             ack_policy: AckPolicy::Explicit,
             ack_wait: self.ack_wait,
             max_deliver: -1,
             filter_subject: self.filter.clone().unwrap_or_default(),
-            // As many as there are consumers and hands.
+            // As many as there are consumers and hands, and their requests.
             max_ack_pending: -1,
+            max_waiting: 8192,
             ..pull::Config::default()
         };
         let wrong = |error| trouble::of_making_consumer(&self.stream, &self.name, error);
-        let made = stream.create_consumer(config).await.map_err(wrong)?;
-        Ok(made.cached_info().config.clone())
+        stream.create_consumer(config).await.map_err(wrong)?;
+        Ok(())
     }
 
     /// Whether it would lose messages, or is another than was meant.
@@ -140,22 +150,29 @@ impl NatsConsumer {
         }
         match &self.filter {
             Some(filter) if *filter != config.filter_subject => refuse(format!(
-                "is for the subject `{}`, not for `{filter}`; take another name, or edit it",
-                config.filter_subject
+                "is for {}, not for `{filter}`; take another name, or edit it",
+                match config.filter_subject.as_str() {
+                    "" => "all subjects, or several".to_owned(),
+                    other => format!("the subject `{other}`"),
+                }
             )),
             _ => Ok(()),
         }
     }
 
-    /// Whether it is still there.
+    /// Whether it is still there, and as it was.
     pub(super) async fn is_there(&self) -> Result<(), Error> {
-        let Self { stream, name, .. } = self;
         match self.find(&self.stream().await?).await? {
-            Some(_) => Ok(()),
-            None => Err(Error::lasting(format!(
-                "the consumer `{name}` of `{stream}` is gone; run it again to have it made anew"
-            ))),
+            Some(config) => self.judge(&config),
+            None => Err(self.gone()),
         }
+    }
+
+    fn gone(&self) -> Error {
+        let Self { stream, name, .. } = self;
+        Error::lasting(format!(
+            "the consumer `{name}` of `{stream}` is gone; run it again to have it made anew"
+        ))
     }
 }
 
@@ -166,13 +183,17 @@ impl Broker for NatsConsumer {
         let stream = self.stream().await?;
         let config = match self.find(&stream).await? {
             Some(config) => config,
-            None => self.make(&stream).await?,
+            None => {
+                self.make(&stream).await?;
+                // Another may have made it at the same moment, and otherwise.
+                self.find(&stream).await?.ok_or_else(|| self.gone())?
+            }
         };
         self.judge(&config)?;
         self.look_aside().await?;
         // Pauses of the server's own take the place of its wait.
         let patience = config.backoff.iter().min().copied().unwrap_or(config.ack_wait);
-        NatsSubscription::new(self.clone(), patience, config.max_batch).await
+        NatsSubscription::new(self.clone(), patience, &config).await
     }
 }
 

@@ -32,7 +32,9 @@ impl NatsDelivery {
     ) -> Option<Self> {
         let info = received.info().ok()?;
         let (sequence, deliveries) = (info.stream_sequence, info.delivered);
-        let place = MessageId::from(format!("{}:{sequence}", info.stream));
+        // A stream that is made anew counts anew: with the time it is no other message.
+        let published = published(received.reply.as_deref().unwrap_or_default());
+        let place = MessageId::from(format!("{}:{sequence}@{published}", info.stream));
         let mut message = Message::new(place, received.subject.as_str(), received.payload.clone())
             .with_deliveries(u64::try_from(deliveries).unwrap_or(1));
         for (name, values) in received.headers.iter().flat_map(HeaderMap::iter) {
@@ -40,7 +42,8 @@ impl NatsDelivery {
                 message = message.with_header(name.to_string(), value.as_str());
             }
         }
-        if let Some(id) = message.header("Nats-Msg-Id").map(MessageId::from) {
+        let id = message.header("Nats-Msg-Id").filter(|id| !id.is_empty());
+        if let Some(id) = id.map(MessageId::from) {
             message = message.with_id(id);
         }
         Some(Self { consumer, received, message, sequence, patience })
@@ -63,15 +66,25 @@ impl NatsDelivery {
         };
         match answer {
             Ok(_) => Ok(()),
+            Err(error) if error.kind() == RequestErrorKind::NoResponders => {
+                // Nobody is there to hear of it, for a moment or for good.
+                self.consumer.is_there().await?;
+                Err(Error::passing(format!("the server has forgotten message {id}")).because(error))
+            }
             Err(error) => {
-                let what = match error.kind() {
-                    RequestErrorKind::NoResponders => "has forgotten",
-                    _ => "did not answer when told of",
-                };
-                Err(Error::passing(format!("the server {what} message {id}")).because(error))
+                let what = "the server did not answer when told of message";
+                Err(Error::passing(format!("{what} {id}")).because(error))
             }
         }
     }
+}
+
+/// The time in the subject for acknowledgements, which is the last but one of its words, or
+/// the one before that where a server adds one.
+fn published(reply: &str) -> &str {
+    let words: Vec<&str> = reply.split('.').collect();
+    let place = if words.len() == 9 { 7 } else { 9 };
+    words.get(place).copied().unwrap_or_default()
 }
 
 impl Delivery for NatsDelivery {
@@ -88,6 +101,8 @@ impl Delivery for NatsDelivery {
     }
 
     async fn give_back(&self, after: Duration) -> Result<(), Error> {
+        // Longer than the server can count is at once to it.
+        let after = after.min(Duration::from_secs(365 * 24 * 60 * 60));
         self.say(AckKind::Nak((after > Duration::ZERO).then_some(after))).await
     }
 
@@ -96,11 +111,17 @@ impl Delivery for NatsDelivery {
     }
 
     async fn set_aside(&self, why: &str) -> Result<(), Error> {
-        let NatsConsumer { nats, stream, name, .. } = &*self.consumer;
-        let mut headers = self.received.headers.clone().unwrap_or_default();
+        let NatsConsumer { nats, name, .. } = &*self.consumer;
+        let mut headers = HeaderMap::new();
+        for (known, values) in self.received.headers.iter().flat_map(HeaderMap::iter) {
+            // Those of the server's own would be heeded again.
+            if !known.to_string().to_ascii_lowercase().starts_with("nats-") {
+                values.iter().for_each(|value| headers.append(known.clone(), value.clone()));
+            }
+        }
         // Said twice, it is there once.
-        let id = format!("aside:{stream}:{name}:{}", self.sequence);
-        headers.insert("Nats-Msg-Id", id);
+        headers.insert("Nats-Msg-Id", format!("aside:{name}:{}", self.message.place()));
+        headers.insert("Desist-Aside-Id", self.message.id().as_str());
         // A header is one line, and not a long one.
         let line = why.chars().map(|c| if c.is_control() { ' ' } else { c });
         let why: String = line.take(1000).collect();

@@ -13,7 +13,7 @@ use std::fmt;
 use std::time::Duration;
 
 use async_nats::jetstream::{self, Context, stream};
-use async_nats::{Client, ConnectOptions, Event, HeaderMap};
+use async_nats::{Client, ConnectOptions, Event, HeaderMap, HeaderValue};
 use bytes::Bytes;
 use tokio::sync::watch;
 
@@ -66,7 +66,8 @@ impl Nats {
         Self::connect_with(url, ConnectOptions::new()).await
     }
 
-    /// Connects with options of one's own: credentials, TLS, a name. The callback for events
+    /// Connects with options of one's own: credentials (those in an address are not looked
+    /// at), TLS, a name. The callback for events
     /// is taken.
     ///
     /// # Errors
@@ -80,10 +81,8 @@ impl Nats {
             }
             async {}
         });
-        let client = options.connect(url).await.map_err(|error| {
-            let advice = "start one with `nats-server -js`, or give the address of one that runs";
-            Error::passing(format!("no server of NATS at {url}; {advice}")).because(error)
-        })?;
+        let client = options.connect(url).await;
+        let client = client.map_err(|error| trouble::of_connecting(url, error))?;
         // The first time is told of, too, and that later.
         let _ = tokio::time::timeout(ANSWER, connected.changed()).await;
         Ok(Self { connected: Some(connected), ..Self::new(client) })
@@ -136,8 +135,17 @@ impl Nats {
         id: impl Into<MessageId>,
         payload: impl Into<Bytes>,
     ) -> Result<(), Error> {
+        let id = id.into();
+        let wrong = || {
+            let advice = "give it one of a line that is not empty, or it is not told from others";
+            Error::lasting(format!("{:?} is no identity of a message; {advice}", id.as_str()))
+        };
+        if id.as_str().is_empty() {
+            return Err(wrong());
+        }
+        let value = id.as_str().parse::<HeaderValue>().map_err(|_| wrong())?;
         let mut headers = HeaderMap::new();
-        headers.insert("Nats-Msg-Id", id.into().as_str());
+        headers.insert("Nats-Msg-Id", value);
         self.publish_with_headers(subject, headers, payload.into()).await
     }
 

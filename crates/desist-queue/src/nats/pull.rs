@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::jetstream::Message as Received;
+use async_nats::jetstream::consumer::Config;
 use async_nats::{Message, StatusCode};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -38,6 +39,8 @@ pub struct NatsSubscription {
     patience: Duration,
     /// At most so many in one request.
     most: usize,
+    /// How long the server keeps one.
+    expires: Duration,
     state: State,
     came: VecDeque<NatsDelivery>,
     /// Not yet come.
@@ -45,6 +48,8 @@ pub struct NatsSubscription {
     /// Of these, what the server has been asked for.
     asked: usize,
     heard: Instant,
+    /// How many times in a row it was not.
+    silences: u32,
     connected: Option<watch::Receiver<u64>>,
 }
 
@@ -77,7 +82,7 @@ impl NatsSubscription {
     pub(super) async fn new(
         consumer: NatsConsumer,
         patience: Duration,
-        max_batch: i64,
+        config: &Config,
     ) -> Result<Self, Error> {
         let inbox = Inbox::open(consumer.nats.client()).await?;
         let connected = consumer.nats.connected.clone().map(|mut connected| {
@@ -87,19 +92,27 @@ impl NatsSubscription {
         Ok(Self {
             consumer: Arc::new(consumer),
             patience,
-            most: usize::try_from(max_batch).ok().filter(|most| *most > 0).unwrap_or(usize::MAX),
+            most: usize::try_from(config.max_batch)
+                .ok()
+                .filter(|most| *most > 0)
+                .unwrap_or(usize::MAX),
+            expires: Some(config.max_expires)
+                .filter(|most| !most.is_zero())
+                .unwrap_or(EXPIRES)
+                .min(EXPIRES),
             state: State::Open(inbox),
             came: VecDeque::new(),
             wanted: 0,
             asked: 0,
             heard: Instant::now(),
+            silences: 0,
             connected,
         })
     }
 
     /// A message, if it is one; else what the server says of its requests.
     fn take(&mut self, message: Message) -> Result<Option<NatsDelivery>, Error> {
-        self.heard = Instant::now();
+        (self.heard, self.silences) = (Instant::now(), 0);
         let Some(status) = message.status else {
             let context = self.consumer.nats.context.clone();
             let received = Received { message, context };
@@ -158,11 +171,16 @@ impl NatsSubscription {
 }
 
 /// Asks for what is wanted and has not been asked for.
-async fn ask(consumer: &NatsConsumer, inbox: &Inbox, batch: usize) -> Result<(), Error> {
+async fn ask(
+    consumer: &NatsConsumer,
+    inbox: &Inbox,
+    batch: usize,
+    expires: Duration,
+) -> Result<(), Error> {
     let request = serde_json::json!({
         "batch": batch,
-        "expires": EXPIRES.as_nanos() as u64,
-        "idle_heartbeat": HEARTBEAT.as_nanos() as u64,
+        "expires": expires.as_nanos() as u64,
+        "idle_heartbeat": HEARTBEAT.min(expires / 3).as_nanos() as u64,
     });
     let NatsConsumer { nats, stream, name, .. } = consumer;
     let subject = format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{name}");
@@ -203,9 +221,10 @@ impl Subscription for NatsSubscription {
                     continue;
                 }
             };
-            while self.wanted > self.asked {
+            // Not one by one: each request is kept, and they are not many at a time.
+            while self.wanted > self.asked && self.wanted >= 2 * self.asked {
                 let batch = (self.wanted - self.asked).min(self.most);
-                ask(&self.consumer, inbox, batch).await?;
+                ask(&self.consumer, inbox, batch, self.expires).await?;
                 self.asked += batch;
                 self.heard = Instant::now();
             }
@@ -219,7 +238,17 @@ impl Subscription for NatsSubscription {
                     }
                 }
                 () = changed(&mut self.connected) => self.doubt(),
-                () = tokio::time::sleep_until(is_silent), if self.asked > 0 => self.doubt(),
+                () = tokio::time::sleep_until(is_silent), if self.asked > 0 => {
+                    self.doubt();
+                    self.silences += 1;
+                    if self.silences > 1 {
+                        let NatsConsumer { stream, name, .. } = &*self.consumer;
+                        return Err(Error::passing(format!(
+                            "nothing is heard of the requests for messages; see that this user \
+                             may publish to `$JS.API.CONSUMER.MSG.NEXT.{stream}.{name}`"
+                        )));
+                    }
+                }
             }
         }
     }

@@ -1,15 +1,46 @@
 //! What the server objects to, in words that say what would help.
 
-use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::context::{
     ConsumerInfoError, ConsumerInfoErrorKind, CreateStreamError, CreateStreamErrorKind,
     PublishError, PublishErrorKind,
 };
 use async_nats::jetstream::stream::{ConsumerError, ConsumerErrorKind};
+use async_nats::jetstream::{self, ErrorCode};
+
+use async_nats::{ConnectError, ConnectErrorKind};
 
 use crate::Error;
 
 const NO_JETSTREAM: &str = "the server has no JetStream, or has just begun; start it with `-js`";
+
+pub(super) fn of_connecting(url: &str, error: ConnectError) -> Error {
+    // Nobody reads a password here.
+    let url = match (url.split_once("://"), url.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, address))) => format!("{scheme}://{address}"),
+        (None, Some((_, address))) => address.to_owned(),
+        _ => url.to_owned(),
+    };
+    match error.kind() {
+        ConnectErrorKind::Authentication | ConnectErrorKind::AuthorizationViolation => {
+            Error::lasting(format!(
+                "the server of NATS at {url} does not let this user in; give credentials with \
+                 `connect_with`"
+            ))
+        }
+        ConnectErrorKind::ServerParse => Error::lasting(format!(
+            "`{url}` is no address of a server of NATS; give one like nats://127.0.0.1:4222"
+        )),
+        ConnectErrorKind::Tls => Error::lasting(format!(
+            "no TLS with the server of NATS at {url}; see its certificate, and the options of \
+             `connect_with`"
+        )),
+        _ => Error::passing(format!(
+            "no server of NATS at {url}; start one with `nats-server -js`, or give the address of \
+             one that runs"
+        )),
+    }
+    .because(error)
+}
 
 pub(super) fn no_jetstream() -> Error {
     Error::passing(NO_JETSTREAM)
@@ -89,9 +120,19 @@ pub(super) fn of_publishing(subject: &str, error: PublishError) -> Error {
         PublishErrorKind::MaxPayloadExceeded => {
             Error::lasting(format!("too much for one message of `{subject}`; make it smaller"))
         }
+        PublishErrorKind::Other if is_refusal(&error) => Error::lasting(format!(
+            "the stream of the subject `{subject}` refuses a message; see its settings and limits"
+        )),
         _ => Error::passing(format!(
             "`{subject}` is not known to be published; publish it again under its identity"
         )),
     }
     .because(error)
+}
+
+/// The stream says no, and would the next time.
+fn is_refusal(error: &PublishError) -> bool {
+    let source = std::error::Error::source(error);
+    let said = source.and_then(|source| source.downcast_ref::<jetstream::Error>());
+    said.is_some_and(|said| (400..500).contains(&said.code()))
 }

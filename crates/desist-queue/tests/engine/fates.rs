@@ -386,7 +386,7 @@ async fn untried(row: &Row) {
     });
     assert_eq!(tried.load(Ordering::SeqCst), 0, "{}", row.0);
     assert_eq!(numbers(&report.unwrap()), "delivered 1, aside 1");
-    let why = "delivered 7 times, and nobody lived to say how the work on it ended";
+    let why = "delivered 7 times, and never with success";
     assert_eq!(broker.fates()[0].verb, Verb::Aside(why.to_owned()));
     assert_eq!(news.said(), [format!("aside: message a is set aside: {why}")]);
 }

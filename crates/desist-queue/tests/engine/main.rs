@@ -7,6 +7,7 @@ mod hostile;
 mod ledgers;
 mod scripted;
 mod seeds;
+mod settling;
 mod stops;
 mod surface;
 
@@ -95,6 +96,7 @@ fn name_of(news: &News) -> &'static str {
         News::Failed { .. } => "failed",
         News::SetAside { .. } => "aside",
         News::Dropped { .. } => "dropped",
+        News::Unheard { .. } => "unheard",
         News::Unsettled { .. } => "unsettled",
         News::Trouble { .. } => "trouble",
         News::Recovered => "recovered",

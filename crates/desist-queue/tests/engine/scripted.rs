@@ -144,6 +144,22 @@ impl Scripted {
         self.said().into_iter().filter(|said| said.verb == *verb).map(|said| said.at).collect()
     }
 
+    /// Until this one was said to be done; what takes longer than a day never happens.
+    pub(crate) async fn until_done(&self, place: &str) {
+        let said = async {
+            loop {
+                let changed = self.0.changed.notified();
+                let is_done = |said: &Said| said.verb == Verb::Done && said.place == place;
+                if self.0.state.lock().unwrap().said.iter().any(is_done) {
+                    return;
+                }
+                changed.await;
+            }
+        };
+        let said = tokio::time::timeout(Duration::from_secs(86400), said).await;
+        assert!(said.is_ok(), "{place} is never done");
+    }
+
     /// Until so many fates were said; what takes longer than a day never happens.
     pub(crate) async fn until_fates(&self, count: usize) {
         let said = async {

@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 
 use crate::effects::{self, Done, now};
 use crate::server::{Folder, Server};
-use crate::worker::{Worker, is_poison};
+use crate::worker::{ACK_WAIT, Worker, is_poison};
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
 
@@ -63,17 +63,20 @@ impl Deeds {
     /// Why one that was finished was worked on again, in one word.
     fn explain(&self, first: &Done, second: &Done) -> &'static str {
         // What it had not written when it was killed it has forgotten, and what could not be
-        // said to it was said when it was back.
-        let forgot =
-            |(from, until): &(Duration, Duration)| first.ended < *until && second.begun > *from;
+        // said to it was said when it was back. It takes seconds to do it all again.
+        let forgot = |(from, until): &(Duration, Duration)| {
+            first.ended < *until && (*from..*until + MS(20_000)).contains(&second.begun)
+        };
         match self.killed.get(&first.by) {
             _ if self.away.iter().any(forgot) => "because the server was away",
             // After the work, and before the server had answered.
             Some(killed) if first.ended <= *killed && *killed < first.ended + MS(1500) => {
                 "because the first was killed"
             }
-            // It was not heard of, and another process began.
-            _ if second.begun < first.ended => "because the first was not heard of",
+            // It was not heard of for the server's patience, and another process began.
+            _ if second.begun < first.ended && second.begun > first.begun + ACK_WAIT => {
+                "because the first was not heard of"
+            }
             _ => "unexplained",
         }
     }

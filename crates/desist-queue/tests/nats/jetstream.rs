@@ -1,5 +1,6 @@
 //! What a consumer does with a stream.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::{Duration, Instant};
@@ -30,8 +31,17 @@ async fn with_messages(count: u64) -> Option<(Server, Nats)> {
     Some((server, nats))
 }
 
-/// What the server knows of the consumer: not delivered, delivered and not acknowledged.
+thread_local! {
+    /// How often a test, which has a thread of its own, has asked the server.
+    static ASKED: Cell<u32> = const { Cell::new(0) };
+}
+
+/// What the server knows of the consumer: not delivered, delivered and not acknowledged. Who
+/// asks until it is otherwise does not ask for ever.
 async fn pending(nats: &Nats, name: &str) -> (u64, usize) {
+    ASKED.set(ASKED.get() + 1);
+    assert!(ASKED.get() < 60_000, "it does not come to that");
+    tokio::time::sleep(MS(1)).await;
     let context = jetstream::new(nats.client());
     let stream = context.get_stream_no_info("ORDERS").await.expect("a name");
     match stream.consumer_info(name).await {
@@ -92,7 +102,8 @@ async fn what_is_finished_is_acknowledged_and_nothing_else() {
     for number in 0..3 {
         let (message, end) = running.next().await;
         assert_eq!(message.id().as_str(), format!("order-{number}"));
-        assert_eq!(message.place().as_str(), format!("ORDERS:{}", number + 1));
+        let place = format!("ORDERS:{}@", number + 1);
+        assert!(message.place().as_str().starts_with(&place), "{}", message.place());
         assert_eq!((message.subject(), message.deliveries()), ("orders.new", 1));
         assert_eq!(message.json::<u64>().expect("a number"), number);
         ends.push(end);
@@ -313,6 +324,18 @@ async fn what_cannot_work_is_told_at_the_start() {
          address of one that runs"
     );
 
+    // Not for this user, and nobody reads a password.
+    let Some(closed) = Server::start_with(&["-js", "--user", "ada", "--pass", "secret"]) else {
+        return;
+    };
+    let url = closed.url().replace("nats://", "nats://ada:wrong@");
+    let error = Nats::connect(&url).await.expect_err("the wrong password");
+    let (said, address) = (error.to_string(), closed.url());
+    let expected = format!("the server of NATS at {address} does not let this user in; give");
+    assert!(said.starts_with(&expected) && !error.is_passing(), "{said}");
+    let options = async_nats::ConnectOptions::with_user_and_password("ada".into(), "secret".into());
+    Nats::connect_with(&address, options).await.expect("the right one");
+
     // No JetStream: it may be about to come, so it is asked again; the news say why.
     let Some(bare) = Server::start_with(&[]) else { return };
     let nats = bare.connect().await;
@@ -374,6 +397,25 @@ async fn what_cannot_work_is_told_at_the_start() {
         assert!(error.to_string().starts_with(expected), "{error}");
         assert!(!error.is_passing(), "{error}");
     }
+    for (aside, expected) in [
+        (
+            "orders.poison",
+            "what is set aside to `orders.poison` would come again, for it is in the stream `ORDERS`",
+        ),
+        ("nowhere", "no stream has the subject `nowhere`, to which messages are to be set aside"),
+    ] {
+        let consumer = nats.consumer("ORDERS", "billing").aside_to(aside);
+        let error = Consumer::new(consumer).run(&Stop::never(), nothing).await.expect_err(aside);
+        assert!(error.to_string().starts_with(expected), "{error}");
+    }
+    nats.ensure_stream("ORDERS_ASIDE", ["something.else"]).await.expect("it is new");
+    let run = Consumer::new(nats.consumer("ORDERS", "billing")).run(&Stop::never(), nothing).await;
+    let said = run.expect_err("nothing can be set aside").to_string();
+    assert!(said.starts_with("no stream has the subject `aside.ORDERS`"), "{said}");
+    for id in ["", "two\r\nlines"] {
+        let error = nats.publish("orders.new", id, "x").await.expect_err("no identity");
+        assert!(error.to_string().ends_with("or it is not told from others"), "{error}");
+    }
     let error = nats.publish("parcels.new", "parcel-1", "x").await.expect_err("no stream");
     assert!(error.to_string().starts_with("no stream has the subject `parcels.new`"), "{error}");
     // Nothing of it was lost.
@@ -400,6 +442,49 @@ async fn a_stream_or_consumer_that_goes_ends_the_run_with_what_was_done() {
         assert!(error.to_string().contains(what), "{error}");
         assert_eq!(error.report().expect("it ran").done(), 1);
     }
+}
+
+/// With every hand busy nothing is asked for: it is found out when the broker is told.
+#[tokio::test]
+async fn a_consumer_that_goes_while_all_hands_are_busy_ends_the_run() {
+    let Some((_server, nats)) = with_messages(2).await else { return };
+    let mut running = run(Consumer::new(nats.consumer("ORDERS", "billing")).concurrency(1));
+    let (_, end) = running.next().await;
+    let context = jetstream::new(nats.client());
+    let stream = context.get_stream("ORDERS").await.expect("it is there");
+    stream.delete_consumer("billing").await.expect("it is there");
+    end.send(Ok(())).expect("it waits");
+    let ended = timeout(PATIENCE, running.ends).await.expect("it ends").expect("no panic");
+    let error = ended.expect_err("it is gone");
+    assert!(error.to_string().starts_with("the consumer `billing` of `ORDERS` is gone"), "{error}");
+    assert_eq!(error.report().expect("it ran").unsettled(), 1);
+}
+
+#[tokio::test]
+async fn what_is_set_aside_keeps_its_headers_but_those_of_the_server() {
+    let Some((_server, nats)) = with_messages(0).await else { return };
+    let context = jetstream::new(nats.client());
+    let mut headers = async_nats::HeaderMap::new();
+    headers.insert("Tenant", "9");
+    // Heeded again, it would keep the message out of the other stream.
+    headers.insert("Nats-Expected-Stream", "ORDERS");
+    headers.insert("Nats-Msg-Id", "order-7");
+    let sent = context.publish_with_headers("orders.new", headers, "7".into()).await;
+    sent.expect("it is sent").await.expect("it is there");
+    let mut running = run(Consumer::new(nats.consumer("ORDERS", "billing")));
+    let (message, end) = running.next().await;
+    assert_eq!((message.id().as_str(), message.header("tenant")), ("order-7", Some("9")));
+    end.send(Err(Aside::new("not today").into())).expect("it waits");
+    let aside = context.get_stream("ORDERS_ASIDE").await.expect("it was made");
+    let is_there =
+        async { while aside.get_info().await.expect("it is there").state.messages < 1 {} };
+    timeout(PATIENCE, is_there).await.expect("it is set aside");
+    let message = aside.get_raw_message(1).await.expect("it is there");
+    let header = |name| message.headers.get(name).map(|value| value.as_str().to_owned());
+    assert_eq!(header("Tenant").as_deref(), Some("9"));
+    assert_eq!(header("Nats-Expected-Stream"), None);
+    assert_eq!(header("Desist-Aside-Id").as_deref(), Some("order-7"));
+    assert_eq!(running.end().await.set_aside(), 1);
 }
 
 #[tokio::test]

@@ -19,7 +19,7 @@ const EARLY: &str = "DESIST_WORKER_EARLY";
 const READY: &str = "listens to signals";
 
 /// How long the server waits for a word of a message.
-const ACK_WAIT: Duration = Duration::from_secs(4);
+pub(crate) const ACK_WAIT: Duration = Duration::from_secs(4);
 /// Those are never worked on with success.
 pub(crate) const fn is_poison(number: u64) -> bool {
     number % 500 == 499
