@@ -1,8 +1,10 @@
 //! What a consumer promises, with brokers in memory and on paused time.
 
+mod acknowledged;
 mod alive;
 mod bad_input;
 mod fates;
+mod hands;
 mod hostile;
 mod ledgers;
 mod scripted;

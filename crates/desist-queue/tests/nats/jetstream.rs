@@ -1,98 +1,19 @@
 //! What a consumer does with a stream.
 
-use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use async_nats::jetstream::context::ConsumerInfoErrorKind;
 use async_nats::jetstream::{self, consumer, stream};
-use desist_queue::{Aside, BoxError, Consumer, Message, Nats, NatsConsumer, News, Report};
+use desist_queue::{Consumer, Message, Nats, News};
 use desist_tokio::{Stop, StopSource};
 use rustix::process::Signal;
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+use crate::running::{MS, nothing, pending, run, with_messages};
 use crate::server::{PATIENCE, Server};
 use crate::wire::Wire;
-
-const MS: fn(u64) -> Duration = Duration::from_millis;
-
-/// A server with a stream and so many messages in it.
-async fn with_messages(count: u64) -> Option<(Server, Nats)> {
-    let server = Server::start()?;
-    let nats = server.connect().await;
-    nats.ensure_stream("ORDERS", ["orders.>"]).await.expect("it is new");
-    for number in 0..count {
-        let id = format!("order-{number}");
-        nats.publish("orders.new", id, number.to_string()).await.expect("it is there");
-    }
-    Some((server, nats))
-}
-
-thread_local! {
-    /// How often a test, which has a thread of its own, has asked the server.
-    static ASKED: Cell<u32> = const { Cell::new(0) };
-}
-
-/// What the server knows of the consumer: not delivered, delivered and not acknowledged. Who
-/// asks until it is otherwise does not ask for ever.
-async fn pending(nats: &Nats, name: &str) -> (u64, usize) {
-    ASKED.set(ASKED.get() + 1);
-    assert!(ASKED.get() < 60_000, "it does not come to that");
-    tokio::time::sleep(MS(1)).await;
-    let context = jetstream::new(nats.client());
-    let stream = context.get_stream_no_info("ORDERS").await.expect("a name");
-    match stream.consumer_info(name).await {
-        Ok(info) => (info.num_pending, info.num_ack_pending),
-        Err(error) if error.kind() == ConsumerInfoErrorKind::NotFound => (u64::MAX, 0),
-        Err(error) => panic!("{error}"),
-    }
-}
-
-/// A consumer that runs, and tells of each message that is worked on; the work ends when it
-/// is told to.
-struct Running {
-    stop: StopSource,
-    begun: mpsc::UnboundedReceiver<(Message, tokio::sync::oneshot::Sender<Result<(), BoxError>>)>,
-    ends: JoinHandle<Result<Report, desist_queue::Error>>,
-}
-
-fn run(consumer: Consumer<NatsConsumer>) -> Running {
-    let stop = StopSource::new();
-    let (tell, begun) = mpsc::unbounded_channel();
-    let asked = stop.stop();
-    let ends = tokio::spawn(async move {
-        let work = move |stop: Stop, message: Message| {
-            let tell = tell.clone();
-            async move {
-                let (end, ended) = tokio::sync::oneshot::channel();
-                tell.send((message, end)).map_err(|_| "the test is over")?;
-                match stop.token().run(ended).await {
-                    Ok(Ok(end)) => end,
-                    // Nobody decides: until it is asked.
-                    Ok(Err(_)) => Err(stop.token().cancelled().await.into()),
-                    Err(cancelled) => Err(cancelled.into()),
-                }
-            }
-        };
-        consumer.run(&asked, work).await
-    });
-    Running { stop, begun, ends }
-}
-
-impl Running {
-    async fn next(&mut self) -> (Message, tokio::sync::oneshot::Sender<Result<(), BoxError>>) {
-        timeout(PATIENCE, self.begun.recv()).await.expect("a message comes").expect("it runs")
-    }
-
-    async fn end(self) -> Report {
-        self.stop.drain();
-        let ended = timeout(PATIENCE, self.ends).await.expect("it ends").expect("no panic");
-        ended.expect("nothing was gone")
-    }
-}
 
 #[tokio::test]
 async fn what_is_finished_is_acknowledged_and_nothing_else() {
@@ -199,60 +120,6 @@ async fn long_work_is_kept_from_coming_again() {
 }
 
 #[tokio::test]
-async fn what_fails_comes_again_and_is_set_aside_with_the_reason() {
-    let Some((_server, nats)) = with_messages(2).await else { return };
-    let backoff = desist_queue::Backoff::new(MS(50));
-    let consumer = Consumer::new(nats.consumer("ORDERS", "billing"));
-    let mut running = run(consumer.max_deliveries(3).backoff(backoff).concurrency(1));
-    let (nonsense, end) = running.next().await;
-    end.send(Err(nonsense.json::<bool>().expect_err("a number").into())).expect("it waits");
-    for delivery in 1..=3 {
-        let (message, end) = running.next().await;
-        assert_eq!((message.id().as_str(), message.deliveries()), ("order-1", delivery));
-        end.send(Err("the printer\nis on fire".into())).expect("it waits");
-    }
-    let context = jetstream::new(nats.client());
-    let aside = context.get_stream("ORDERS_ASIDE").await.expect("it was made");
-    while aside.get_info().await.expect("it is there").state.messages < 2 {}
-    let report = running.end().await;
-    assert_eq!((report.set_aside(), report.failed(), report.done()), (2, 2, 0));
-    assert_eq!(pending(&nats, "billing").await, (0, 0));
-    let expected = [
-        ("1", "0", "the payload is no bool in JSON: invalid type: integer `0`", "1"),
-        ("2", "1", "the printer is on fire", "3"),
-    ];
-    for (place, (sequence, payload, reason, deliveries)) in (1..).zip(expected) {
-        let message = aside.get_raw_message(place).await.expect("it is there");
-        let header = |name| message.headers.get(name).map_or("", |value| value.as_str());
-        assert_eq!(message.payload, payload);
-        assert!(header("Desist-Aside-Reason").starts_with(reason), "{:?}", message.headers);
-        assert_eq!(header("Desist-Aside-Sequence"), sequence);
-        assert_eq!(header("Desist-Aside-Subject"), "orders.new");
-        assert_eq!(header("Desist-Aside-Consumer"), "billing");
-        assert_eq!(header("Desist-Aside-Deliveries"), deliveries);
-    }
-}
-
-#[tokio::test]
-async fn it_is_set_aside_where_that_was_said() {
-    let Some((_server, nats)) = with_messages(1).await else { return };
-    let consumer = nats.consumer("ORDERS", "billing").aside_to("poison.orders");
-    let error = Consumer::new(consumer.clone()).run(&Stop::never(), nothing).await;
-    let said = error.expect_err("there is no such stream").to_string();
-    assert!(said.starts_with("no stream has the subject `poison.orders`"), "{said}");
-
-    nats.ensure_stream("POISON", ["poison.>"]).await.expect("it is new");
-    let mut running = run(Consumer::new(consumer));
-    let (_, end) = running.next().await;
-    end.send(Err(Aside::new("not today").into())).expect("it waits");
-    let context = jetstream::new(nats.client());
-    let poison = context.get_stream("POISON").await.expect("it was made");
-    while poison.get_info().await.expect("it is there").state.messages < 1 {}
-    assert_eq!(running.end().await.set_aside(), 1);
-    assert!(context.get_stream("ORDERS_ASIDE").await.is_err(), "nobody needs it");
-}
-
-#[tokio::test]
 async fn a_server_that_is_restarted_is_found_again() {
     let Some((mut server, nats)) = with_messages(2).await else { return };
     let news = Arc::new(std::sync::Mutex::new(Vec::new()));
@@ -310,8 +177,6 @@ async fn a_connection_that_is_cut_is_made_anew() {
         assert_eq!(running.end().await.done(), 3);
     }
 }
-
-async fn nothing(_stop: Stop, _message: Message) {}
 
 #[tokio::test]
 async fn what_cannot_work_is_told_at_the_start() {
@@ -458,33 +323,6 @@ async fn a_consumer_that_goes_while_all_hands_are_busy_ends_the_run() {
     let error = ended.expect_err("it is gone");
     assert!(error.to_string().starts_with("the consumer `billing` of `ORDERS` is gone"), "{error}");
     assert_eq!(error.report().expect("it ran").unsettled(), 1);
-}
-
-#[tokio::test]
-async fn what_is_set_aside_keeps_its_headers_but_those_of_the_server() {
-    let Some((_server, nats)) = with_messages(0).await else { return };
-    let context = jetstream::new(nats.client());
-    let mut headers = async_nats::HeaderMap::new();
-    headers.insert("Tenant", "9");
-    // Heeded again, it would keep the message out of the other stream.
-    headers.insert("Nats-Expected-Stream", "ORDERS");
-    headers.insert("Nats-Msg-Id", "order-7");
-    let sent = context.publish_with_headers("orders.new", headers, "7".into()).await;
-    sent.expect("it is sent").await.expect("it is there");
-    let mut running = run(Consumer::new(nats.consumer("ORDERS", "billing")));
-    let (message, end) = running.next().await;
-    assert_eq!((message.id().as_str(), message.header("tenant")), ("order-7", Some("9")));
-    end.send(Err(Aside::new("not today").into())).expect("it waits");
-    let aside = context.get_stream("ORDERS_ASIDE").await.expect("it was made");
-    let is_there =
-        async { while aside.get_info().await.expect("it is there").state.messages < 1 {} };
-    timeout(PATIENCE, is_there).await.expect("it is set aside");
-    let message = aside.get_raw_message(1).await.expect("it is there");
-    let header = |name| message.headers.get(name).map(|value| value.as_str().to_owned());
-    assert_eq!(header("Tenant").as_deref(), Some("9"));
-    assert_eq!(header("Nats-Expected-Stream"), None);
-    assert_eq!(header("Desist-Aside-Id").as_deref(), Some("order-7"));
-    assert_eq!(running.end().await.set_aside(), 1);
 }
 
 #[tokio::test]

@@ -2,9 +2,11 @@
 #![cfg(unix)]
 #![allow(clippy::print_stdout)] // What was counted.
 
+mod aside;
 mod chaos;
 mod effects;
 mod jetstream;
+mod running;
 mod server;
 mod wire;
 mod worker;
