@@ -97,6 +97,31 @@ async fn an_idle_consumer_stops_soon() {
     assert!(asked.elapsed() < MS(2500), "it took {:?}", asked.elapsed());
 }
 
+/// The server keeps no request for ever, here for a second, and says so when it is over.
+#[tokio::test]
+async fn requests_that_have_ended_are_made_again() {
+    let Some((_server, nats)) = with_messages(0).await else { return };
+    let context = jetstream::new(nats.client());
+    let stream = context.get_stream("ORDERS").await.expect("it is there");
+    let config = consumer::pull::Config {
+        durable_name: Some("billing".to_owned()),
+        max_expires: MS(1000),
+        ..consumer::pull::Config::default()
+    };
+    stream.create_consumer(config).await.expect("it is new");
+    let mut running = run(Consumer::new(nats.consumer("ORDERS", "billing")).concurrency(4));
+    for number in 0..4 {
+        // Requests of several sizes are there by then, and end.
+        assert!(timeout(MS(1300), running.next()).await.is_err(), "there is nothing");
+        nats.publish("orders.new", format!("order-{number}"), "0").await.expect("it is there");
+        let (message, end) = timeout(MS(900), running.next()).await.expect("it is asked for");
+        assert_eq!((message.id().as_str(), message.deliveries()), (&*format!("order-{number}"), 1));
+        end.send(Ok(())).expect("it waits");
+    }
+    let report = running.end().await;
+    assert_eq!((report.delivered(), report.done()), (4, 4), "none came that was not wanted");
+}
+
 #[tokio::test]
 async fn long_work_is_kept_from_coming_again() {
     let Some((_server, nats)) = with_messages(1).await else { return };
