@@ -47,6 +47,8 @@ pub struct NatsSubscription {
     wanted: usize,
     /// Of these, what the server has been asked for.
     asked: usize,
+    /// With the last request.
+    last: usize,
     heard: Instant,
     /// How many times in a row it was not.
     silences: u32,
@@ -104,6 +106,7 @@ impl NatsSubscription {
             came: VecDeque::new(),
             wanted: 0,
             asked: 0,
+            last: 0,
             heard: Instant::now(),
             silences: 0,
             connected,
@@ -131,11 +134,12 @@ impl NatsSubscription {
                 self.doubt();
             }
             StatusCode::TIMEOUT | StatusCode::NOT_FOUND => self.ended(&message),
-            // Too many requests, or too much asked for, or the server stops: it has none.
             _ => {
                 let name = &self.consumer.name;
                 let what = format!("the server sends nothing to `{name}`: {status} {said}");
-                self.asked = 0;
+                // Of too many, or of one for too much, that one is refused. Else it has none.
+                let refused = if said.contains("Exceeded") { self.last } else { self.asked };
+                self.asked = self.asked.saturating_sub(refused);
                 return Err(Error::passing(what));
             }
         }
@@ -226,6 +230,7 @@ impl Subscription for NatsSubscription {
                 let batch = (self.wanted - self.asked).min(self.most);
                 ask(&self.consumer, inbox, batch, self.expires).await?;
                 self.asked += batch;
+                self.last = batch;
                 self.heard = Instant::now();
             }
             let is_silent = self.heard + SILENCE;

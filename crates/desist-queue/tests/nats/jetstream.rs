@@ -122,6 +122,40 @@ async fn requests_that_have_ended_are_made_again() {
     assert_eq!((report.delivered(), report.done()), (4, 4), "none came that was not wanted");
 }
 
+/// The server keeps two requests only: who is refused has those that it keeps, and asks again.
+#[tokio::test]
+async fn many_consumers_share_the_few_requests_that_the_server_keeps() {
+    let Some((_server, nats)) = with_messages(0).await else { return };
+    let context = jetstream::new(nats.client());
+    let stream = context.get_stream("ORDERS").await.expect("it is there");
+    let config = consumer::pull::Config {
+        durable_name: Some("billing".to_owned()),
+        max_waiting: 2,
+        ..consumer::pull::Config::default()
+    };
+    stream.create_consumer(config).await.expect("it is new");
+    let mut all = Vec::new();
+    for _ in 0..4 {
+        let (stop, consumer) = (StopSource::new(), nats.consumer("ORDERS", "billing"));
+        let ends = tokio::spawn(Consumer::new(consumer).concurrency(3).run(&stop.stop(), nothing));
+        all.push((stop, ends));
+    }
+    for number in 0..200 {
+        nats.publish("orders.new", format!("order-{number}"), "0").await.expect("it is there");
+    }
+    let finished = async { while pending(&nats, "billing").await != (0, 0) {} };
+    timeout(PATIENCE, finished).await.expect("all are worked on");
+    let (mut done, mut given_back) = (0, 0);
+    for (stop, ends) in all {
+        stop.drain();
+        let report = ends.await.expect("no panic").expect("nothing is gone");
+        done += report.done();
+        given_back += report.given_back();
+    }
+    assert_eq!(done, 200);
+    assert!(given_back <= 12, "{given_back} came that were not wanted");
+}
+
 #[tokio::test]
 async fn long_work_is_kept_from_coming_again() {
     let Some((_server, nats)) = with_messages(1).await else { return };
