@@ -222,7 +222,9 @@ async fn a_connection_that_is_cut_is_made_anew() {
         } else {
             Nats::new(async_nats::connect(wire.url()).await.expect("there is a wire"))
         };
-        let mut running = run(Consumer::new(through.consumer("ORDERS", "billing")));
+        // What the server sends in the moment in which it is left comes when that is over.
+        let consumer = through.consumer("ORDERS", "billing").ack_wait(MS(3000));
+        let mut running = run(Consumer::new(consumer));
         for number in 0..3 {
             let id = format!("{is_told}-{number}");
             nats.publish("orders.new", id.as_str(), "0").await.expect("it is there");
