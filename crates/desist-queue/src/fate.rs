@@ -21,6 +21,8 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
+use desist::find_cancelled;
+
 use crate::{Backoff, BoxError};
 
 /// What work returns when its message can never be worked on: it is set aside, with this as
@@ -133,6 +135,7 @@ pub(crate) enum End {
 #[derive(Debug)]
 pub(crate) struct Failure {
     wish: Option<Wish>,
+    is_cancelled: bool,
     why: String,
 }
 
@@ -147,7 +150,14 @@ impl From<BoxError> for Failure {
         let error: &(dyn StdError + 'static) = &*error;
         let after = || find::<RetryAfter>(error).map(|retry| Wish::RetryAfter(retry.after));
         let wish = find::<Aside>(error).map(|_| Wish::Aside).or_else(after);
-        Self { wish, why: chain(error) }
+        Self { wish, is_cancelled: find_cancelled(error).is_some(), why: chain(error) }
+    }
+}
+
+impl End {
+    /// Whether the work says of itself that it ended because it was asked to.
+    pub(crate) fn is_cancelled(&self) -> bool {
+        matches!(self, Self::Failed(failure) if failure.is_cancelled)
     }
 }
 
@@ -179,12 +189,13 @@ pub(crate) fn untried(deliveries: u64, most: u64) -> Option<Fate> {
     })
 }
 
-/// Of a message whose work has ended like this. `stops`: its consumer has asked it to stop.
+/// Of a message whose work has ended like this. `stops`: its consumer has asked it to stop, or
+/// it has ended with a `Cancelled` while the consumer drains.
 pub(crate) fn of(end: &End, stops: bool, deliveries: u64, most: u64, backoff: &Backoff) -> Fate {
     let why = match end {
         End::Succeeded => return Fate::Done,
         End::Known => return Fate::Known,
-        End::Failed(Failure { wish, why }) => match *wish {
+        End::Failed(Failure { wish, why, .. }) => match *wish {
             Some(Wish::Aside) => return Fate::Aside { why: why.clone() },
             Some(Wish::RetryAfter(after)) => {
                 return Fate::GiveBack { after, why: Why::Failed(why.clone()) };

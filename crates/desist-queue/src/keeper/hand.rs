@@ -170,6 +170,11 @@ impl<D: Delivery> Hand<D> {
         Some(asked)
     }
 
+    /// Whether it was asked to stop because its own time was over.
+    pub(crate) fn is_late(&self) -> bool {
+        self.asked
+    }
+
     /// If its work has not ended even now, how long ago it was asked.
     pub(crate) fn still_runs(&self, asked: Duration) -> Option<Duration> {
         match self.stage {
@@ -187,6 +192,15 @@ impl<D: Delivery> Hand<D> {
             Stage::Dropped(_) | Stage::Settles => None,
         };
         limit.into_iter().chain(self.keep_at).min()
+    }
+}
+
+impl<D> Drop for Hand<D> {
+    /// Nobody waits for the broker to hear that it was alive.
+    fn drop(&mut self) {
+        if let Some(telling) = self.telling.take() {
+            telling.abort();
+        }
     }
 }
 

@@ -306,7 +306,9 @@ where
         let Some(mut hand) = self.hands.remove(&place) else { return };
         let Settings { max_deliveries, backoff, .. } = self.settings;
         // Asked of the signal itself: the loop may not have come to hear of it.
-        let stops = self.asks.stop().token().is_cancelled();
+        let asked = self.asks.stop();
+        let heeds = asked.draining().is_cancelled() && end.is_cancelled() && !hand.is_late();
+        let stops = asked.token().is_cancelled() || heeds;
         let fate = fate::of(&end, stops, hand.message().deliveries(), *max_deliveries, backoff);
         self.settle(&mut hand, fate);
         self.hands.insert(place, hand);

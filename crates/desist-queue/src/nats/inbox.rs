@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_nats::{Client, Message, Subscriber};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 use crate::Error;
 
@@ -62,7 +62,7 @@ impl Inbox {
             came.push(message);
         }
         if rest > 0 {
-            let _ = timeout(ON_ITS_WAY, self.fill(rest, &mut came)).await;
+            let _ = timeout_at(end + QUIET, self.fill(rest, &mut came)).await;
         }
         came
     }

@@ -30,8 +30,6 @@ const EXPIRES: Duration = Duration::from_secs(30);
 const HEARTBEAT: Duration = Duration::from_secs(1);
 /// When it has not, it is taken to have none.
 const SILENCE: Duration = Duration::from_secs(3);
-/// An inbox is left, or made anew, within this.
-const LEAVING: Duration = Duration::from_millis(1800);
 
 /// From where a [`NatsConsumer`] pulls.
 pub struct NatsSubscription {
@@ -59,25 +57,15 @@ enum State {
     Open(Inbox),
     /// What a request that may still be there sends goes to the inbox of before, which is
     /// left for a new one: so no more come than are wanted.
-    Renewing(Pin<Box<dyn Future<Output = Renewed> + Send>>),
+    Leaving(Pin<Box<dyn Future<Output = Vec<Message>> + Send>>),
+    /// Whether the consumer is still there.
+    Looking(Pin<Box<dyn Future<Output = Result<Inbox, Error>> + Send>>),
     Lost,
 }
 
-struct Renewed {
-    came: Vec<Message>,
-    inbox: Result<Inbox, Error>,
-}
-
-async fn renew(consumer: Arc<NatsConsumer>, left: Option<(Inbox, usize)>) -> Renewed {
-    let came = match left {
-        Some((inbox, asked)) => inbox.leave(asked).await,
-        None => Vec::new(),
-    };
-    let inbox = match consumer.is_there().await {
-        Ok(()) => Inbox::open(consumer.nats.client()).await,
-        Err(error) => Err(error),
-    };
-    Renewed { came, inbox }
+async fn look(consumer: Arc<NatsConsumer>) -> Result<Inbox, Error> {
+    consumer.is_there().await?;
+    Inbox::open(consumer.nats.client()).await
 }
 
 impl NatsSubscription {
@@ -137,9 +125,13 @@ impl NatsSubscription {
             _ => {
                 let name = &self.consumer.name;
                 let what = format!("the server sends nothing to `{name}`: {status} {said}");
-                // Of too many, or of one for too much, that one is refused. Else it has none.
-                let refused = if said.contains("Exceeded") { self.last } else { self.asked };
-                self.asked = self.asked.saturating_sub(refused);
+                if said.contains("Exceeded") {
+                    // Of too many, or of one for too much, that one is refused.
+                    self.asked = self.asked.saturating_sub(self.last);
+                } else {
+                    // It stops, or another leads: it has none.
+                    self.doubt();
+                }
                 return Err(Error::passing(what));
             }
         }
@@ -164,13 +156,12 @@ impl NatsSubscription {
 
     /// It is taken to have no request of ours.
     fn doubt(&mut self) {
-        let left = match std::mem::replace(&mut self.state, State::Lost) {
-            State::Open(inbox) => Some((inbox, self.asked)),
-            State::Renewing(_) | State::Lost => None,
+        let asked = std::mem::take(&mut self.asked);
+        self.state = match std::mem::replace(&mut self.state, State::Lost) {
+            State::Open(inbox) => State::Leaving(Box::pin(inbox.leave(asked))),
+            State::Lost => State::Looking(Box::pin(look(Arc::clone(&self.consumer)))),
+            under_way => under_way,
         };
-        self.asked = 0;
-        let renewing = renew(Arc::clone(&self.consumer), left);
-        self.state = State::Renewing(Box::pin(renewing));
     }
 }
 
@@ -208,16 +199,16 @@ impl Subscription for NatsSubscription {
             }
             let inbox = match &mut self.state {
                 State::Open(inbox) => inbox,
-                State::Renewing(renewing) => {
-                    let Renewed { came, inbox } = renewing.as_mut().await;
+                State::Leaving(leaving) => {
+                    let came = leaving.as_mut().await;
                     self.state = State::Lost;
                     self.take_all(came);
-                    match inbox {
-                        Ok(inbox) => self.state = State::Open(inbox),
-                        // Looked for again when these are gone.
-                        Err(_) if !self.came.is_empty() => {}
-                        Err(error) => return Err(error),
-                    }
+                    continue;
+                }
+                State::Looking(looking) => {
+                    let looked = looking.as_mut().await;
+                    self.state = State::Lost;
+                    self.state = State::Open(looked?);
                     continue;
                 }
                 State::Lost => {
@@ -261,11 +252,8 @@ impl Subscription for NatsSubscription {
     async fn close(mut self) -> Vec<NatsDelivery> {
         let came = match std::mem::replace(&mut self.state, State::Lost) {
             State::Open(inbox) if self.asked > 0 => inbox.leave(self.asked).await,
-            State::Renewing(renewing) => match tokio::time::timeout(LEAVING, renewing).await {
-                Ok(renewed) => renewed.came,
-                Err(_) => Vec::new(),
-            },
-            State::Open(_) | State::Lost => Vec::new(),
+            State::Leaving(leaving) => leaving.await,
+            State::Open(_) | State::Looking(_) | State::Lost => Vec::new(),
         };
         self.take_all(came);
         self.came.into()

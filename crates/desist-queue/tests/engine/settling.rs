@@ -90,3 +90,30 @@ async fn what_cannot_be_set_aside_gives_its_place_to_others() {
     });
     assert!(back.is_some_and(|after| after >= secs(100)), "{back:?}");
 }
+
+/// Work that heeds the drain was asked to stop, be it at the last of its deliveries.
+#[tokio::test(start_paused = true)]
+async fn what_ends_for_the_drain_goes_back_without_a_pause() {
+    for (deliveries, ends) in [(1, "cancelled"), (3, "cancelled"), (1, "otherwise")] {
+        let broker = Scripted::willing();
+        let source = stop_source();
+        let heeds = move |stop: Stop, _message: Message| async move {
+            let cancelled = stop.draining().cancelled().await;
+            match ends {
+                "cancelled" => Err(BoxError::from(cancelled)),
+                _ => Err("no ink".into()),
+            }
+        };
+        let consumer = Consumer::new(broker.clone()).max_deliveries(3);
+        let (report, ()) = tokio::join!(consumer.run(&source.stop(), heeds), async {
+            broker.deliver(message("a", deliveries));
+            sleep(secs(1)).await;
+            source.drain();
+        });
+        let (report, fates) = (numbers(&report.unwrap()), broker.fates());
+        let is_back = matches!(fates[0].verb, Verb::GiveBack(Duration::ZERO));
+        assert_eq!(is_back, ends == "cancelled", "{fates:?}");
+        let what = if is_back { "back 1" } else { "failed 1" };
+        assert_eq!(report, format!("delivered 1, {what}"));
+    }
+}
