@@ -91,3 +91,19 @@ impl StdError for Error {
         self.inner.source.as_ref().map(|source| &**source as &(dyn StdError + 'static))
     }
 }
+
+/// How many errors deep is looked, so that one that is its own source keeps nobody for ever.
+pub(crate) const DEPTH: usize = 1000;
+
+/// An error with all that is behind it.
+pub(crate) fn chain(error: &(dyn StdError + 'static)) -> String {
+    let mut said = error.to_string();
+    let mut cause = error.source();
+    for _ in 0..DEPTH {
+        let Some(error) = cause else { break };
+        said.push_str(": ");
+        said.push_str(&error.to_string());
+        cause = error.source();
+    }
+    said
+}

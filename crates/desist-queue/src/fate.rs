@@ -23,6 +23,7 @@ use std::time::Duration;
 
 use desist::find_cancelled;
 
+use crate::error::{DEPTH, chain};
 use crate::{Backoff, BoxError};
 
 /// What work returns when its message can never be worked on: it is set aside, with this as
@@ -214,9 +215,6 @@ pub(crate) fn of(end: &End, stops: bool, deliveries: u64, most: u64, backoff: &B
     Fate::GiveBack { after: backoff.after(deliveries), why: Why::Failed(why) }
 }
 
-/// How many errors deep is looked, so that one that is its own source keeps nobody for ever.
-const DEPTH: usize = 1000;
-
 fn find<'a, E: StdError + 'static>(mut error: &'a (dyn StdError + 'static)) -> Option<&'a E> {
     for _ in 0..DEPTH {
         if let Some(found) = error.downcast_ref() {
@@ -229,17 +227,4 @@ fn find<'a, E: StdError + 'static>(mut error: &'a (dyn StdError + 'static)) -> O
         };
     }
     None
-}
-
-/// An error with all that is behind it.
-fn chain(error: &(dyn StdError + 'static)) -> String {
-    let mut said = error.to_string();
-    let mut cause = error.source();
-    for _ in 0..DEPTH {
-        let Some(error) = cause else { break };
-        said.push_str(": ");
-        said.push_str(&error.to_string());
-        cause = error.source();
-    }
-    said
 }

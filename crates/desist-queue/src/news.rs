@@ -1,10 +1,10 @@
 //! What goes wrong, as it is told to whoever wants to know.
 
-use std::error::Error as _;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::error::chain;
 use crate::{Error, MessageId};
 
 pub(crate) type Listener = Arc<dyn Fn(&News) + Send + Sync>;
@@ -110,38 +110,23 @@ impl fmt::Display for News {
             Self::Unheard { id, error, after } => write!(
                 f,
                 "the broker is told again in {after:.1?} what becomes of message {id}: {}",
-                Chain(error)
+                chain(error)
             ),
             Self::Unsettled { id, error } => {
                 write!(
                     f,
                     "message {id} will come again, for the broker was not told: {}",
-                    Chain(error)
+                    chain(error)
                 )
             }
             Self::Trouble { error, after } => {
                 write!(
                     f,
                     "trouble with the broker, which is asked again in {after:.1?}: {}",
-                    Chain(error)
+                    chain(error)
                 )
             }
             Self::Recovered => f.write_str("the broker is back"),
         }
-    }
-}
-
-/// An error with all that is behind it.
-struct Chain<'a>(&'a Error);
-
-impl fmt::Display for Chain<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)?;
-        let mut cause = self.0.source();
-        while let Some(error) = cause {
-            write!(f, ": {error}")?;
-            cause = error.source();
-        }
-        Ok(())
     }
 }

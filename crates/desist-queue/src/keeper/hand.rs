@@ -120,9 +120,7 @@ impl<D: Delivery> Hand<D> {
             self.keep_at = None;
             self.patience = Duration::MAX;
             // Heard after it was given back, it would hold it up.
-            if let Some(telling) = self.telling.take() {
-                telling.abort();
-            }
+            self.hush();
         }
     }
 
@@ -195,12 +193,19 @@ impl<D: Delivery> Hand<D> {
     }
 }
 
-impl<D> Drop for Hand<D> {
-    /// Nobody waits for the broker to hear that it was alive.
-    fn drop(&mut self) {
+impl<D> Hand<D> {
+    /// The broker need not hear that it is alive.
+    fn hush(&mut self) {
         if let Some(telling) = self.telling.take() {
             telling.abort();
         }
+    }
+}
+
+impl<D> Drop for Hand<D> {
+    /// Nobody waits for the broker to hear that it was alive.
+    fn drop(&mut self) {
+        self.hush();
     }
 }
 

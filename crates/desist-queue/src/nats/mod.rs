@@ -149,15 +149,15 @@ impl Nats {
         self.publish_with_headers(subject, headers, payload.into()).await
     }
 
-    /// When the connection was made anew, if anybody tells.
+    /// Tells of connections that are made anew from now on, if anybody does.
+    fn connections(&self) -> Option<watch::Receiver<u64>> {
+        let mut connected = self.connected.clone()?;
+        connected.mark_unchanged();
+        Some(connected)
+    }
+
     async fn reconnected(&self) {
-        if let Some(mut connected) = self.connected.clone() {
-            connected.mark_unchanged();
-            if connected.changed().await.is_ok() {
-                return;
-            }
-        }
-        std::future::pending().await
+        changed(&mut self.connections()).await;
     }
 
     async fn publish_with_headers(
@@ -178,6 +178,17 @@ impl Nats {
     pub fn consumer(&self, stream: &str, name: &str) -> NatsConsumer {
         NatsConsumer::new(self.clone(), stream, name)
     }
+}
+
+/// When the connection was made anew.
+async fn changed(connected: &mut Option<watch::Receiver<u64>>) {
+    if let Some(connected) = connected {
+        if connected.changed().await.is_ok() {
+            return;
+        }
+    }
+    // Nobody tells.
+    std::future::pending().await
 }
 
 impl fmt::Debug for Nats {

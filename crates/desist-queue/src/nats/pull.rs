@@ -20,7 +20,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::inbox::{Inbox, closed};
-use super::{NatsConsumer, NatsDelivery};
+use super::{NatsConsumer, NatsDelivery, changed};
 use crate::Error;
 use crate::broker::Subscription;
 
@@ -75,10 +75,7 @@ impl NatsSubscription {
         config: &Config,
     ) -> Result<Self, Error> {
         let inbox = Inbox::open(consumer.nats.client()).await?;
-        let connected = consumer.nats.connected.clone().map(|mut connected| {
-            connected.mark_unchanged();
-            connected
-        });
+        let connected = consumer.nats.connections();
         Ok(Self {
             consumer: Arc::new(consumer),
             patience,
@@ -258,17 +255,6 @@ impl Subscription for NatsSubscription {
         self.take_all(came);
         self.came.into()
     }
-}
-
-/// When the connection was made anew.
-async fn changed(connected: &mut Option<watch::Receiver<u64>>) {
-    if let Some(connected) = connected {
-        if connected.changed().await.is_ok() {
-            return;
-        }
-    }
-    // Nobody tells.
-    std::future::pending().await
 }
 
 impl fmt::Debug for NatsSubscription {
