@@ -1,0 +1,86 @@
+//! Asking operations to stop.
+
+use super::Operations;
+use crate::protocol::{Cancel, Target};
+use crate::store::Store;
+use crate::{CancelAnswer, CancelAnswers, CancelRequest, Error, OperationId, text};
+
+impl<S: Store> Operations<S> {
+    /// Asks one to stop, wherever it runs. What is answered holds when this returns; the operation
+    /// stops when it has heard, and [`wait`](Self::wait) waits for that.
+    ///
+    /// # Errors
+    ///
+    /// The database failed. It may be asked again: the first request wins.
+    pub async fn cancel(
+        &self,
+        id: OperationId,
+        request: CancelRequest,
+    ) -> Result<CancelAnswer, Error> {
+        let answers = self.cancels(Target::One(id), request).await?;
+        Ok(answers.each.into_iter().next().map_or(CancelAnswer::NotFound, |(_, answer)| answer))
+    }
+
+    /// Asks one and all that was started below it, also what will be.
+    ///
+    /// # Errors
+    ///
+    /// The database failed, and nobody was asked.
+    pub async fn cancel_tree(
+        &self,
+        root: OperationId,
+        request: CancelRequest,
+    ) -> Result<CancelAnswers, Error> {
+        self.cancels(Target::Tree(root), request).await
+    }
+
+    /// Asks all with this tag that wait or run.
+    ///
+    /// # Errors
+    ///
+    /// The database failed, and nobody was asked.
+    ///
+    /// ```
+    /// # use desist_ops::{BoxError, CancelRequest, Context, Kind, Operations, Sqlite};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), desist_ops::Error> {
+    /// # async fn export(_: Context<Sqlite>, _: String) -> Result<(), BoxError> { Ok(()) }
+    /// # let store = Sqlite::open(":memory:").await?;
+    /// # let operations = Operations::builder(store).kind(Kind::new("export", export)).open().await?;
+    /// let _ = operations.start("export", "orders").tag("tenant:7").await?;
+    /// let _ = operations.start("export", "boats").tag("tenant:7").await?;
+    /// let answers = operations.cancel_tagged("tenant:7", CancelRequest::new()).await?;
+    /// assert_eq!(answers.before_start(), 2);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn cancel_tagged(
+        &self,
+        tag: &str,
+        request: CancelRequest,
+    ) -> Result<CancelAnswers, Error> {
+        self.cancels(Target::Tag(text::kept(tag, usize::MAX)), request).await
+    }
+
+    async fn cancels(
+        &self,
+        target: Target,
+        request: CancelRequest,
+    ) -> Result<CancelAnswers, Error> {
+        let done = self.asks(Cancel { target, request }).await?;
+        for (id, answer) in &done.answers {
+            self.tells_of(*id, answer);
+        }
+        Ok(CancelAnswers { each: done.answers })
+    }
+
+    /// Within this process it is known at once.
+    pub(super) fn tells_of(&self, id: OperationId, answer: &CancelAnswer) {
+        self.local().tell(|hints| {
+            if answer.is_requested() {
+                hints.cancel(id);
+            }
+            hints.changed(id);
+        });
+    }
+}

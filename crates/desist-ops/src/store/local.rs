@@ -1,0 +1,24 @@
+//! What is told within a process.
+
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use crate::hints::Hints;
+
+/// All that listen to one store in this process.
+#[derive(Debug, Default)]
+pub struct Local {
+    listeners: Mutex<Vec<Weak<Hints>>>,
+}
+
+impl Local {
+    pub(crate) fn joins(&self, hints: &Arc<Hints>) {
+        let mut listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
+        listeners.retain(|listener| listener.strong_count() > 0);
+        listeners.push(Arc::downgrade(hints));
+    }
+
+    pub(crate) fn tell(&self, tells: impl Fn(&Hints)) {
+        let listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        listeners.iter().filter_map(Weak::upgrade).for_each(|hints| tells(&hints));
+    }
+}

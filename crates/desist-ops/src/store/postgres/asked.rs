@@ -1,0 +1,96 @@
+//! The driver, as the protocol speaks to it. No statement is prepared under a name, so that it
+//! works behind any pooler.
+
+use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{GenericClient, Row as PgRow};
+
+use crate::Error;
+use crate::error::Kind;
+use crate::store::{Conn, Dialect, Row, Value, conn_strange as strange, values};
+
+/// The channel of calls to everybody.
+pub(super) const ALL: &str = "desist_ops";
+
+/// The driver's client, within a transaction.
+pub(super) struct Asked<'a, C>(pub(super) &'a C);
+
+impl<C: GenericClient + Sync> Conn for Asked<'_, C> {
+    fn dialect(&self) -> Dialect {
+        Dialect::Postgres
+    }
+
+    async fn rows(&mut self, statement: &str, values: Vec<Value>) -> Result<Vec<Row>, Error> {
+        let statement = Dialect::Postgres.says(statement);
+        let values: Vec<(&(dyn ToSql + Sync), Type)> = values
+            .iter()
+            .map(|value| match value {
+                Value::Text(text) => (text as &(dyn ToSql + Sync), Type::TEXT),
+                Value::Int(number) => (number as &(dyn ToSql + Sync), Type::INT8),
+            })
+            .collect();
+        let rows = self.0.query_typed(&statement, &values).await.map_err(failed)?;
+        rows.iter().map(row).collect()
+    }
+
+    async fn hold(&mut self, key: &str) -> Result<(), Error> {
+        let holds = "SELECT CAST(NULL AS text) FROM \
+                     (SELECT pg_advisory_xact_lock(hashtextextended($1, 3735928559))) held";
+        self.rows(holds, values![key]).await.map(drop)
+    }
+
+    async fn call_nodes(&mut self, ids: &str) -> Result<(), Error> {
+        let calls = "SELECT count(pg_notify('desist_ops_' || node, 'cancel ' || id)) \
+                     FROM desist_ops WHERE id IN {any 1} AND node IS NOT NULL";
+        self.rows(calls, values![ids]).await.map(drop)
+    }
+
+    async fn call_changed(&mut self, ids: &str) -> Result<(), Error> {
+        let calls =
+            "SELECT count(pg_notify($1, 'changed ' || id)) FROM desist_ops WHERE id IN {any 2}";
+        self.rows(calls, values![ALL, ids]).await.map(drop)
+    }
+
+    async fn call_workers(&mut self) -> Result<(), Error> {
+        let calls = "SELECT count(pg_notify($1, 'work'))";
+        self.rows(calls, values![ALL]).await.map(drop)
+    }
+}
+
+fn row(row: &PgRow) -> Result<Row, Error> {
+    let mut values = Vec::with_capacity(row.len());
+    for (n, column) in row.columns().iter().enumerate() {
+        let value = if *column.type_() == Type::INT8 {
+            row.try_get(n).map(Value::Int)
+        } else if *column.type_() == Type::INT4 {
+            row.try_get::<_, Option<i32>>(n).map(|number| Value::Int(number.map(i64::from)))
+        } else {
+            row.try_get(n).map(Value::Text)
+        };
+        values.push(value.map_err(|error| strange("its types are others").because(error))?);
+    }
+    Ok(Row::new(values))
+}
+
+pub(super) fn failed(error: tokio_postgres::Error) -> Error {
+    use tokio_postgres::error::SqlState;
+
+    let said = match error.code() {
+        Some(&SqlState::UNDEFINED_TABLE) => {
+            "the tables of operations are not there; is it the right database and schema, and \
+             was `Operations::builder(..).open()` called?"
+        }
+        Some(&SqlState::INSUFFICIENT_PRIVILEGE) => {
+            "the user of the database may not do that; grant it the tables `desist_ops…` and, for \
+             the first start, CREATE on the schema"
+        }
+        Some(&SqlState::DISK_FULL) => {
+            "the disk of the database of operations is full; make room, and ask again"
+        }
+        Some(&SqlState::READ_ONLY_SQL_TRANSACTION) => {
+            "the database of operations is a standby, which cannot be written to; give the \
+             address of the primary, as with target_session_attrs=read-write"
+        }
+        _ => "a statement of the database of operations failed",
+    };
+    Error::new(Kind::Database, said).because(error)
+}

@@ -1,0 +1,56 @@
+//! The end of an operation and its effects, in one transaction: P11.
+
+use std::future::Future;
+
+use desist_sql::postgres::Tx;
+use serde_core::Serialize;
+
+use super::asked::Asked;
+use crate::commit::InCommit;
+use crate::store::Work;
+use crate::{BoxError, CommitError, Context, Postgres};
+
+impl Context<Postgres> {
+    /// Does this in a transaction that ends the operation as well: both are there, or neither is.
+    /// What the closure gives is the operation's output; what its handler returns after that
+    /// changes nothing.
+    ///
+    /// It is committed only if this run still has the operation; so it is there once, however
+    /// often the operation was begun. A cancel that comes before the commit undoes it.
+    ///
+    /// # Errors
+    ///
+    /// The closure failed; it was stopped, also because its lease is lost; the database failed.
+    ///
+    /// ```no_run
+    /// use desist_ops::{BoxError, Context, Postgres};
+    ///
+    /// async fn import(ctx: Context<Postgres>, names: Vec<String>) -> Result<(), BoxError> {
+    ///     ctx.commit(|tx| async move {
+    ///         for name in &names {
+    ///             tx.execute("INSERT INTO customers (name) VALUES ($1)", &[name]).await?;
+    ///         }
+    ///         Ok(names.len())
+    ///     })
+    ///     .await?;
+    ///     Ok(())
+    /// }
+    /// ```
+    pub async fn commit<T, F, Fut>(&self, work: F) -> Result<T, CommitError>
+    where
+        F: FnOnce(Tx) -> Fut,
+        Fut: Future<Output = Result<T, BoxError>>,
+        T: Serialize,
+    {
+        self.live.may_commit()?;
+        let pool = self.operations.store().pool();
+        let does = pool.transaction(self.token(), |mut tx| async move {
+            // The handler has the transaction, and gives it back: the end comes last.
+            let saved = tx.savepoint(|tx| async move { work(tx).await.map_err(InCommit::Handler) });
+            let given = saved.await?;
+            let finish = self.operations.finish_of(&self.live, &given)?;
+            InCommit::checked(finish.run(&mut Asked(&**tx)).await, given)
+        });
+        self.live.committed(does.await)
+    }
+}

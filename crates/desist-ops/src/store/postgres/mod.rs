@@ -1,0 +1,261 @@
+//! Postgres: many replicas.
+
+mod asked;
+mod builder;
+mod context;
+mod listener;
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use desist::Source;
+use desist_sql::Error as SqlError;
+use desist_sql::postgres::Pool;
+use tokio_postgres::GenericClient;
+use tokio_postgres::error::SqlState;
+
+pub use self::builder::PostgresBuilder;
+
+use self::asked::Asked;
+use self::listener::Listener;
+use super::{Conn, Keeps, Local, Store, Within, Work};
+use crate::error::Kind;
+use crate::hints::{Hints, Push};
+use crate::protocol::{Cancel, Migrate, Target};
+use crate::{CancelAnswer, CancelRequest, Error, OperationId};
+
+/// How long a step may take before it is given up.
+const STEP: Duration = Duration::from_secs(5);
+/// And the tables may take to be made.
+const MIGRATION: Duration = Duration::from_secs(60);
+/// So often one is done again that met another one.
+const AGAIN: u32 = 5;
+
+/// Operations in a Postgres database, which replicas share.
+///
+/// ```no_run
+/// use desist_ops::Postgres;
+///
+/// # async fn opens() -> Result<(), desist_ops::Error> {
+/// let store = Postgres::open("postgres://shop@localhost/shop")?;
+/// # let _ = store;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Postgres {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    /// For what users do, [`Context::commit`](crate::Context::commit) among it.
+    pool: Pool,
+    /// For what keeps operations going: it waits for nobody's work.
+    control: Pool,
+    /// `None`: nobody listens.
+    listener: Option<Listener>,
+    local: Arc<Local>,
+}
+
+impl Postgres {
+    /// In that database. Nothing is connected yet.
+    ///
+    /// # Errors
+    ///
+    /// It is no address of a server.
+    ///
+    /// ```
+    /// use desist_ops::Postgres;
+    ///
+    /// assert!(Postgres::open("postgres://shop@localhost/shop").is_ok());
+    /// let error = Postgres::open("postgres//shop").unwrap_err();
+    /// assert_eq!(error.to_string(), "no database of operations is to be found there");
+    /// ```
+    pub fn open(address: &str) -> Result<Self, Error> {
+        let config = address.parse().map_err(|error| {
+            let says = "give an address as postgres://user@host/database";
+            Error::new(Kind::Built, "no database of operations is to be found there")
+                .because(Error::new(Kind::Built, says).because(Box::new(error) as crate::BoxError))
+        })?;
+        Self::builder(config).build()
+    }
+
+    /// One with settings of its own.
+    ///
+    /// ```
+    /// use desist_ops::Postgres;
+    ///
+    /// let config = "postgres://shop@localhost/shop".parse().unwrap();
+    /// assert!(Postgres::builder(config).build().is_ok());
+    /// ```
+    pub fn builder(config: tokio_postgres::Config) -> PostgresBuilder {
+        PostgresBuilder::new(config)
+    }
+
+    /// The database itself.
+    ///
+    /// ```no_run
+    /// # async fn asks(store: desist_ops::Postgres, token: desist::Token) -> Result<(), Box<dyn std::error::Error>> {
+    /// let asks = |conn: desist_sql::postgres::Conn| async move { conn.query("SELECT 1", &[]).await };
+    /// assert_eq!(store.pool().run(&token, asks).await?.len(), 1);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn pool(&self) -> &Pool {
+        &self.shared.pool
+    }
+
+    /// Asks an operation to stop, in a transaction of one's own: it is asked when that is
+    /// committed, and not if it is not. Takes the driver's client within a transaction, or its
+    /// transaction.
+    ///
+    /// # Errors
+    ///
+    /// The database failed.
+    ///
+    /// ```no_run
+    /// use desist_ops::{BoxError, CancelRequest, Postgres};
+    ///
+    /// # async fn asks(store: Postgres, id: desist_ops::OperationId, token: desist::Token) -> Result<(), BoxError> {
+    /// let asks = store.pool().transaction(&token, |tx| async move {
+    ///     tx.execute("DELETE FROM customers WHERE id = 7", &[]).await?;
+    ///     let answer = Postgres::cancel_in(&**tx, id, &CancelRequest::new().actor("ada")).await?;
+    ///     Ok::<_, BoxError>(answer)
+    /// });
+    /// assert!(asks.await?.is_requested());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn cancel_in<C: GenericClient + Sync>(
+        tx: &C,
+        id: OperationId,
+        request: &CancelRequest,
+    ) -> Result<CancelAnswer, Error> {
+        let (target, request) = (Target::One(id), request.clone());
+        let done = Cancel { target, request }.run(&mut Asked(tx)).await?;
+        Ok(done.answers.into_iter().next().map_or(CancelAnswer::NotFound, |(_, answer)| answer))
+    }
+
+    async fn once<W: Work>(
+        &self,
+        within: Within,
+        bound: Duration,
+        work: W,
+    ) -> Result<W::Done, SqlError<Error>> {
+        let pool = match within {
+            Within::Control => &self.shared.control,
+            Within::Request => &self.shared.pool,
+        };
+        let token = Source::with_timeout(bound).token();
+        pool.transaction(&token, |tx| async move { work.run(&mut Asked(&**tx)).await }).await
+    }
+
+    async fn step<W: Work>(
+        &self,
+        within: Within,
+        bound: Duration,
+        work: W,
+    ) -> Result<W::Done, Error> {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            match self.once(within, bound, work.clone()).await {
+                Err(error) if tries < AGAIN && is_met(&error) => {}
+                done => return done.map_err(|error| of_step(error, bound)),
+            }
+        }
+    }
+}
+
+impl Store for Postgres {}
+
+impl Keeps for Postgres {
+    fn transact<W: Work>(
+        &self,
+        within: Within,
+        work: W,
+    ) -> impl Future<Output = Result<W::Done, Error>> + Send {
+        self.step(within, STEP, work)
+    }
+
+    async fn migrate(&self) -> Result<(), Error> {
+        self.step(Within::Control, MIGRATION, Migrate).await
+    }
+
+    async fn listen(&self, node: String, hints: Arc<Hints>) {
+        match &self.shared.listener {
+            Some(listener) => listener.listen(node, hints).await,
+            None => {
+                hints.push_is(Push::Off);
+                std::future::pending().await
+            }
+        }
+    }
+
+    async fn work_is_there(&self) {
+        if self.shared.listener.is_some() {
+            // It is a hint.
+            let _ = self.transact(Within::Control, CallWorkers).await;
+        }
+    }
+
+    fn local(&self) -> &Arc<Local> {
+        &self.shared.local
+    }
+}
+
+/// A call to all, in a transaction that does nothing else: who starts operations in a hurry
+/// does not wait for the lock that a call takes as it is committed.
+#[derive(Debug, Clone)]
+struct CallWorkers;
+
+impl Work for CallWorkers {
+    type Done = ();
+
+    async fn run<C: Conn>(self, conn: &mut C) -> Result<(), Error> {
+        conn.call_workers().await
+    }
+}
+
+/// Whether it met another one, and may be done again at once.
+fn is_met(error: &SqlError<Error>) -> bool {
+    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = next {
+        if let Some(error) = error.downcast_ref::<tokio_postgres::Error>() {
+            let met = [SqlState::T_R_SERIALIZATION_FAILURE, SqlState::T_R_DEADLOCK_DETECTED];
+            return error.code().is_some_and(|code| met.contains(code));
+        }
+        next = error.source();
+    }
+    false
+}
+
+fn of_step(error: SqlError<Error>, bound: Duration) -> Error {
+    match error.into_failure() {
+        Ok(error) => error,
+        Err(error) => {
+            let kind = if error.is_in_doubt() { Kind::InDoubt } else { Kind::Database };
+            let said = if error.cancelled().is_some() {
+                format!(
+                    "the database of operations did not answer within {bound:?}; is it up, and \
+                     does somebody lock its tables?"
+                )
+            } else {
+                "the database of operations failed".to_owned()
+            };
+            Error::new(kind, said).because(error.into_boxed())
+        }
+    }
+}
+
+impl fmt::Debug for Postgres {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Postgres")
+            .field("pool", &self.shared.pool)
+            .field("listens", &self.shared.listener.is_some())
+            .finish_non_exhaustive()
+    }
+}

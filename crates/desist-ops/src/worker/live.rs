@@ -1,0 +1,261 @@
+//! A run, as those see it that are not its handler.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use desist::{Reason, Registration};
+use desist_sql::Error as SqlError;
+use desist_tokio::{Stop, StopSource};
+use tokio::sync::Notify;
+
+use crate::commit::{CommitError, InCommit};
+use crate::protocol::{End, Intent, Run, Step, Wish};
+use crate::{CancelMode, CancelRequest, OperationId};
+
+/// A run. Its token is cancelled through it, and nobody else's is.
+#[derive(Debug)]
+pub(crate) struct Live {
+    pub(crate) id: OperationId,
+    pub(crate) kind: String,
+    pub(crate) generation: i64,
+    pub(crate) attempt: u32,
+    pub(crate) attempts: u32,
+    pub(crate) actor: Option<String>,
+    pub(crate) traceparent: Option<String>,
+    pub(crate) parent: Option<OperationId>,
+    pub(crate) tags: Vec<String>,
+    pub(crate) grace: Duration,
+    source: StopSource,
+    pub(crate) stop: Stop,
+    told: Arc<Mutex<Told>>,
+    steps: Mutex<Steps>,
+    /// It was told something.
+    pub(crate) asked: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Told {
+    /// What it was asked, and when that was heard here, and how long after it was asked.
+    intent: Option<(CancelRequest, Instant, Duration)>,
+    /// When its token was cancelled, or the one that drains.
+    seen: Option<Instant>,
+    /// It has no right to the operation any more.
+    lost: bool,
+    committed: bool,
+    committing: bool,
+    /// Its handler has ended, and that is being written.
+    ending: bool,
+    given_back: bool,
+    overdue: bool,
+    registration: Option<Registration>,
+}
+
+#[derive(Debug, Default)]
+struct Steps {
+    last: Option<(u64, Option<u64>, String, Instant)>,
+    is_written: bool,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Live {
+    pub(crate) fn new(run: &Run, grace: Duration, above: &Stop) -> Arc<Self> {
+        let source = above.child();
+        let stop = source.stop();
+        let told = Arc::new(Mutex::new(Told::default()));
+        let live = Self {
+            id: run.id,
+            kind: run.kind.clone(),
+            generation: run.generation,
+            attempt: run.attempt,
+            attempts: run.attempts,
+            actor: run.actor.clone(),
+            traceparent: run.traceparent.clone(),
+            parent: run.parent,
+            tags: serde_json::from_str(&run.tags).unwrap_or_default(),
+            grace,
+            source,
+            stop,
+            told: Arc::clone(&told),
+            steps: Mutex::default(),
+            asked: Notify::new(),
+        };
+        // Draining comes with cancelling, and before it.
+        let registration = live.stop.draining().on_cancel(move |_| {
+            lock(&told).seen.get_or_insert_with(Instant::now);
+        });
+        lock(&live.told).registration = Some(registration);
+        Arc::new(live)
+    }
+
+    pub(crate) fn times_out_after(&self, limit: Duration) {
+        self.source.cancel_after(limit);
+    }
+
+    /// What the database says of it; `true` if that is news.
+    pub(crate) fn hears(&self, intent: &Intent) -> bool {
+        let Some(request) = &intent.request else { return false };
+        let is_first = {
+            let mut told = lock(&self.told);
+            let is_first = told.intent.is_none();
+            match &mut told.intent {
+                Some((known, ..)) if known.mode >= request.mode => return false,
+                Some((known, ..)) => known.mode = request.mode,
+                None => told.intent = Some((request.clone(), Instant::now(), intent.age)),
+            }
+            is_first
+        };
+        match request.mode {
+            CancelMode::Drain => self.source.drain_with(request.cause()),
+            CancelMode::Cancel => self.source.cancel_with(request.cause()),
+        };
+        self.asked.notify_one();
+        is_first
+    }
+
+    /// Somebody else has it, or will have.
+    pub(crate) fn lose(&self, reason: Reason) {
+        lock(&self.told).lost = true;
+        let why = "this process could not keep its right to the operation; somebody else may have \
+                   it now";
+        self.source.cancel_with(reason.with(why));
+        self.asked.notify_one();
+    }
+
+    pub(crate) fn is_lost(&self) -> bool {
+        lock(&self.told).lost
+    }
+
+    pub(crate) fn intent(&self) -> Option<CancelRequest> {
+        lock(&self.told).intent.as_ref().map(|(request, ..)| request.clone())
+    }
+
+    /// From the request until it was heard here, and since then.
+    pub(crate) fn heard(&self) -> Option<(Duration, Duration)> {
+        lock(&self.told).intent.as_ref().map(|&(_, at, age)| (age, at.elapsed()))
+    }
+
+    /// How long ago its token was cancelled, or the one that drains.
+    pub(crate) fn seen(&self) -> Option<Duration> {
+        lock(&self.told).seen.map(|at| at.elapsed())
+    }
+
+    pub(crate) fn step(&self, done: u64, total: Option<u64>, message: String) {
+        let mut steps = lock(&self.steps);
+        steps.last = Some((done, total, message, Instant::now()));
+        steps.is_written = false;
+    }
+
+    /// The last one, if it is not written.
+    pub(crate) fn unwritten(&self) -> Option<Step> {
+        let mut steps = lock(&self.steps);
+        if std::mem::replace(&mut steps.is_written, true) {
+            return None;
+        }
+        steps.last.as_ref().map(|(done, total, message, at)| Step {
+            done: *done,
+            total: *total,
+            message: message.clone(),
+            ago: at.elapsed(),
+        })
+    }
+
+    /// It was not written after all.
+    pub(crate) fn write_again(&self) {
+        lock(&self.steps).is_written = false;
+    }
+
+    fn last_step(&self) -> Option<Step> {
+        let steps = lock(&self.steps);
+        steps.last.as_ref().map(|(done, total, message, at)| Step {
+            done: *done,
+            total: *total,
+            message: message.clone(),
+            ago: at.elapsed(),
+        })
+    }
+
+    /// What is to be written of its end.
+    pub(crate) fn end(&self, wish: Wish) -> End {
+        let heard = self.heard();
+        End {
+            id: self.id,
+            generation: self.generation,
+            wish,
+            step: self.last_step(),
+            heard: heard.map(|(_, since)| since),
+            seen: heard.and_then(|_| self.seen()),
+        }
+    }
+
+    /// Whether it may begin a commit.
+    pub(crate) fn may_commit(&self) -> Result<(), CommitError> {
+        self.stop.token().check().map_err(CommitError::stopped)?;
+        let mut told = lock(&self.told);
+        if told.committed || std::mem::replace(&mut told.committing, true) {
+            return Err(CommitError::twice());
+        }
+        Ok(())
+    }
+
+    /// What became of it.
+    pub(crate) fn committed<T>(
+        &self,
+        done: Result<T, SqlError<InCommit>>,
+    ) -> Result<T, CommitError> {
+        let mut told = lock(&self.told);
+        told.committing = false;
+        told.committed |= done.is_ok();
+        drop(told);
+        done.map_err(|error| {
+            if matches!(error.failure(), Some(InCommit::Fenced)) {
+                self.lose(Reason::LeaseLost);
+            }
+            CommitError::of(error)
+        })
+    }
+
+    pub(crate) fn is_at_its_end(&self) {
+        lock(&self.told).ending = true;
+    }
+
+    pub(crate) fn is_ending(&self) -> bool {
+        lock(&self.told).ending
+    }
+
+    /// It does not stop within its grace.
+    pub(crate) fn is_late(&self) {
+        lock(&self.told).overdue = true;
+    }
+
+    pub(crate) fn is_overdue(&self) -> bool {
+        lock(&self.told).overdue
+    }
+
+    /// What it said last.
+    #[cfg(feature = "tracing")]
+    pub(crate) fn last_said(&self) -> Option<String> {
+        self.last_step().map(|step| step.message)
+    }
+
+    pub(crate) fn gives_back(&self) {
+        lock(&self.told).given_back = true;
+    }
+
+    pub(crate) fn is_given_back(&self) -> bool {
+        lock(&self.told).given_back
+    }
+
+    pub(crate) fn has_committed(&self) -> bool {
+        lock(&self.told).committed
+    }
+}
+
+impl Live {
+    /// For those that ask whether it is theirs.
+    pub(crate) fn is_of(&self, intent: &Intent) -> bool {
+        intent.id == self.id && intent.generation == self.generation
+    }
+}

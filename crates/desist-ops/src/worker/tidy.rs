@@ -1,0 +1,107 @@
+//! What is done now and then: progress is written, the dead are looked for, what is old is
+//! removed.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+use super::Worker;
+use crate::measure;
+use crate::protocol::{KeepProgress, Prune, TakeOver};
+use crate::store::{Store, Within};
+
+/// Progress is written so often at most.
+const PROGRESS: Duration = Duration::from_secs(1);
+/// What is old is removed so often.
+const PRUNE: Duration = Duration::from_secs(60);
+
+/// For as long as it is polled.
+pub(super) async fn tidy<S: Store>(worker: &Worker<S>) {
+    tokio::join!(keep_progress(worker), take_over(worker), prune(worker));
+}
+
+fn every(time: Duration) -> tokio::time::Interval {
+    let mut every = interval(time);
+    every.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    every
+}
+
+async fn keep_progress<S: Store>(worker: &Worker<S>) {
+    let mut every = every(PROGRESS);
+    loop {
+        every.tick().await;
+        measure::running(&worker.register.all());
+        let mut steps = Vec::new();
+        let mut of = Vec::new();
+        for live in worker.register.all() {
+            if let Some(step) = live.unwritten() {
+                steps.push((live.id, live.generation, step));
+                of.push(live);
+            }
+        }
+        if steps.is_empty() {
+            continue;
+        }
+        let ids: Vec<_> = of.iter().map(|live| live.id).collect();
+        match worker.operations.store().transact(Within::Control, KeepProgress { steps }).await {
+            Ok(()) => worker.operations.local().tell(|hints| {
+                ids.iter().for_each(|id| hints.changed(*id));
+            }),
+            Err(error) => {
+                measure::trouble("progress", &error);
+                of.iter().for_each(|live| live.write_again());
+            }
+        }
+    }
+}
+
+async fn take_over<S: Store>(worker: &Worker<S>) {
+    let shared = worker.operations.shared();
+    // Dead for a fifth of a lease at most before somebody looks.
+    let mut every = every(shared.settings.lease / 5);
+    loop {
+        every.tick().await;
+        loop {
+            match shared.store.transact(Within::Control, TakeOver).await {
+                Ok(taken) => {
+                    measure::taken_over(&taken);
+                    let changed: Vec<_> = taken.again.iter().chain(&taken.ended).copied().collect();
+                    worker.operations.local().tell(|hints| {
+                        changed.iter().for_each(|id| hints.changed(*id));
+                    });
+                    if !taken.again.is_empty() {
+                        shared.hints.work();
+                    }
+                    if !taken.more {
+                        break;
+                    }
+                }
+                Err(error) => {
+                    measure::trouble("take over", &error);
+                    break;
+                }
+            }
+        }
+    }
+}
+
+async fn prune<S: Store>(worker: &Worker<S>) {
+    let shared = worker.operations.shared();
+    let Some(after) = shared.settings.keep else { return std::future::pending().await };
+    let mut every = every(PRUNE);
+    loop {
+        every.tick().await;
+        let begin = Instant::now();
+        // Others have work, too.
+        while begin.elapsed() < PRUNE / 4 {
+            match shared.store.transact(Within::Control, Prune { after }).await {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(error) => {
+                    measure::trouble("remove what is old", &error);
+                    break;
+                }
+            }
+        }
+    }
+}

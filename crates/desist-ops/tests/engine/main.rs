@@ -1,0 +1,12 @@
+//! Operations on real databases, SQLite and Postgres: each promise is tried on both.
+
+#[path = "../../../desist-sql/tests/common/server.rs"]
+#[allow(dead_code)] // They are for all tests of servers.
+mod server;
+mod smoke;
+mod world;
+
+use std::time::Duration;
+
+/// How long anything is waited for that should come at once.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
