@@ -10,6 +10,9 @@ mod error;
 mod event;
 mod filter;
 mod hints;
+#[cfg(feature = "http")]
+#[cfg_attr(docsrs, doc(cfg(feature = "http")))]
+pub mod http;
 mod id;
 mod kind;
 mod lasting;

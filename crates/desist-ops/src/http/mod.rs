@@ -1,0 +1,114 @@
+//! Operations over HTTP: start, list, show, cancel and watch.
+//!
+//! | route | does | verb |
+//! |---|---|---|
+//! | `POST /` | starts one: `{"kind", "input", "tags", "parent", "key", "delay_ms"}` | `Start` |
+//! | `GET /` | lists, the newest first: `?kind=&state=&tag=&parent=&tree=&actor=&reason=&cancelled_by=&before=&limit=` | `List`, and `Show` of each |
+//! | `GET /overdue` | those that do not stop | `List`, and `Show` of each |
+//! | `POST /cancel` | cancels by tag: `{"tag", "mode", "reason", "message"}` | `CancelTagged` |
+//! | `GET /{id}` | shows one | `Show` |
+//! | `GET /{id}/history` | what happened to it | `Show` |
+//! | `GET /{id}/watch` | the same as server-sent events, as it happens | `Watch` |
+//! | `POST /{id}/cancel` | cancels it: `{"mode", "reason", "message", "tree", "wait_ms"}` | `Cancel`, `CancelTree` |
+//!
+//! Nothing is done before the hook has said so, and nobody learns from an answer whether an
+//! operation exists that they may not see. Errors are `application/problem+json`.
+
+mod access;
+mod ask;
+mod changes;
+mod guard;
+mod json;
+mod members;
+mod problem;
+mod reads;
+mod watch;
+
+use std::fmt;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::routing::{get, post};
+
+pub use self::access::{Access, Ask, Verb};
+
+use crate::Operations;
+use crate::store::Store;
+
+type Hook = Arc<dyn Fn(&Ask<'_>) -> Access + Send + Sync>;
+
+/// Routes for operations, to be nested into a router of one's own.
+///
+/// ```
+/// use desist_ops::http::{Access, Routes, Verb};
+/// use desist_ops::{BoxError, Context, Kind, Operations, Sqlite};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), desist_ops::Error> {
+/// # async fn export(_: Context<Sqlite>, _: String) -> Result<(), BoxError> { Ok(()) }
+/// # let store = Sqlite::open(":memory:").await?;
+/// # let operations = Operations::builder(store).kind(Kind::new("export", export)).open().await?;
+/// let routes = Routes::new(operations).authorize(|ask| {
+///     // A middleware in front has found out who it is.
+///     let Some(user) = ask.request().extensions.get::<String>() else { return Access::Unknown };
+///     let own = ask.operation().is_none_or(|operation| operation.actor.as_ref() == Some(user));
+///     match ask.verb() {
+///         Verb::CancelTagged => Access::Denied,
+///         _ if own => Access::granted(user),
+///         _ => Access::Denied,
+///     }
+/// });
+/// let app: axum::Router = axum::Router::new().nest("/operations", routes.into_router());
+/// # let _ = app;
+/// # Ok(())
+/// # }
+/// ```
+#[must_use = "it becomes a router by `into_router`"]
+pub struct Routes<S> {
+    operations: Operations<S>,
+    hook: Option<Hook>,
+}
+
+impl<S: Store> Routes<S> {
+    /// For these. Until it is said who may do what, nobody may do anything.
+    pub fn new(operations: Operations<S>) -> Self {
+        Self { operations, hook: None }
+    }
+
+    /// Asks this, before anything is done, whether it may be. It should not block: what takes time,
+    /// as finding out who asks, belongs into a middleware in front, which leaves it in the
+    /// extensions of the request.
+    pub fn authorize(mut self, hook: impl Fn(&Ask<'_>) -> Access + Send + Sync + 'static) -> Self {
+        self.hook = Some(Arc::new(hook));
+        self
+    }
+
+    /// As a router.
+    pub fn into_router<T: Clone + Send + Sync + 'static>(self) -> Router<T> {
+        let served = Served { operations: self.operations, hook: self.hook };
+        Router::new()
+            .route("/", get(reads::list::<S>).post(changes::start::<S>))
+            .route("/overdue", get(reads::overdue::<S>))
+            .route("/cancel", post(changes::cancel_tagged::<S>))
+            .route("/{id}", get(reads::show::<S>))
+            .route("/{id}/history", get(reads::history::<S>))
+            .route("/{id}/watch", get(watch::watch::<S>))
+            .route("/{id}/cancel", post(changes::cancel::<S>))
+            .with_state(Arc::new(served))
+    }
+}
+
+/// What every route needs.
+pub(crate) struct Served<S> {
+    pub(crate) operations: Operations<S>,
+    hook: Option<Hook>,
+}
+
+impl<S: fmt::Debug> fmt::Debug for Routes<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Routes")
+            .field("operations", &self.operations)
+            .field("has_a_hook", &self.hook.is_some())
+            .finish_non_exhaustive()
+    }
+}
