@@ -14,6 +14,7 @@
 //! | `desist_ops_leases_lost_total` | leases that this process could not keep | |
 //! | `desist_ops_trouble_total` | requests to the database that failed | `doing` |
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -90,29 +91,28 @@ pub(crate) fn ended(live: &Live, finished: Finished, ran: Duration) {
     tracing::info!(id = %live.id, kind = live.kind, outcome, took = ?ran, "ended");
 }
 
-/// What runs now.
-pub(crate) fn running(all: &[Arc<Live>]) {
-    thread_local! {
+/// What runs now, by kind: those that run, and those of them that do not stop.
+#[derive(Debug, Default)]
+pub(crate) struct Running(BTreeMap<String, (usize, usize)>);
+
+impl Running {
+    pub(crate) fn are(&mut self, all: &[Arc<Live>]) {
+        if cfg!(not(feature = "metrics")) {
+            return;
+        }
         // Of a kind of which none runs any more it is to be said that none does.
-        static KNOWN: std::cell::RefCell<std::collections::BTreeMap<String, (usize, usize)>> =
-            const { std::cell::RefCell::new(std::collections::BTreeMap::new()) };
-    }
-    if cfg!(not(feature = "metrics")) {
-        return;
-    }
-    KNOWN.with_borrow_mut(|known| {
-        known.values_mut().for_each(|counts| *counts = (0, 0));
+        self.0.values_mut().for_each(|counts| *counts = (0, 0));
         for live in all {
-            let counts = known.entry(live.kind.clone()).or_default();
+            let counts = self.0.entry(live.kind.clone()).or_default();
             counts.0 += 1;
             counts.1 += usize::from(live.is_overdue());
         }
-        for (kind, (running, overdue)) in known {
+        for (kind, (running, overdue)) in &self.0 {
             let labels = [("kind", kind.clone())];
             is("desist_ops_running", &labels, *running);
             is("desist_ops_overdue", &labels, *overdue);
         }
-    });
+    }
 }
 
 /// A run does not stop.

@@ -197,9 +197,15 @@ impl Work for KeepProgress {
     }
 }
 
-/// A run has heard that it should stop.
+/// Runs have heard that they should stop.
 #[derive(Debug, Clone)]
 pub(crate) struct Heard {
+    pub(crate) heard: Vec<HeardOne>,
+}
+
+/// One of them, and how long ago it heard and its token was cancelled.
+#[derive(Debug, Clone)]
+pub(crate) struct HeardOne {
     pub(crate) id: OperationId,
     pub(crate) generation: i64,
     pub(crate) heard: Duration,
@@ -213,10 +219,18 @@ impl Work for Heard {
         let keeps = "UPDATE desist_ops SET heard_at = COALESCE(heard_at, {now} - $1), \
             seen_at = COALESCE(seen_at, {now} - $2), version = version + 1 \
             WHERE id = $3 AND generation = $4 AND state = 'running' RETURNING id";
-        let (heard, seen) = (micros(self.heard), micros(self.seen));
-        let rows = conn.rows(keeps, values![heard, seen, self.id, self.generation]).await?;
-        if super::any(&rows) {
-            let ids = listed([self.id]);
+        let mut all = self.heard;
+        all.sort_unstable_by_key(|one| one.id);
+        let mut kept = Vec::new();
+        for one in all {
+            let (heard, seen) = (micros(one.heard), micros(one.seen));
+            let rows = conn.rows(keeps, values![heard, seen, one.id, one.generation]).await?;
+            if super::any(&rows) {
+                kept.push(one.id);
+            }
+        }
+        if !kept.is_empty() {
+            let ids = listed(kept);
             event(conn, &ids, "heard", "{}").await?;
             conn.call_changed(&ids).await?;
         }

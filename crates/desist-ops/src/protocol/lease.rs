@@ -86,6 +86,7 @@ pub(crate) struct Intents {
 
 impl Work for Intents {
     type Done = Vec<Intent>;
+    const READS: bool = true;
 
     async fn run<C: Conn>(self, conn: &mut C) -> Result<Vec<Intent>, Error> {
         let looks = format!(

@@ -14,7 +14,9 @@ mod take_over;
 
 pub(crate) use self::cancel::{Cancel, Cancelled, Target};
 pub(crate) use self::claim::{Claim, Claimed, GiveBackOrphans, Run, Want};
-pub(crate) use self::finish::{End, Fence, Finish, Finished, Heard, KeepProgress, Step, Wish};
+pub(crate) use self::finish::{
+    End, Fence, Finish, Finished, Heard, HeardOne, KeepProgress, Step, Wish,
+};
 pub(crate) use self::lease::{Intent, Intents, Join, Leave, Renew};
 pub(crate) use self::prune::Prune;
 pub(crate) use self::read::{Count, Events, Find, Get, List, Overdue};

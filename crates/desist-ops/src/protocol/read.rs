@@ -15,6 +15,7 @@ pub(crate) struct Get {
 
 impl Work for Get {
     type Done = Option<Operation>;
+    const READS: bool = true;
 
     async fn run<C: Conn>(self, conn: &mut C) -> Result<Option<Operation>, Error> {
         let reads = format!("SELECT {COLUMNS} FROM desist_ops WHERE id = $1");
@@ -30,6 +31,7 @@ pub(crate) struct List {
 
 impl Work for List {
     type Done = Vec<Operation>;
+    const READS: bool = true;
 
     async fn run<C: Conn>(self, conn: &mut C) -> Result<Vec<Operation>, Error> {
         let (conditions, mut values) = conditions(&self.filter);
@@ -49,6 +51,7 @@ pub(crate) struct Count {
 
 impl Work for Count {
     type Done = u64;
+    const READS: bool = true;
 
     async fn run<C: Conn>(self, conn: &mut C) -> Result<u64, Error> {
         let (conditions, values) = conditions(&self.filter);
@@ -108,6 +111,7 @@ pub(crate) struct Find {
 
 impl Work for Find {
     type Done = Option<Operation>;
+    const READS: bool = true;
 
     async fn run<C: Conn>(self, conn: &mut C) -> Result<Option<Operation>, Error> {
         let reads = format!(
@@ -126,6 +130,7 @@ pub(crate) struct Overdue {
 
 impl Work for Overdue {
     type Done = Vec<Operation>;
+    const READS: bool = true;
 
     async fn run<C: Conn>(self, conn: &mut C) -> Result<Vec<Operation>, Error> {
         let reads = format!(
@@ -147,6 +152,7 @@ pub(crate) struct Events {
 
 impl Work for Events {
     type Done = Vec<Event>;
+    const READS: bool = true;
 
     async fn run<C: Conn>(self, conn: &mut C) -> Result<Vec<Event>, Error> {
         let reads = "SELECT number, at, what, detail FROM desist_ops_event \

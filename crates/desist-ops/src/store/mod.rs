@@ -53,6 +53,9 @@ pub trait Work: Send + Sync + Clone + 'static {
     /// What is known after it.
     type Done: Send + 'static;
 
+    /// Whether it is one statement that only reads, and needs no transaction.
+    const READS: bool = false;
+
     /// Does them, with nothing but this connection.
     fn run<C: Conn>(self, conn: &mut C) -> impl Future<Output = Result<Self::Done, Error>> + Send;
 }

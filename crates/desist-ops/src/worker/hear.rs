@@ -8,7 +8,7 @@ use tokio::time::sleep;
 use super::{Live, Worker};
 use crate::OperationId;
 use crate::measure;
-use crate::protocol::{Heard, Intent, Intents};
+use crate::protocol::{Heard, HeardOne, Intent, Intents};
 use crate::store::{Store, Within};
 
 /// Between two tries; the next renewal finds whatever this has not.
@@ -59,13 +59,24 @@ pub(super) fn tell<S: Store>(worker: &Worker<S>, live: &Arc<Live>, intent: &Inte
         return;
     }
     measure::heard(live);
-    let (store, live) = (worker.operations.store().clone(), Arc::clone(live));
-    // Nobody waits for that, and its end says it again.
-    tokio::spawn(async move {
-        let (Some((_, heard)), Some(seen)) = (live.heard(), live.seen()) else { return };
-        let keeps = Heard { id: live.id, generation: live.generation, heard, seen };
-        if let Err(error) = store.transact(Within::Control, keeps).await {
+    worker.register.has_heard(live);
+}
+
+/// Keeps which have heard, for as long as it is polled. Nobody waits for that, and their ends say
+/// it again.
+pub(super) async fn note<S: Store>(worker: &Worker<S>) {
+    loop {
+        let mut heard = Vec::new();
+        for live in worker.register.until_heard().await {
+            if let Some(((_, since), seen)) = live.heard().zip(live.seen()) {
+                let (id, generation) = (live.id, live.generation);
+                heard.push(HeardOne { id, generation, heard: since, seen });
+            }
+        }
+        if let Err(error) =
+            worker.operations.store().transact(Within::Control, Heard { heard }).await
+        {
             measure::trouble("heard", &error);
         }
-    });
+    }
 }

@@ -28,6 +28,8 @@ pub(crate) struct Live {
     source: StopSource,
     pub(crate) stop: Stop,
     told: Arc<Mutex<Told>>,
+    /// It has a part in what is told, and that has none in it.
+    _seen: Registration,
     steps: Mutex<Steps>,
     /// It was told something.
     pub(crate) asked: Notify,
@@ -47,7 +49,6 @@ struct Told {
     ending: bool,
     given_back: bool,
     overdue: bool,
-    registration: Option<Registration>,
 }
 
 #[derive(Debug, Default)]
@@ -65,7 +66,12 @@ impl Live {
         let source = above.child();
         let stop = source.stop();
         let told = Arc::new(Mutex::new(Told::default()));
-        let live = Self {
+        let tells = Arc::clone(&told);
+        // Draining comes with cancelling, and before it.
+        let seen = stop.draining().on_cancel(move |_| {
+            lock(&tells).seen.get_or_insert_with(Instant::now);
+        });
+        Arc::new(Self {
             id: run.id,
             kind: run.kind.clone(),
             generation: run.generation,
@@ -78,16 +84,11 @@ impl Live {
             grace,
             source,
             stop,
-            told: Arc::clone(&told),
+            told,
+            _seen: seen,
             steps: Mutex::default(),
             asked: Notify::new(),
-        };
-        // Draining comes with cancelling, and before it.
-        let registration = live.stop.draining().on_cancel(move |_| {
-            lock(&told).seen.get_or_insert_with(Instant::now);
-        });
-        lock(&live.told).registration = Some(registration);
-        Arc::new(live)
+        })
     }
 
     pub(crate) fn times_out_after(&self, limit: Duration) {

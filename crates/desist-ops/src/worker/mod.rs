@@ -6,7 +6,7 @@
 //! | loop | does |
 //! |---|---|
 //! | [`lease`] | renews the lease, reads all intents with it, cancels everything if it cannot |
-//! | [`hear`] | reads the intents that a push tells of |
+//! | [`hear`] | reads the intents that a push tells of, and keeps that they were heard |
 //! | [`claim`] | takes operations as long as there is room, and starts their tasks |
 //! | [`tidy`] | writes progress; takes over from the dead; removes what is old |
 //!
@@ -81,12 +81,14 @@ pub(crate) async fn run<S: Store>(operations: Operations<S>, stop: Stop) -> Resu
     let mut runs = tokio::task::JoinSet::new();
     {
         let (listens, keeps) = (lease::listen(&worker), lease::keep(&worker));
-        let (hears, tidies) = (hear::hear(&worker), tidy::tidy(&worker));
+        let (hears, notes) = (hear::hear(&worker), hear::note(&worker));
+        let tidies = tidy::tidy(&worker);
         let works = claim::work(&worker, &mut runs);
         tokio::select! {
             () = listens => {}
             () = keeps => {}
             () = hears => {}
+            () = notes => {}
             () = tidies => {}
             () = works => {}
         }

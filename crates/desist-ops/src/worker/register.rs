@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use super::Live;
 use crate::OperationId;
@@ -15,11 +15,19 @@ pub(crate) struct Register {
     runs: Mutex<HashMap<(OperationId, i64), Arc<Live>>>,
     /// Its name, once it has joined.
     node: watch::Sender<Option<String>>,
+    /// What has heard that it should stop, and that is not kept yet.
+    heard: Mutex<Vec<Arc<Live>>>,
+    some_heard: Notify,
 }
 
 impl Register {
     pub(crate) fn new() -> Self {
-        Self { runs: Mutex::default(), node: watch::Sender::new(None) }
+        Self {
+            runs: Mutex::default(),
+            node: watch::Sender::new(None),
+            heard: Mutex::default(),
+            some_heard: Notify::new(),
+        }
     }
 
     fn runs(&self) -> MutexGuard<'_, HashMap<(OperationId, i64), Arc<Live>>> {
@@ -54,6 +62,21 @@ impl Register {
             *counts.entry(live.kind.clone()).or_default() += 1;
         }
         counts
+    }
+
+    pub(crate) fn has_heard(&self, live: &Arc<Live>) {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(live));
+        self.some_heard.notify_one();
+    }
+
+    pub(crate) async fn until_heard(&self) -> Vec<Arc<Live>> {
+        loop {
+            let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner).split_off(0);
+            if !heard.is_empty() {
+                return heard;
+            }
+            self.some_heard.notified().await;
+        }
     }
 
     pub(crate) fn node(&self) -> Option<String> {

@@ -28,9 +28,10 @@ fn every(time: Duration) -> tokio::time::Interval {
 
 async fn keep_progress<S: Store>(worker: &Worker<S>) {
     let mut every = every(PROGRESS);
+    let mut running = measure::Running::default();
     loop {
         every.tick().await;
-        measure::running(&worker.register.all());
+        running.are(&worker.register.all());
         let mut steps = Vec::new();
         let mut of = Vec::new();
         for live in worker.register.all() {

@@ -35,7 +35,6 @@ async fn one_goes_all_the_way<W: World>(world: &W) {
     assert_eq!(done.output.as_deref(), Some("6"));
     let id = here.start("export", &7).await.unwrap().id();
     here.until_running(id).await.unwrap();
-    let begin = std::time::Instant::now();
     assert_eq!(
         here.cancel(id, CancelRequest::new().actor("ada")).await.unwrap(),
         CancelAnswer::Requested

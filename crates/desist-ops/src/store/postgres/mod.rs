@@ -150,6 +150,11 @@ impl Postgres {
             Within::Request => &self.shared.pool,
         };
         let token = Source::with_timeout(bound).token();
+        if W::READS {
+            return pool
+                .run(&token, |conn| async move { work.run(&mut Asked(&**conn)).await })
+                .await;
+        }
         pool.transaction(&token, |tx| async move { work.run(&mut Asked(&**tx)).await }).await
     }
 

@@ -175,7 +175,12 @@ impl Store for Sqlite {}
 impl Keeps for Sqlite {
     async fn transact<W: Work>(&self, _: Within, work: W) -> Result<W::Done, Error> {
         let bound = Source::with_timeout(STEP);
-        let does = self.shared.pool.transaction(&bound.token(), move |tx| drive(tx, work));
+        let (pool, token) = (&self.shared.pool, bound.token());
+        let does = if W::READS {
+            pool.run(&token, move |conn| drive(conn, work))
+        } else {
+            pool.transaction(&token, move |tx| drive(tx, work))
+        };
         does.await.map_err(of_step)
     }
 

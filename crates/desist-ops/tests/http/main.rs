@@ -1,0 +1,12 @@
+//! Operations over HTTP, with a real server and a real client.
+
+mod access;
+mod changes;
+mod reads;
+mod site;
+mod watching;
+
+use std::time::Duration;
+
+/// How long anything is waited for that should come at once.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);

@@ -1,0 +1,155 @@
+//! Watching, as a browser does it.
+
+use std::collections::VecDeque;
+
+use reqwest::Response;
+use serde_json::Value;
+
+use crate::PATIENCE;
+use crate::site::{Site, said, sent};
+
+/// Server-sent events, as they come.
+struct Events {
+    response: Response,
+    text: String,
+    ready: VecDeque<(String, i64, Value)>,
+}
+
+impl Events {
+    async fn of(request: reqwest::RequestBuilder) -> Self {
+        let response = sent(request).await;
+        assert_eq!(response.status(), 200);
+        assert_eq!(response.headers()["content-type"], "text/event-stream");
+        assert_eq!(response.headers()["cache-control"], "no-store");
+        Self { response, text: String::new(), ready: VecDeque::new() }
+    }
+
+    /// Its name, its id, what it says; `None` when it is over.
+    async fn next(&mut self) -> Option<(String, i64, Value)> {
+        loop {
+            if let Some(event) = self.ready.pop_front() {
+                return Some(event);
+            }
+            let chunk = tokio::time::timeout(PATIENCE, self.response.chunk()).await.unwrap();
+            self.text.push_str(std::str::from_utf8(&chunk.unwrap()?).unwrap());
+            while let Some((event, rest)) = self.text.split_once("\n\n") {
+                let field = |name: &str| {
+                    event.lines().find_map(|line| line.strip_prefix(name)).map(str::trim)
+                };
+                if let Some(data) = field("data:") {
+                    let data = serde_json::from_str(data).unwrap();
+                    let id = field("id:").unwrap().parse().unwrap();
+                    self.ready.push_back((field("event:").unwrap().to_owned(), id, data));
+                }
+                self.text = rest.to_owned();
+            }
+        }
+    }
+
+    async fn rest(mut self) -> Vec<(String, i64, Value)> {
+        let mut all = Vec::new();
+        while let Some(event) = self.next().await {
+            all.push(event);
+        }
+        all
+    }
+}
+
+#[tokio::test]
+async fn progress_comes_as_it_is_made_and_the_end_ends_it() {
+    let site = Site::open().await;
+    let id = site.start("ada", 2).await;
+    let mut events = Events::of(site.get("ada", &format!("/{id}/watch"))).await;
+    let mut seen = Vec::new();
+    let mut last = 0;
+    while let Some((name, number, data)) = events.next().await {
+        assert!(number >= last, "{name} {number} comes after {last}");
+        last = number;
+        if name != "operation" {
+            seen.push(name);
+            continue;
+        }
+        match data["progress"]["message"].as_str() {
+            Some("step 0") if site.steps.available_permits() == 0 => site.steps.add_permits(1),
+            Some("step 1") if data["state"] == "running" => site.steps.add_permits(1),
+            _ => {}
+        }
+        if data["state"] == "succeeded" {
+            assert_eq!(data["progress"]["message"], "step 1");
+            assert_eq!(data["output"], "orders.csv");
+        }
+    }
+    assert_eq!(seen, ["started", "claimed", "finished"]);
+}
+
+#[tokio::test]
+async fn who_comes_again_has_what_they_missed_and_nothing_twice() {
+    let site = Site::open().await;
+    let id = site.start("ada", 1).await;
+    site.until_running(&id).await;
+    let mut events = Events::of(site.get("ada", &format!("/{id}/watch"))).await;
+    let mut last = 0;
+    // Until it is known to run, and the connection is lost.
+    while let Some((name, number, data)) = events.next().await {
+        last = number;
+        if name == "operation" && data["state"] == "running" {
+            break;
+        }
+    }
+    drop(events);
+    site.steps.add_permits(1);
+    site.operations.wait(id.parse().unwrap(), PATIENCE).await.unwrap();
+    let path = format!("/{id}/watch");
+    let again = Events::of(site.get("ada", &path).header("last-event-id", last.to_string())).await;
+    let again = again.rest().await;
+    let names: Vec<_> = again.iter().map(|(name, ..)| name.as_str()).collect();
+    assert_eq!(names, ["finished", "operation"]);
+    assert!(again.iter().all(|(_, number, _)| *number > last));
+    let last = again.last().unwrap().1;
+    let over = sent(site.get("ada", &path).header("last-event-id", last.to_string())).await;
+    assert_eq!(over.status(), 204, "a browser asks no more");
+    let asked = sent(site.get("ada", &format!("{path}?after={last}"))).await;
+    assert_eq!(asked.status(), 204);
+}
+
+#[tokio::test]
+async fn a_server_that_stops_does_not_wait_for_those_who_watch() {
+    let mut site = Site::open().await;
+    let id = site.start("ada", 1).await;
+    site.until_running(&id).await;
+    let mut events = Events::of(site.get("ada", &format!("/{id}/watch"))).await;
+    events.next().await.unwrap();
+    // Only to drain: whoever is connected may stay.
+    site.stop.drain();
+    while events.next().await.is_some() {}
+    let report = tokio::time::timeout(PATIENCE, &mut site.serving).await.unwrap().unwrap();
+    assert!(report.is_clean(), "{report:?}");
+}
+
+#[tokio::test]
+async fn who_may_see_it_no_more_is_sent_no_more() {
+    use desist_ops::http::Access;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    let may = Arc::new(AtomicBool::new(true));
+    let asked = Arc::clone(&may);
+    let site = Site::with(move |routes| {
+        routes.authorize(move |_| {
+            // Ordering: nothing else is read.
+            if asked.load(Ordering::SeqCst) { Access::granted("ada") } else { Access::Denied }
+        })
+    })
+    .await;
+    let id = site.start("ada", 1).await;
+    site.until_running(&id).await;
+    let mut events = Events::of(site.get("ada", &format!("/{id}/watch"))).await;
+    while events.next().await.unwrap().2["state"] != "running" {}
+    // Ordering: nothing else is written.
+    may.store(false, Ordering::SeqCst);
+    site.steps.add_permits(1);
+    for (_, _, data) in events.rest().await {
+        assert_ne!(data["state"], "succeeded");
+    }
+    assert_eq!(said(site.get("ada", "/")).await.0, 403);
+}
