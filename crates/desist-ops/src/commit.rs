@@ -23,8 +23,7 @@ use crate::{BoxError, Error};
 ///     }
 ///     Ok(())
 /// }
-/// # fn is_error<T: std::error::Error>() {}
-/// # is_error::<CommitError>();
+/// # let _ = desist_ops::Kind::new("import", import);
 /// ```
 #[derive(Debug)]
 pub struct CommitError {

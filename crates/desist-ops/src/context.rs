@@ -15,6 +15,25 @@ use crate::{OperationId, Operations, Start};
 ///
 /// `commit`, for [SQLite](Context::<crate::Sqlite>::commit) and for Postgres, writes the effects
 /// and the end of the operation in one transaction.
+///
+/// ```
+/// use desist_ops::{BoxError, Context, Kind, Sqlite};
+///
+/// async fn count(ctx: Context<Sqlite>, to: u64) -> Result<u64, BoxError> {
+///     for n in 0..to {
+///         ctx.progress(n, to, "counts");
+///         if ctx.draining().is_cancelled() {
+///             return Ok(n);
+///         }
+///         ctx.token().check()?;
+///     }
+///     println!("attempt {} of {}, for {:?}", ctx.attempt(), ctx.attempts(), ctx.actor());
+///     Ok(to)
+/// }
+///
+/// let kind = Kind::new("count", count);
+/// # let _ = kind;
+/// ```
 pub struct Context<S> {
     pub(crate) live: Arc<Live>,
     pub(crate) operations: Operations<S>,
@@ -53,6 +72,7 @@ impl<S> Context<S> {
     ///     }
     ///     Ok(())
     /// }
+    /// # let _ = desist_ops::Kind::new("import", import);
     /// ```
     pub fn progress(&self, done: u64, total: impl Into<Option<u64>>, message: impl Into<String>) {
         self.live.step(done, total.into(), crate::text::kept(message, crate::text::MESSAGE));
@@ -117,6 +137,18 @@ impl<S> Context<S> {
 impl<S: crate::Store> Context<S> {
     /// Starts another one below this one: cancelling the tree of this one reaches it. In the same
     /// trace, for the same actor.
+    ///
+    /// ```
+    /// use desist_ops::{BoxError, Context, Kind, Sqlite};
+    ///
+    /// async fn nightly(ctx: Context<Sqlite>, tables: Vec<String>) -> Result<(), BoxError> {
+    ///     for table in &tables {
+    ///         let _ = ctx.start("export", table).await?;
+    ///     }
+    ///     Ok(())
+    /// }
+    /// # let _ = Kind::new("nightly", nightly);
+    /// ```
     pub fn start<'a, I>(&'a self, kind: &'a str, input: &'a I) -> Start<'a, S>
     where
         I: Serialize + ?Sized,

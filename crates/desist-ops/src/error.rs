@@ -9,6 +9,21 @@ use crate::OperationId;
 pub type BoxError = Box<dyn StdError + Send + Sync>;
 
 /// Why something was not done. Its text says what helps; what is behind it is its source.
+///
+/// ```
+/// # use desist_ops::{BoxError, CancelRequest, Context, Filter, Kind, Operations, Sqlite, State};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), desist_ops::Error> {
+/// # async fn export(_: Context<Sqlite>, _: String) -> Result<(), BoxError> { Ok(()) }
+/// # let store = Sqlite::open(":memory:").await?;
+/// # let operations = Operations::builder(store).kind(Kind::new("export", export)).open().await?;
+/// let error = operations.start_json("export", "{").await.unwrap_err();
+/// assert!(error.is_bad_input());
+/// assert_eq!(error.to_string(), "the input is not what operations of kind `export` take");
+/// assert!(std::error::Error::source(&error).is_some());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Error {
     inner: Box<Inner>,

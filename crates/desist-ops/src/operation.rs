@@ -106,6 +106,21 @@ impl fmt::Display for State {
 }
 
 /// How far an operation has come.
+///
+/// ```
+/// # use desist_ops::{BoxError, CancelRequest, Context, Filter, Kind, Operations, Sqlite, State};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), desist_ops::Error> {
+/// # async fn export(_: Context<Sqlite>, _: String) -> Result<(), BoxError> { Ok(()) }
+/// # let store = Sqlite::open(":memory:").await?;
+/// # let operations = Operations::builder(store).kind(Kind::new("export", export)).open().await?;
+/// let id = operations.start("export", "orders").await?.id();
+/// let progress = operations.get(id).await?.unwrap().progress;
+/// let percent = progress.and_then(|progress| progress.fraction()).map(|done| done * 100.0);
+/// assert_eq!(percent, None, "it has not begun");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Progress {
@@ -130,6 +145,25 @@ impl Progress {
 }
 
 /// An operation, as it was when it was read. All times are of the database's clock.
+///
+/// ```
+/// # use desist_ops::{BoxError, CancelRequest, Context, Filter, Kind, Operations, Sqlite, State};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), desist_ops::Error> {
+/// # async fn export(_: Context<Sqlite>, _: String) -> Result<(), BoxError> { Ok(()) }
+/// # let store = Sqlite::open(":memory:").await?;
+/// # let operations = Operations::builder(store).kind(Kind::new("export", export)).open().await?;
+/// use desist_ops::Outcome;
+///
+/// let id = operations.start("export", "orders").actor("ada").await?.id();
+/// operations.cancel(id, CancelRequest::new().message("enough")).await?;
+/// let operation = operations.get(id).await?.unwrap();
+/// assert_eq!(operation.state, State::Finished(Outcome::Cancelled));
+/// assert!(operation.cancelled_before_start() && !operation.is_overdue());
+/// assert_eq!(operation.cancel.unwrap().told(), Some("enough"));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Operation {

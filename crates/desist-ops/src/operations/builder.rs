@@ -14,6 +14,25 @@ use crate::store::Store;
 use crate::{Error, Kind, text};
 
 /// [`Operations`] that are about to be opened.
+///
+/// ```
+/// # use desist_ops::{BoxError, CancelRequest, Context, Filter, Kind, Operations, Sqlite, State};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), desist_ops::Error> {
+/// # async fn export(_: Context<Sqlite>, _: String) -> Result<(), BoxError> { Ok(()) }
+/// # let store = Sqlite::open(":memory:").await?;
+/// # let operations = Operations::builder(store).kind(Kind::new("export", export)).open().await?;
+/// use std::time::Duration;
+///
+/// let builder = Operations::builder(Sqlite::open(":memory:").await?)
+///     .kind(Kind::new("export", export))
+///     .lease(Duration::from_secs(10))
+///     .keep_finished(Duration::from_secs(7 * 24 * 3600));
+/// assert!(builder.open().await?.kinds().eq(["export"]));
+/// # drop(operations);
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "they are opened by `open`"]
 pub struct OperationsBuilder<S> {
     store: S,

@@ -12,6 +12,24 @@ impl<S: Store> Operations<S> {
     /// # Errors
     ///
     /// The database failed. It may be asked again: the first request wins.
+    ///
+    /// ```
+    /// # use desist_ops::{BoxError, CancelRequest, Context, Filter, Kind, Operations, Sqlite, State};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), desist_ops::Error> {
+    /// # async fn export(_: Context<Sqlite>, _: String) -> Result<(), BoxError> { Ok(()) }
+    /// # let store = Sqlite::open(":memory:").await?;
+    /// # let operations = Operations::builder(store).kind(Kind::new("export", export)).open().await?;
+    /// use desist_ops::{CancelAnswer, Outcome};
+    ///
+    /// let id = operations.start("export", "orders").await?.id();
+    /// let why = CancelRequest::new().actor("ada").message("the wrong table");
+    /// assert_eq!(operations.cancel(id, why.clone()).await?, CancelAnswer::CancelledBeforeStart);
+    /// let late = CancelAnswer::AlreadyFinished(Outcome::Cancelled);
+    /// assert_eq!(operations.cancel(id, why).await?, late);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn cancel(
         &self,
         id: OperationId,
@@ -26,6 +44,21 @@ impl<S: Store> Operations<S> {
     /// # Errors
     ///
     /// The database failed, and nobody was asked.
+    ///
+    /// ```
+    /// # use desist_ops::{BoxError, CancelRequest, Context, Filter, Kind, Operations, Sqlite, State};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), desist_ops::Error> {
+    /// # async fn export(_: Context<Sqlite>, _: String) -> Result<(), BoxError> { Ok(()) }
+    /// # let store = Sqlite::open(":memory:").await?;
+    /// # let operations = Operations::builder(store).kind(Kind::new("export", export)).open().await?;
+    /// let root = operations.start("export", "all").await?.id();
+    /// let _ = operations.start("export", "orders").parent(root).await?;
+    /// assert_eq!(operations.cancel_tree(root, CancelRequest::new()).await?.before_start(), 2);
+    /// assert!(operations.start("export", "boats").parent(root).await?.is_cancelled());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn cancel_tree(
         &self,
         root: OperationId,

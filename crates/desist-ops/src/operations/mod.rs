@@ -145,6 +145,20 @@ impl<S: Store> Operations<S> {
     /// # Errors
     ///
     /// The database failed.
+    ///
+    /// ```
+    /// # use desist_ops::{BoxError, CancelRequest, Context, Filter, Kind, Operations, Sqlite, State};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), desist_ops::Error> {
+    /// # async fn export(_: Context<Sqlite>, _: String) -> Result<(), BoxError> { Ok(()) }
+    /// # let store = Sqlite::open(":memory:").await?;
+    /// # let operations = Operations::builder(store).kind(Kind::new("export", export)).open().await?;
+    /// let id = operations.start("export", "orders").await?.id();
+    /// assert_eq!(operations.get(id).await?.unwrap().kind, "export");
+    /// assert!(operations.get(desist_ops::OperationId::random()).await?.is_none());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn get(&self, id: OperationId) -> Result<Option<Operation>, Error> {
         self.asks(protocol::Get { id }).await
     }
@@ -154,6 +168,22 @@ impl<S: Store> Operations<S> {
     /// # Errors
     ///
     /// The database failed.
+    ///
+    /// ```
+    /// # use desist_ops::{BoxError, CancelRequest, Context, Filter, Kind, Operations, Sqlite, State};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), desist_ops::Error> {
+    /// # async fn export(_: Context<Sqlite>, _: String) -> Result<(), BoxError> { Ok(()) }
+    /// # let store = Sqlite::open(":memory:").await?;
+    /// # let operations = Operations::builder(store).kind(Kind::new("export", export)).open().await?;
+    /// let _ = operations.start("export", "orders").tag("tenant:7").await?;
+    /// let page = operations.list(&Filter::new().tag("tenant:7").state(State::Waiting).most(20)).await?;
+    /// assert_eq!(page.len(), 1);
+    /// let next = operations.list(&Filter::new().tag("tenant:7").before(page[0].sequence)).await?;
+    /// assert!(next.is_empty());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn list(&self, filter: &Filter) -> Result<Vec<Operation>, Error> {
         self.asks(protocol::List { filter: filter.clone() }).await
     }
@@ -163,6 +193,19 @@ impl<S: Store> Operations<S> {
     /// # Errors
     ///
     /// The database failed.
+    ///
+    /// ```
+    /// # use desist_ops::{BoxError, CancelRequest, Context, Filter, Kind, Operations, Sqlite, State};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), desist_ops::Error> {
+    /// # async fn export(_: Context<Sqlite>, _: String) -> Result<(), BoxError> { Ok(()) }
+    /// # let store = Sqlite::open(":memory:").await?;
+    /// # let operations = Operations::builder(store).kind(Kind::new("export", export)).open().await?;
+    /// let _ = operations.start("export", "orders").actor("ada").await?;
+    /// assert_eq!(operations.count(&Filter::new().actor("ada")).await?, 1);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn count(&self, filter: &Filter) -> Result<u64, Error> {
         self.asks(protocol::Count { filter: filter.clone() }).await
     }
@@ -172,6 +215,19 @@ impl<S: Store> Operations<S> {
     /// # Errors
     ///
     /// The database failed.
+    ///
+    /// ```
+    /// # use desist_ops::{BoxError, CancelRequest, Context, Filter, Kind, Operations, Sqlite, State};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), desist_ops::Error> {
+    /// # async fn export(_: Context<Sqlite>, _: String) -> Result<(), BoxError> { Ok(()) }
+    /// # let store = Sqlite::open(":memory:").await?;
+    /// # let operations = Operations::builder(store).kind(Kind::new("export", export)).open().await?;
+    /// let id = operations.start("export", "orders").key("orders").await?.id();
+    /// assert_eq!(operations.find("export", "orders").await?.unwrap().id, id);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn find(&self, kind: &str, key: &str) -> Result<Option<Operation>, Error> {
         let (kind, key) = (crate::text::kept(kind, usize::MAX), crate::text::kept(key, usize::MAX));
         self.asks(protocol::Find { kind, key }).await
@@ -183,6 +239,21 @@ impl<S: Store> Operations<S> {
     /// # Errors
     ///
     /// The database failed.
+    ///
+    /// ```
+    /// # use desist_ops::{BoxError, CancelRequest, Context, Filter, Kind, Operations, Sqlite, State};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), desist_ops::Error> {
+    /// # async fn export(_: Context<Sqlite>, _: String) -> Result<(), BoxError> { Ok(()) }
+    /// # let store = Sqlite::open(":memory:").await?;
+    /// # let operations = Operations::builder(store).kind(Kind::new("export", export)).open().await?;
+    /// for operation in operations.overdue().await? {
+    ///     println!("{} does not stop, for {:?}", operation.id, operation.stopping_for().unwrap());
+    /// }
+    /// # assert!(operations.overdue().await?.is_empty());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn overdue(&self) -> Result<Vec<Operation>, Error> {
         self.asks(protocol::Overdue { most: 1000 }).await
     }
@@ -192,18 +263,59 @@ impl<S: Store> Operations<S> {
     /// # Errors
     ///
     /// The database failed.
+    ///
+    /// ```
+    /// # use desist_ops::{BoxError, CancelRequest, Context, Filter, Kind, Operations, Sqlite, State};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), desist_ops::Error> {
+    /// # async fn export(_: Context<Sqlite>, _: String) -> Result<(), BoxError> { Ok(()) }
+    /// # let store = Sqlite::open(":memory:").await?;
+    /// # let operations = Operations::builder(store).kind(Kind::new("export", export)).open().await?;
+    /// let id = operations.start("export", "orders").await?.id();
+    /// operations.cancel(id, CancelRequest::new().actor("ada")).await?;
+    /// let events = operations.events(id, 0).await?;
+    /// assert_eq!([&*events[0].what, &*events[1].what], ["started", "finished"]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn events(&self, id: OperationId, after: i64) -> Result<Vec<Event>, Error> {
         self.asks(protocol::Events { id, after, most: 1000 }).await
     }
 
     /// Whether what others ask for comes by push, for how long that is so, and how long its last
     /// call to itself took. Without it everything works, and later.
+    ///
+    /// ```
+    /// # use desist_ops::{BoxError, CancelRequest, Context, Filter, Kind, Operations, Sqlite, State};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), desist_ops::Error> {
+    /// # async fn export(_: Context<Sqlite>, _: String) -> Result<(), BoxError> { Ok(()) }
+    /// # let store = Sqlite::open(":memory:").await?;
+    /// # let operations = Operations::builder(store).kind(Kind::new("export", export)).open().await?;
+    /// use desist_ops::Push;
+    ///
+    /// assert_eq!(operations.push().0, Push::Off, "nothing runs here yet");
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn push(&self) -> (Push, Duration, Option<Duration>) {
         self.shared.hints.push()
     }
 
     /// Which kinds there are.
+    ///
+    /// ```
+    /// # use desist_ops::{BoxError, CancelRequest, Context, Filter, Kind, Operations, Sqlite, State};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), desist_ops::Error> {
+    /// # async fn export(_: Context<Sqlite>, _: String) -> Result<(), BoxError> { Ok(()) }
+    /// # let store = Sqlite::open(":memory:").await?;
+    /// # let operations = Operations::builder(store).kind(Kind::new("export", export)).open().await?;
+    /// assert!(operations.kinds().eq(["export"]));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn kinds(&self) -> impl Iterator<Item = &str> {
         self.shared.kinds.keys().map(String::as_str)
     }

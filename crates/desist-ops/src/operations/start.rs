@@ -17,6 +17,24 @@ const TAGS: usize = 50;
 const TELL: Duration = Duration::from_millis(20);
 
 /// An operation that is about to be started: await it.
+///
+/// ```
+/// # use desist_ops::{BoxError, CancelRequest, Context, Filter, Kind, Operations, Sqlite, State};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), desist_ops::Error> {
+/// # async fn export(_: Context<Sqlite>, _: String) -> Result<(), BoxError> { Ok(()) }
+/// # let store = Sqlite::open(":memory:").await?;
+/// # let operations = Operations::builder(store).kind(Kind::new("export", export)).open().await?;
+/// use std::time::Duration;
+///
+/// let starts = operations.start("export", "orders").actor("ada").tag("tenant:7").key("orders");
+/// let id = starts.delay(Duration::from_secs(60)).await?.id();
+/// let operation = operations.get(id).await?.unwrap();
+/// assert_eq!(operation.tags, ["tenant:7"]);
+/// assert!(operation.run_at > operation.created_at);
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "it is started when it is awaited"]
 #[derive(Debug)]
 pub struct Start<'a, S> {
@@ -90,7 +108,7 @@ impl<'a, S: Store> Start<'a, S> {
         self
     }
 
-    fn checked(self) -> Result<(&'a Operations<S>, protocol::Start), Error> {
+    pub(crate) fn checked(self) -> Result<(&'a Operations<S>, protocol::Start), Error> {
         let shared = self.operations.shared();
         let Some(kind) = shared.kinds.get(self.kind) else {
             let known: Vec<_> = shared.kinds.keys().map(|kind| format!("`{kind}`")).collect();
@@ -164,7 +182,7 @@ impl<'a, S: Store> IntoFuture for Start<'a, S> {
                 }
             };
             operations.tells(&started).await;
-            Ok(Started { id: started.id, joined: started.existing, cancelled: started.cancelled })
+            Ok(Started::of(&started))
         })
     }
 }
@@ -201,6 +219,19 @@ impl Told {
 }
 
 /// What came of starting one.
+///
+/// ```
+/// # use desist_ops::{BoxError, CancelRequest, Context, Filter, Kind, Operations, Sqlite, State};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), desist_ops::Error> {
+/// # async fn export(_: Context<Sqlite>, _: String) -> Result<(), BoxError> { Ok(()) }
+/// # let store = Sqlite::open(":memory:").await?;
+/// # let operations = Operations::builder(store).kind(Kind::new("export", export)).open().await?;
+/// let started = operations.start("export", "orders").await?;
+/// assert!(!started.is_joined() && !started.is_cancelled());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use = "it has the id of the operation"]
 pub struct Started {
@@ -210,6 +241,10 @@ pub struct Started {
 }
 
 impl Started {
+    pub(crate) fn of(started: &protocol::Started) -> Self {
+        Self { id: started.id, joined: started.existing, cancelled: started.cancelled }
+    }
+
     /// What it is called.
     #[must_use]
     pub fn id(&self) -> OperationId {

@@ -17,6 +17,23 @@ const PAUSE: Duration = Duration::from_millis(10);
 /// Changes of an operation, as they come: [`Operations::watch`].
 ///
 /// Changes that come close together are one. Whatever is told or not, it looks twice a second.
+///
+/// ```
+/// # use desist_ops::{BoxError, CancelRequest, Context, Filter, Kind, Operations, Sqlite, State};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), desist_ops::Error> {
+/// # async fn export(_: Context<Sqlite>, _: String) -> Result<(), BoxError> { Ok(()) }
+/// # let store = Sqlite::open(":memory:").await?;
+/// # let operations = Operations::builder(store).kind(Kind::new("export", export)).open().await?;
+/// let id = operations.start("export", "orders").await?.id();
+/// let mut watch = operations.watch(id, 0);
+/// while let Some(operation) = watch.next().await? {
+///     println!("{}: {:?}", operation.state, operation.progress);
+///     # operations.cancel(id, CancelRequest::new()).await?;
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Watch<S> {
     operations: Operations<S>,
@@ -89,6 +106,22 @@ impl<S: Store> Operations<S> {
     /// # Errors
     ///
     /// There is no such operation, or the database failed.
+    ///
+    /// ```
+    /// # use desist_ops::{BoxError, CancelRequest, Context, Filter, Kind, Operations, Sqlite, State};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), desist_ops::Error> {
+    /// # async fn export(_: Context<Sqlite>, _: String) -> Result<(), BoxError> { Ok(()) }
+    /// # let store = Sqlite::open(":memory:").await?;
+    /// # let operations = Operations::builder(store).kind(Kind::new("export", export)).open().await?;
+    /// use std::time::Duration;
+    ///
+    /// let id = operations.start("export", "orders").await?.id();
+    /// let seen = operations.wait(id, Duration::from_millis(1)).await?;
+    /// assert_eq!(seen.state, State::Waiting, "nobody runs it");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn wait(&self, id: OperationId, within: Duration) -> Result<Operation, Error> {
         self.until(id, Some(within), State::is_finished).await
     }

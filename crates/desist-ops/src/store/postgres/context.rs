@@ -35,6 +35,7 @@ impl Context<Postgres> {
     ///     .await?;
     ///     Ok(())
     /// }
+    /// # let _ = desist_ops::Kind::new("import", import);
     /// ```
     pub async fn commit<T, F, Fut>(&self, work: F) -> Result<T, CommitError>
     where

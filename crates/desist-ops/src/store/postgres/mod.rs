@@ -4,6 +4,7 @@ mod asked;
 mod builder;
 mod context;
 mod listener;
+mod start;
 
 use std::fmt;
 use std::future::Future;
@@ -43,6 +44,7 @@ const AGAIN: u32 = 5;
 /// # let _ = store;
 /// # Ok(())
 /// # }
+/// # let _ = opens;
 /// ```
 #[derive(Clone)]
 pub struct Postgres {
@@ -102,6 +104,7 @@ impl Postgres {
     /// assert_eq!(store.pool().run(&token, asks).await?.len(), 1);
     /// # Ok(())
     /// # }
+    /// # let _ = asks;
     /// ```
     #[must_use]
     pub fn pool(&self) -> &Pool {
@@ -125,9 +128,10 @@ impl Postgres {
     ///     let answer = Postgres::cancel_in(&**tx, id, &CancelRequest::new().actor("ada")).await?;
     ///     Ok::<_, BoxError>(answer)
     /// });
-    /// assert!(asks.await?.is_requested());
+    /// assert!(asks.await.map_err(|error| error.into_boxed())?.is_requested());
     /// # Ok(())
     /// # }
+    /// # let _ = asks;
     /// ```
     pub async fn cancel_in<C: GenericClient + Sync>(
         tx: &C,

@@ -34,6 +34,7 @@ impl Context<Sqlite> {
     ///     .await?;
     ///     Ok(())
     /// }
+    /// # let _ = desist_ops::Kind::new("import", import);
     /// ```
     pub async fn commit<T, F>(&self, work: F) -> Result<T, CommitError>
     where

@@ -8,6 +8,7 @@
 mod asked;
 mod builder;
 mod context;
+mod start;
 
 use std::fmt;
 use std::path::PathBuf;
