@@ -163,11 +163,13 @@ impl Hints {
     }
 
     /// It calls itself; whether the last call has come back.
+    #[cfg(feature = "postgres")]
     pub(crate) fn calls_itself(&self) -> bool {
         let mut channel = lock(&self.channel);
         channel.called.replace(Instant::now()).is_none()
     }
 
+    #[cfg(feature = "postgres")]
     pub(crate) fn hears_itself(&self) {
         let mut channel = lock(&self.channel);
         channel.round = channel.called.take().map(|at| at.elapsed());

@@ -1,7 +1,12 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
+// Without a store nothing of it is used.
+#![cfg_attr(not(any(feature = "postgres", feature = "sqlite")), allow(dead_code, unused_imports))]
 #![doc(test(attr(deny(warnings), allow(unused_imports))))]
+
+#[doc = include_str!("../PROTOCOL.md")]
+pub mod _protocol {}
 
 mod cancel;
 mod commit;

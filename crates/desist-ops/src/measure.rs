@@ -10,6 +10,8 @@
 //! | `desist_ops_cancel_seen_seconds` | from then until its token was cancelled | `kind` |
 //! | `desist_ops_cancel_stopped_seconds` | from then until its end was written | `kind` |
 //! | `desist_ops_cancel_seconds` | the whole of it | `kind` |
+//! | `desist_ops_push` | 1 if pushes come to this process | |
+//! | `desist_ops_push_seconds` | how long its call to itself takes | |
 //! | `desist_ops_taken_over_total` | operations of dead processes | |
 //! | `desist_ops_leases_lost_total` | leases that this process could not keep | |
 //! | `desist_ops_trouble_total` | requests to the database that failed | `doing` |
@@ -19,6 +21,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::hints::{Hints, Push};
 use crate::protocol::{Finished, TakenOver};
 use crate::worker::Live;
 use crate::{Error, State};
@@ -111,6 +114,18 @@ impl Running {
             let labels = [("kind", kind.clone())];
             is("desist_ops_running", &labels, *running);
             is("desist_ops_overdue", &labels, *overdue);
+        }
+    }
+}
+
+/// Whether pushes come, and how long the last call to itself took, if that is news.
+pub(crate) fn push(hints: &Hints, last: &mut Option<Duration>) {
+    let (push, _, round) = hints.push();
+    is("desist_ops_push", &[], usize::from(push == Push::Works));
+    if *last != round {
+        *last = round;
+        if let Some(round) = round {
+            time("desist_ops_push_seconds", &[], round);
         }
     }
 }

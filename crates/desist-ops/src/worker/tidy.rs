@@ -29,9 +29,11 @@ fn every(time: Duration) -> tokio::time::Interval {
 async fn keep_progress<S: Store>(worker: &Worker<S>) {
     let mut every = every(PROGRESS);
     let mut running = measure::Running::default();
+    let mut last_call = None;
     loop {
         every.tick().await;
         running.are(&worker.register.all());
+        measure::push(&worker.operations.shared().hints, &mut last_call);
         let mut steps = Vec::new();
         let mut of = Vec::new();
         for live in worker.register.all() {
