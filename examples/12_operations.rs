@@ -4,6 +4,9 @@
 //! stopped there by whoever asks, with who and why. What a replica ran when it died is begun
 //! again by the next one, and its effect is there once.
 
+#![forbid(unsafe_code)]
+#![allow(clippy::print_stdout)]
+
 use std::time::Duration;
 
 use desist_ops::{
