@@ -120,7 +120,8 @@ impl<S: 'static> Kind<S> {
 
     /// How long one may take to stop before it is overdue; 5 s, if nothing is said.
     pub fn grace(mut self, grace: Duration) -> Self {
-        self.settings.grace = grace;
+        // A clock can count to its end.
+        self.settings.grace = grace.min(Duration::from_secs(365 * 24 * 3600));
         self
     }
 

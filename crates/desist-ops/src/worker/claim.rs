@@ -26,7 +26,7 @@ pub(super) async fn work<S: Store>(worker: &Arc<Worker<S>>, runs: &mut JoinSet<(
     let stop = worker.stop.stop();
     let hints = Arc::clone(&worker.operations.shared().hints);
     let mut nodes = worker.register.nodes();
-    let mut audited = Instant::now();
+    let mut audited = Some(Instant::now());
     let look_every = worker.operations.shared().settings.look_every;
     while !stop.draining().is_cancelled() {
         let mut wait = look_every;
@@ -46,7 +46,7 @@ pub(super) async fn work<S: Store>(worker: &Arc<Worker<S>>, runs: &mut JoinSet<(
                 Err(error) => {
                     measure::trouble("claim", &error);
                     // Its answer may have been lost, with what it took.
-                    audited = Instant::now() - look_every;
+                    audited = None;
                     wait = AGAIN;
                 }
             }
@@ -67,16 +67,16 @@ pub(super) async fn work<S: Store>(worker: &Arc<Worker<S>>, runs: &mut JoinSet<(
 async fn claim<S: Store>(
     worker: &Arc<Worker<S>>,
     node: &str,
-    audited: &mut Instant,
+    audited: &mut Option<Instant>,
     runs: &mut JoinSet<()>,
 ) -> Result<Claimed, crate::Error> {
     let shared = worker.operations.shared();
-    if audited.elapsed() >= shared.settings.look_every {
+    if audited.is_none_or(|at| at.elapsed() >= shared.settings.look_every) {
         // No claim is on its way now. Those that end meanwhile are counted as running.
         let running = worker.register.all().iter().map(|live| live.id).collect();
         let orphans = GiveBackOrphans { node: node.to_owned(), runs: running };
         shared.store.transact(Within::Control, orphans).await?;
-        *audited = Instant::now();
+        *audited = Some(Instant::now());
     }
     let counts = worker.register.counts();
     let mut wants = Vec::new();
