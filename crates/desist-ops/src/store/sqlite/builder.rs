@@ -21,10 +21,10 @@ pub struct SqliteBuilder {
 
 impl SqliteBuilder {
     pub(super) fn new(pool: Pool) -> Self {
-        Self { pool, look_every: Duration::from_millis(50) }
+        Self { pool, look_every: Duration::from_millis(25) }
     }
 
-    /// How often it is looked whether another process has written; 50 ms, if nothing is said.
+    /// How often it is looked whether another process has written; 25 ms, if nothing is said.
     /// A look reads a counter and nothing else.
     pub fn look_every(mut self, time: Duration) -> Self {
         self.look_every = time.max(Duration::from_millis(1));
