@@ -6,13 +6,32 @@ use tokio_postgres::{GenericClient, Row as PgRow};
 
 use crate::Error;
 use crate::error::Kind;
-use crate::store::{Conn, Dialect, Row, Value, conn_strange as strange, values};
+use crate::store::{Conn, Dialect, Row, Value, Work, conn_strange as strange, values};
 
 /// The channel of calls to everybody.
 pub(super) const ALL: &str = "desist_ops";
 
+/// For the transaction that it is said in, whatever is between here and the server.
+const BOUND: &str = "SET LOCAL idle_in_transaction_session_timeout = '5s'";
+
 /// The driver's client, within a transaction.
 pub(super) struct Asked<'a, C>(pub(super) &'a C);
+
+/// Does the step, within a transaction that the server ends if nothing more is said in it: who is
+/// cut off or stopped in its middle would keep its locks for as long as the server takes it for
+/// alive, which may be hours, and nobody could take over from it.
+pub(super) async fn bounded<C, W>(client: &C, work: W) -> Result<W::Done, Error>
+where
+    C: GenericClient + Sync,
+    W: Work,
+{
+    // In the same flush as the first statement.
+    let (bounded, done) = tokio::join!(client.batch_execute(BOUND), async {
+        work.run(&mut Asked(client)).await
+    });
+    bounded.map_err(failed)?;
+    done
+}
 
 impl<C: GenericClient + Sync> Conn for Asked<'_, C> {
     fn dialect(&self) -> Dialect {

@@ -5,9 +5,8 @@ use std::future::Future;
 use desist_sql::postgres::Tx;
 use serde_core::Serialize;
 
-use super::asked::Asked;
+use super::asked::bounded;
 use crate::commit::InCommit;
-use crate::store::Work;
 use crate::{BoxError, CommitError, Context, Postgres};
 
 impl Context<Postgres> {
@@ -50,7 +49,7 @@ impl Context<Postgres> {
             let saved = tx.savepoint(|tx| async move { work(tx).await.map_err(InCommit::Handler) });
             let given = saved.await?;
             let finish = self.operations.finish_of(&self.live, &given)?;
-            InCommit::checked(finish.run(&mut Asked(&**tx)).await, given)
+            InCommit::checked(bounded(&**tx, finish).await, given)
         });
         self.live.committed(does.await)
     }

@@ -19,7 +19,7 @@ use tokio_postgres::error::SqlState;
 
 pub use self::builder::PostgresBuilder;
 
-use self::asked::Asked;
+use self::asked::{Asked, bounded};
 use self::listener::Listener;
 use super::{Conn, Keeps, Local, Store, Within, Work};
 use crate::error::Kind;
@@ -159,7 +159,7 @@ impl Postgres {
                 .run(&token, |conn| async move { work.run(&mut Asked(&**conn)).await })
                 .await;
         }
-        pool.transaction(&token, |tx| async move { work.run(&mut Asked(&**tx)).await }).await
+        pool.transaction(&token, |tx| async move { bounded(&**tx, work).await }).await
     }
 
     async fn step<W: Work>(
