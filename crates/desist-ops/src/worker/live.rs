@@ -140,7 +140,13 @@ impl Live {
 
     /// How long ago its token was cancelled, or the one that drains.
     pub(crate) fn seen(&self) -> Option<Duration> {
-        lock(&self.told).seen.map(|at| at.elapsed())
+        let is_seen = self.stop.draining().is_cancelled();
+        let mut told = lock(&self.told);
+        if is_seen {
+            // Who waits for that is woken first, and may have ended before it was noted.
+            told.seen.get_or_insert_with(Instant::now);
+        }
+        told.seen.map(|at| at.elapsed())
     }
 
     pub(crate) fn step(&self, done: u64, total: Option<u64>, message: String) {

@@ -26,9 +26,8 @@ where
     W: Work,
 {
     // In the same flush as the first statement.
-    let (bounded, done) = tokio::join!(client.batch_execute(BOUND), async {
-        work.run(&mut Asked(client)).await
-    });
+    let (bounded, done) =
+        tokio::join!(client.batch_execute(BOUND), async { work.run(&mut Asked(client)).await });
     bounded.map_err(failed)?;
     done
 }
