@@ -63,6 +63,9 @@ pub trait Work: Send + Sync + Clone + 'static {
 /// Who is served: what keeps the lease does not wait for what users do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Within {
+    /// What keeps the lease, and reads what was asked for. It waits for no operation's lock, and so
+    /// not for those that do.
+    Lease,
     /// What keeps operations going.
     Control,
     /// What somebody waits for.

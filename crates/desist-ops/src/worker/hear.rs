@@ -36,7 +36,7 @@ pub(super) async fn look<S: Store>(worker: &Worker<S>, ids: Vec<OperationId>) {
     for _ in 0..TRIES {
         let Some(node) = worker.register.node() else { return };
         let looks = Intents { node, ids: ids.clone() };
-        match worker.operations.store().transact(Within::Control, looks).await {
+        match worker.operations.store().transact(Within::Lease, looks).await {
             Ok(intents) => {
                 for intent in &intents {
                     if let Some(live) = worker.register.of(intent) {

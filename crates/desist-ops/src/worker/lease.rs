@@ -47,7 +47,7 @@ async fn join<S: Store>(worker: &Worker<S>) -> (String, Instant) {
     loop {
         let asked = Instant::now();
         let join = Join { node: node.clone(), label: shared.settings.label.clone(), lease };
-        match shared.store.transact(Within::Control, join).await {
+        match shared.store.transact(Within::Lease, join).await {
             Ok(()) => return (node, own_limit(asked, lease)),
             Err(error) => {
                 measure::trouble("join", &error);
@@ -72,7 +72,7 @@ async fn renew<S: Store>(worker: &Worker<S>, node: &str, limit: &mut Instant) {
             let asked = Instant::now();
             let before = worker.register.all();
             let renews = Renew { node: node.to_owned(), lease };
-            match timeout_at(*limit, shared.store.transact(Within::Control, renews)).await {
+            match timeout_at(*limit, shared.store.transact(Within::Lease, renews)).await {
                 Err(_) | Ok(Ok(None)) => return,
                 Ok(Ok(Some(intents))) => {
                     if Instant::now() >= *limit {
@@ -131,7 +131,7 @@ pub(super) async fn listen<S: Store>(worker: &Worker<S>) {
 /// Says that it has ended.
 pub(super) async fn leave<S: Store>(worker: &Worker<S>) {
     let Some(node) = worker.register.node() else { return };
-    let leaves = worker.operations.store().transact(Within::Control, Leave { node });
+    let leaves = worker.operations.store().transact(Within::Lease, Leave { node });
     // Otherwise its lease says so.
     let _ = tokio::time::timeout(LEAVE, leaves).await;
 }

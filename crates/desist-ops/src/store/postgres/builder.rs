@@ -17,6 +17,8 @@ use crate::store::Local;
 
 /// Connections of its own for what keeps operations going.
 const CONTROL: usize = 4;
+/// And for the lease, and for hearing what was asked for.
+const LEASE: usize = 2;
 
 /// A [`Postgres`] that is about to be made.
 #[must_use = "it is made by `build`"]
@@ -157,13 +159,14 @@ impl PostgresBuilder {
         };
         // Whoever gives up does not wait for a server that may be away.
         let control = self.make.pool(self.config.clone(), CONTROL, Wait::AtOnce).map_err(built)?;
+        let lease = self.make.pool(self.config.clone(), LEASE, Wait::AtOnce).map_err(built)?;
         let mut direct = self.direct.unwrap_or(self.config);
         // A listener sends nothing, so nothing else tells that it is cut off.
         direct.keepalives(true).keepalives_idle(Duration::from_secs(10));
         direct.keepalives_interval(Duration::from_secs(5)).keepalives_retries(2);
         let listener = self.push.then(|| self.make.listener(direct));
         let local = Arc::new(Local::default());
-        Ok(Postgres { shared: Arc::new(Shared { pool, control, listener, local }) })
+        Ok(Postgres { shared: Arc::new(Shared { pool, control, lease, listener, local }) })
     }
 }
 

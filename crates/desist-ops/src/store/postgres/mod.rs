@@ -56,6 +56,8 @@ struct Shared {
     pool: Pool,
     /// For what keeps operations going: it waits for nobody's work.
     control: Pool,
+    /// For the lease: it waits for no lock of an operation, which may be held for long.
+    lease: Pool,
     /// `None`: nobody listens.
     listener: Option<Listener>,
     local: Arc<Local>,
@@ -150,6 +152,7 @@ impl Postgres {
         work: W,
     ) -> Result<W::Done, SqlError<Error>> {
         let pool = match within {
+            Within::Lease => &self.shared.lease,
             Within::Control => &self.shared.control,
             Within::Request => &self.shared.pool,
         };
