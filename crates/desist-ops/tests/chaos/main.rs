@@ -14,6 +14,7 @@ mod cutoff;
 mod deeds;
 mod dice;
 mod fence;
+mod held;
 mod judge;
 mod kinds;
 mod latency;

@@ -7,10 +7,10 @@ use desist_ops::{BoxError, Context, Kind, Operations, Postgres};
 use desist_tokio::StopSource;
 
 use crate::base::{Base, OnPostgres};
-use crate::{MS, until};
+use crate::{MS, PATIENCE, until};
 
 /// So many are run, one after the other.
-const RUNS: u64 = 100;
+const RUNS: u64 = 60;
 
 /// What was read of the table, and how: by its own count.
 #[derive(Debug, Clone, Copy)]
@@ -39,8 +39,9 @@ async fn read(base: &OnPostgres) -> Read {
     Read { pages: number(0), whole: number(1), entries: number(2), runs: number(3) }
 }
 
-/// Runs some, as a process does that has room for one.
-async fn runs(base: &OnPostgres) {
+/// Runs some, as a process does that has room for one. With nothing due they are started one
+/// after the other, and after each it looks in vain.
+async fn runs(base: &OnPostgres, are_due: bool) {
     let stop = StopSource::new();
     let done = Arc::new(AtomicU64::new(0));
     let (drains, counts) = (stop.clone(), Arc::clone(&done));
@@ -53,28 +54,33 @@ async fn runs(base: &OnPostgres) {
     };
     let operations = Operations::builder(base.store()).kind(Kind::new("tick", tick).concurrency(1));
     let operations = operations.look_every(MS(200)).open().await.unwrap();
-    assert_eq!(operations.run(&stop.stop()).await.unwrap().succeeded(), RUNS);
+    let ran = tokio::spawn(operations.run(&stop.stop()));
+    if !are_due {
+        for _ in 0..RUNS {
+            let id = operations.start("tick", &0_u64).await.unwrap().id();
+            operations.wait(id, PATIENCE).await.unwrap();
+        }
+    }
+    assert_eq!(ran.await.unwrap().unwrap().succeeded(), RUNS);
 }
 
-/// What one run costs where so many wait that are due, and so many that will be.
-async fn cost(due: u64, later: u64) -> Option<(f64, Read)> {
+/// What one run costs where so many wait, which are due now or much later.
+async fn cost(waiting: u64, are_due: bool) -> Option<(f64, Read)> {
     let base = OnPostgres::shared()?;
     drop(Operations::builder(base.store()).open().await.unwrap());
     let now = "CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint)";
+    let when = if are_due { "0" } else { "3600000000" };
     let begin = std::time::Instant::now();
-    for (from, count, when) in [(0, due, "0"), (due, later, "3600000000")] {
-        let until = from + count;
-        base.rows(&format!(
-            "INSERT INTO desist_ops (id, kind, state, input, created_at, run_at) \
-             SELECT 'op_' || lpad(CAST(n AS text), 26, '0'), 'tick', 'waiting', '0', {now}, \
-             {now} + {when} FROM generate_series({from} + 1, {until}) n"
-        ))
-        .await;
-    }
+    base.rows(&format!(
+        "INSERT INTO desist_ops (id, kind, state, input, created_at, run_at) \
+         SELECT 'op_' || lpad(CAST(n AS text), 26, '0'), 'tick', 'waiting', '0', {now}, \
+         {now} + {when} FROM generate_series(1, {waiting}) n"
+    ))
+    .await;
     base.rows("VACUUM ANALYZE desist_ops").await;
     let inserted = begin.elapsed();
     let before = read(&base).await;
-    runs(&base).await;
+    runs(&base, are_due).await;
     let after = read(&base).await;
     let read = Read {
         pages: after.pages - before.pages,
@@ -84,17 +90,16 @@ async fn cost(due: u64, later: u64) -> Option<(f64, Read)> {
     };
     #[allow(clippy::cast_precision_loss)] // It is for people.
     let each = read.pages as f64 / read.runs as f64;
-    println!(
-        "{due} due, {later} later, inserted in {inserted:.1?}: {each:.1} pages a run, {read:?}"
-    );
+    let due = if are_due { "now" } else { "later" };
+    println!("{waiting} due {due}, inserted in {inserted:.1?}: {each:.1} pages a run, {read:?}");
     Some((each, read))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_claim_among_a_hundred_thousand_costs_what_one_among_a_thousand_does() {
-    let Some((few, _)) = cost(1000, 0).await else { return };
-    for (due, later) in [(100_000, 0), (1000, 100_000)] {
-        let (many, read) = cost(due, later).await.unwrap();
+    for are_due in [true, false] {
+        let Some((few, _)) = cost(1000, are_due).await else { return };
+        let (many, read) = cost(100_000, are_due).await.unwrap();
         // An index has a level more.
         assert!(many < few * 1.5 + 5.0, "{many} pages a run, and {few} where few wait");
         assert_eq!(read.whole, 0, "the whole table was read");
