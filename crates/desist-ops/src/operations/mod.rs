@@ -376,6 +376,7 @@ impl<S> Operations<S> {
         let output = serde_json::to_string(given).map_err(|error| {
             Error::new(Why::Input, "what the work gave cannot be kept as JSON").because(error)
         })?;
+        live.is_at_its_end();
         Ok(protocol::Finish {
             end: live.end(self.succeed(output)),
             fence: self.shared.settings.fence,

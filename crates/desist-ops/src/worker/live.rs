@@ -45,7 +45,8 @@ struct Told {
     lost: bool,
     committed: bool,
     committing: bool,
-    /// Its handler has ended, and that is being written.
+    /// Its handler has ended, or has nothing left to write in its commit, and that is being
+    /// written: it may not be there any more, and is not lost.
     ending: bool,
     given_back: bool,
     overdue: bool,
@@ -215,6 +216,8 @@ impl Live {
         let mut told = lock(&self.told);
         told.committing = false;
         told.committed |= done.is_ok();
+        // If it is not known whether it was committed, its end finds that out.
+        told.ending &= done.as_ref().err().is_none_or(SqlError::is_in_doubt);
         drop(told);
         done.map_err(|error| {
             if matches!(error.failure(), Some(InCommit::Fenced)) {
