@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
@@ -17,13 +17,22 @@ pub(crate) enum Cut {
     Hard,
 }
 
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Trap {
+    /// It is cut, silently, before the next bytes from the near end that have this in them.
+    Cut(&'static str),
+    /// The connection that says this has no answer from its next COMMIT on.
+    Unanswered(&'static str),
+}
+
 /// Passes bytes on.
 #[derive(Clone)]
 pub(crate) struct Cable {
     port: u16,
     state: watch::Sender<Cut>,
-    /// It is cut, silently, before the next bytes from the near end that have this in them.
-    trap: watch::Sender<Option<&'static str>>,
+    trap: watch::Sender<Option<Trap>>,
+    /// Those that have no answer.
+    unanswered: watch::Sender<usize>,
 }
 
 impl Cable {
@@ -31,7 +40,7 @@ impl Cable {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let (state, trap) = (watch::Sender::new(Cut::Whole), watch::Sender::new(None));
-        let cable = Self { port, state, trap };
+        let cable = Self { port, state, trap, unanswered: watch::Sender::new(0) };
         let shared = cable.clone();
         tokio::spawn(async move {
             while let Ok((near, _)) = listener.accept().await {
@@ -50,9 +59,20 @@ impl Cable {
         self.state.send_replace(cut);
     }
 
-    /// Springs at the next bytes with this in them.
-    pub(crate) fn set_trap(&self, on: &'static str) {
-        self.trap.send_replace(Some(on));
+    /// Springs once.
+    pub(crate) fn set_trap(&self, trap: Trap) {
+        self.trap.send_replace(Some(trap));
+    }
+
+    pub(crate) async fn until_unanswered(&self) {
+        let mut unanswered = self.unanswered.subscribe();
+        let some = unanswered.wait_for(|count| *count > 0);
+        tokio::time::timeout(crate::PATIENCE, some).await.expect("the trap springs").unwrap();
+    }
+
+    /// All answers are passed on.
+    pub(crate) fn answers(&self) {
+        self.unanswered.send_replace(0);
     }
 
     pub(crate) async fn until_cut(&self) {
@@ -78,10 +98,11 @@ impl Cable {
         let (near_reads, near_writes) = near.into_split();
         let (far_reads, far_writes) = far.into_split();
         let mut state = self.state.subscribe();
+        let is_unanswered = watch::Sender::new(false);
         let carries = async {
             tokio::join!(
-                self.passes(near_reads, far_writes, true),
-                self.passes(far_reads, near_writes, false),
+                self.asks(near_reads, far_writes, &is_unanswered),
+                self.passes(far_reads, near_writes, &is_unanswered),
             )
         };
         tokio::select! {
@@ -91,28 +112,59 @@ impl Cable {
         }
     }
 
+    async fn asks(
+        &self,
+        mut from: impl AsyncRead + Unpin,
+        mut to: impl AsyncWrite + Unpin,
+        is_unanswered: &watch::Sender<bool>,
+    ) {
+        let mut bytes = vec![0; 16 * 1024];
+        let mut is_meant = false;
+        loop {
+            let read = from.read(&mut bytes).await.unwrap_or(0);
+            let said = &bytes[..read];
+            match self.springs(said) {
+                Some(Trap::Cut(_)) => self.is(Cut::Silent),
+                Some(Trap::Unanswered(_)) => is_meant = true,
+                None if is_meant && holds(said, "COMMIT") => {
+                    is_meant = false;
+                    is_unanswered.send_replace(true);
+                    self.unanswered.send_modify(|count| *count += 1);
+                }
+                None => {}
+            }
+            // An end is no news either, while it is cut.
+            if !self.until_whole().await || read == 0 || to.write_all(said).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    fn springs(&self, said: &[u8]) -> Option<Trap> {
+        let mut sprung = None;
+        self.trap.send_if_modified(|trap| {
+            let (Some(Trap::Cut(on)) | Some(Trap::Unanswered(on))) = trap else { return false };
+            if holds(said, on) {
+                sprung = trap.take();
+            }
+            sprung.is_some()
+        });
+        sprung
+    }
+
     async fn passes(
         &self,
-        mut from: impl tokio::io::AsyncRead + Unpin,
-        mut to: impl tokio::io::AsyncWrite + Unpin,
-        is_near: bool,
+        mut from: impl AsyncRead + Unpin,
+        mut to: impl AsyncWrite + Unpin,
+        is_unanswered: &watch::Sender<bool>,
     ) {
         let mut bytes = vec![0; 16 * 1024];
         loop {
             let read = from.read(&mut bytes).await.unwrap_or(0);
-            if is_near {
-                let springs = self.trap.send_if_modified(|trap| {
-                    let sprung = trap.is_some_and(|trap| holds(&bytes[..read], trap.as_bytes()));
-                    if sprung {
-                        *trap = None;
-                    }
-                    sprung
-                });
-                if springs {
-                    self.is(Cut::Silent);
-                }
+            if *is_unanswered.borrow() {
+                let _ = self.unanswered.subscribe().wait_for(|count| *count == 0).await;
+                is_unanswered.send_replace(false);
             }
-            // An end is no news either, while it is cut.
             if !self.until_whole().await || read == 0 {
                 return;
             }
@@ -123,8 +175,8 @@ impl Cable {
     }
 }
 
-fn holds(bytes: &[u8], what: &[u8]) -> bool {
-    bytes.windows(what.len()).any(|window| window == what)
+fn holds(bytes: &[u8], what: &str) -> bool {
+    bytes.windows(what.len()).any(|window| window == what.as_bytes())
 }
 
 /// Cut for so long.

@@ -1,13 +1,13 @@
 //! A process that is cut off, or stopped, in the middle of a transaction: what it holds there.
 
-use desist_ops::{CancelRequest, Operations, Postgres};
+use desist_ops::{CancelRequest, Operations, Outcome, Postgres, State};
 
 use crate::base::{Base, OnPostgres, setup};
-use crate::cable::{Cable, Cut};
+use crate::cable::{Cable, Cut, Trap};
 use crate::judge::{judge, until_over};
-use crate::log::Folder;
+use crate::log::{self, Folder};
 use crate::process::{Place, Process, Setup};
-use crate::{MS, PATIENCE, worker};
+use crate::{MS, PATIENCE, until, worker};
 
 /// One process behind a cable that is cut in the moment in which it would say this, another one
 /// that takes over; how long that takes.
@@ -22,7 +22,7 @@ async fn cut_at(said: &'static str, kind: &str) {
     let first = Process::start(&Setup { place, label: "first".into(), ..all.clone() });
     let id = operations.start(kind, &0_u64).await.unwrap().id();
     operations.until_running(id).await.unwrap();
-    cable.set_trap(said);
+    cable.set_trap(Trap::Cut(said));
     // Its run comes to its end now, if it stands at the gate.
     std::fs::write(&all.gate, "").unwrap();
     cable.until_cut().await;
@@ -33,7 +33,7 @@ async fn cut_at(said: &'static str, kind: &str) {
         let from = base.rows("SELECT detail FROM desist_ops_event WHERE what = 'taken_over'").await;
         (!from.is_empty()).then_some(())
     };
-    crate::until("somebody takes over what a process had that was cut off", asks).await;
+    until("somebody takes over what a process had that was cut off", asks).await;
     let taken = begin.elapsed();
     println!("cut off at {said}, {kind}: taken over after {taken:.1?}");
     // A lease, a look, and as long as a server lets a transaction stand.
@@ -59,4 +59,36 @@ async fn a_process_cut_off_in_the_middle_of_a_step_keeps_nothing_for_ever() {
         // The same, at the end of a commit.
         cut_at("in_spite_of_a_cancel", "gate"),
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_whose_answer_is_late_is_not_taken_for_lost() {
+    let Some(base) = OnPostgres::shared() else { return };
+    let folder = Folder::new();
+    let all = Setup { lease: 30_000, look_every: 200, ..setup(base.place(), &folder, "who asks") };
+    let operations: Operations<Postgres> = worker::opened(&all, &base.store()).await;
+    base.is_watched().await;
+    let cable = Cable::to(base.port).await;
+    let place = Place::Postgres(base.url_at(cable.port()));
+    let process = Process::start(&Setup { place, label: "w".into(), ..all.clone() });
+    cable.set_trap(Trap::Unanswered("in_spite_of_a_cancel"));
+    let id = operations.start("quick", &0_u64).await.unwrap().id();
+    cable.until_unanswered().await;
+    // It is done, and what runs it does not know; and it looks at its lease, and sees it gone.
+    let done = operations.wait(id, PATIENCE).await.unwrap();
+    assert_eq!(done.state, State::Finished(Outcome::Succeeded));
+    let lease = "SELECT lease_until FROM desist_ops_node";
+    for _ in 0..3 {
+        let before = base.number(lease).await;
+        let renewed = || async { (base.number(lease).await > before).then_some(()) };
+        until("it renews its lease", renewed).await;
+    }
+    cable.answers();
+    let line = || async {
+        let lines = log::read(&all.log);
+        let ends = ["ended", "failed", "lost"];
+        lines.into_iter().find(|line| ends.contains(&&*line.what)).map(|line| line.what)
+    };
+    assert_eq!(until("it has its answer", line).await, "ended");
+    assert_eq!(process.term(), Some(0));
 }
