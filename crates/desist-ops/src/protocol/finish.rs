@@ -181,19 +181,24 @@ pub(crate) struct KeepProgress {
 }
 
 impl Work for KeepProgress {
-    type Done = ();
+    /// Of which it was not written, for somebody holds them; or they have ended.
+    type Done = Vec<OperationId>;
 
-    async fn run<C: Conn>(self, conn: &mut C) -> Result<(), Error> {
+    async fn run<C: Conn>(self, conn: &mut C) -> Result<Vec<OperationId>, Error> {
+        // It waits for nobody: whoever waits for it would wait as well.
         let keeps = "UPDATE desist_ops SET done = $1, total = $2, message = $3, \
             progress_at = {now} - $4, version = version + 1 \
-            WHERE id = $5 AND generation = $6 AND state = 'running'";
-        let mut steps = self.steps;
-        steps.sort_unstable_by_key(|(id, ..)| *id);
-        for (id, generation, step) in steps {
+            WHERE seq {once SELECT seq FROM desist_ops WHERE id = $5 AND generation = $6 \
+            AND state = 'running' {skip}} RETURNING id";
+        let mut left = Vec::new();
+        for (id, generation, step) in self.steps {
             let (done, total, ago) = (int(step.done), step.total.map(int), micros(step.ago));
-            conn.rows(keeps, values![done, total, step.message, ago, id, generation]).await?;
+            let values = values![done, total, step.message, ago, id, generation];
+            if !super::any(&conn.rows(keeps, values).await?) {
+                left.push(id);
+            }
         }
-        Ok(())
+        Ok(left)
     }
 }
 

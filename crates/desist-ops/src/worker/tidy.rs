@@ -47,9 +47,14 @@ async fn keep_progress<S: Store>(worker: &Worker<S>) {
         }
         let ids: Vec<_> = of.iter().map(|live| live.id).collect();
         match worker.operations.store().transact(Within::Control, KeepProgress { steps }).await {
-            Ok(()) => worker.operations.local().tell(|hints| {
-                ids.iter().for_each(|id| hints.changed(*id));
-            }),
+            Ok(left) => {
+                of.iter()
+                    .filter(|live| left.contains(&live.id))
+                    .for_each(|live| live.write_again());
+                worker.operations.local().tell(|hints| {
+                    ids.iter().for_each(|id| hints.changed(*id));
+                });
+            }
             Err(error) => {
                 measure::trouble("progress", &error);
                 of.iter().for_each(|live| live.write_again());
