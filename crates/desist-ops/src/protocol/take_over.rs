@@ -4,10 +4,13 @@ use super::{detail, event, listed};
 use crate::store::{Conn, Work, values};
 use crate::{Error, OperationId};
 
-/// So many rows in one transaction.
+/// So many rows of a node in one transaction.
 const AT_ONCE: i64 = 500;
 
-/// Looks for a node whose lease is over, and takes what it ran.
+/// So many nodes.
+const NODES: i64 = 20;
+
+/// Looks for nodes whose leases are over, and takes what they ran.
 #[derive(Debug, Clone)]
 pub(crate) struct TakeOver;
 
@@ -29,52 +32,62 @@ impl Work for TakeOver {
         let mut taken = TakenOver::default();
         // Who is about to claim has it locked, and is asked again later (P10).
         let dead = "SELECT node, label FROM desist_ops_node WHERE lease_until <= (SELECT {now}) \
-                    ORDER BY lease_until LIMIT 1 {skip}";
-        let Some(mut row) = conn.rows(dead, values![]).await?.into_iter().next() else {
-            return Ok(taken);
-        };
-        let (node, label) = (row.text()?, row.text()?);
-        taken.more = true;
-        let finds = "SELECT id, cancel_at, after_death, attempt, attempts FROM desist_ops \
-                     WHERE node = $1 ORDER BY id LIMIT $2 {lock}";
-        let (mut cancelled, mut failed, mut again) = (vec![], vec![], vec![]);
-        let rows = conn.rows(finds, values![node.as_str(), AT_ONCE]).await?;
-        let are_all = rows.len() < usize::try_from(AT_ONCE).unwrap_or(usize::MAX);
-        for mut row in rows {
-            let id = row.parsed::<OperationId>()?;
-            let is_asked = row.maybe_int()?.is_some();
-            let restarts = row.text()? == "restart";
-            let has_left = row.int()? < row.int()?;
-            let bin = match (is_asked, restarts && has_left) {
-                (true, _) => &mut cancelled,
-                (false, true) => &mut again,
-                (false, false) => &mut failed,
-            };
-            bin.push(id);
+                    ORDER BY lease_until LIMIT $1 {skip}";
+        for mut row in conn.rows(dead, values![NODES]).await? {
+            let (node, label) = (row.text()?, row.text()?);
+            take(conn, &node, &label, &mut taken).await?;
         }
-        let died = format!("the process that ran it has died or was cut off: {label}");
-        for (ids, state) in [(&cancelled, "cancelled"), (&failed, "failed"), (&again, "waiting")] {
-            if ids.is_empty() {
-                continue;
-            }
-            let listed = listed(ids.iter().copied());
-            let takes = "UPDATE desist_ops SET state = $1, node = NULL, error = $2, \
-                generation = generation + 1, version = version + 1, \
-                run_at = CASE WHEN $1 = 'waiting' THEN {now} ELSE run_at END, \
-                finished_at = CASE WHEN $1 = 'waiting' THEN NULL ELSE {now} END \
-                WHERE id IN {any 3}";
-            conn.rows(takes, values![state, died.as_str(), listed.as_str()]).await?;
-            event(conn, &listed, "taken_over", detail! { "from": label, "now": state }).await?;
-            conn.call_changed(&listed).await?;
-        }
-        if !again.is_empty() {
+        if !taken.again.is_empty() {
             conn.call_workers().await?;
         }
-        if are_all {
-            conn.rows("DELETE FROM desist_ops_node WHERE node = $1", values![node]).await?;
-        }
-        taken.again = again;
-        taken.ended = cancelled.into_iter().chain(failed).collect();
         Ok(taken)
     }
+}
+
+/// What that node ran. What somebody else holds is left for the next time, and so is the node:
+/// nobody is to wait for that.
+async fn take<C: Conn>(
+    conn: &mut C,
+    node: &str,
+    label: &str,
+    taken: &mut TakenOver,
+) -> Result<(), Error> {
+    let finds = "SELECT id, cancel_at, after_death, attempt, attempts FROM desist_ops \
+                 WHERE node = $1 ORDER BY id LIMIT $2 {skip}";
+    let (mut cancelled, mut failed, mut again) = (vec![], vec![], vec![]);
+    let rows = conn.rows(finds, values![node, AT_ONCE]).await?;
+    taken.more |= !rows.is_empty();
+    for mut row in rows {
+        let id = row.parsed::<OperationId>()?;
+        let is_asked = row.maybe_int()?.is_some();
+        let restarts = row.text()? == "restart";
+        let has_left = row.int()? < row.int()?;
+        let bin = match (is_asked, restarts && has_left) {
+            (true, _) => &mut cancelled,
+            (false, true) => &mut again,
+            (false, false) => &mut failed,
+        };
+        bin.push(id);
+    }
+    let died = format!("the process that ran it has died or was cut off: {label}");
+    for (ids, state) in [(&cancelled, "cancelled"), (&failed, "failed"), (&again, "waiting")] {
+        if ids.is_empty() {
+            continue;
+        }
+        let listed = listed(ids.iter().copied());
+        let takes = "UPDATE desist_ops SET state = $1, node = NULL, error = $2, \
+            generation = generation + 1, version = version + 1, \
+            run_at = CASE WHEN $1 = 'waiting' THEN {now} ELSE run_at END, \
+            finished_at = CASE WHEN $1 = 'waiting' THEN NULL ELSE {now} END \
+            WHERE id IN {any 3}";
+        conn.rows(takes, values![state, died.as_str(), listed.as_str()]).await?;
+        event(conn, &listed, "taken_over", detail! { "from": label, "now": state }).await?;
+        conn.call_changed(&listed).await?;
+    }
+    let leaves = "DELETE FROM desist_ops_node WHERE node = $1 \
+        AND NOT EXISTS (SELECT 1 FROM desist_ops WHERE node = $1)";
+    conn.rows(leaves, values![node]).await?;
+    taken.again.append(&mut again);
+    taken.ended.extend(cancelled.into_iter().chain(failed));
+    Ok(())
 }
