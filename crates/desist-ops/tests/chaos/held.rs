@@ -1,13 +1,19 @@
 //! Somebody holds operations in a transaction of its own for long: `Postgres::cancel_in`.
 
 use desist_ops::{CancelAnswer, CancelRequest, Operations, Outcome, Postgres, State};
-use tokio_postgres::NoTls;
+use tokio_postgres::{Client, NoTls};
 
 use crate::base::{Base, OnPostgres, setup};
 use crate::judge::{judge, until_over};
 use crate::log::{self, Folder};
 use crate::process::{Process, Setup};
 use crate::{MS, PATIENCE, until, worker};
+
+async fn client(base: &OnPostgres) -> Client {
+    let (client, connection) = tokio_postgres::connect(&base.url(), NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_holds_operations_in_a_transaction_costs_no_process_its_lease() {
@@ -28,8 +34,7 @@ async fn who_holds_operations_in_a_transaction_costs_no_process_its_lease() {
     let hold = operations.start("hold", &0_u64).await.unwrap().id();
     operations.until_running(hold).await.unwrap();
 
-    let (mut client, connection) = tokio_postgres::connect(&base.url(), NoTls).await.unwrap();
-    tokio::spawn(connection);
+    let mut client = client(&base).await;
     let tx = client.transaction().await.unwrap();
     for id in &ids {
         let answer = Postgres::cancel_in(&tx, *id, &CancelRequest::new()).await.unwrap();
@@ -59,6 +64,95 @@ async fn who_holds_operations_in_a_transaction_costs_no_process_its_lease() {
         let done = operations.get(id).await.unwrap().unwrap();
         assert_eq!((done.state, done.attempt), (State::Finished(Outcome::Succeeded), 1));
     }
+    assert_eq!(process.term(), Some(0));
+    let verdict = judge(&base, &Default::default(), &all.log).await;
+    assert!(verdict.wrong.is_empty(), "{}", verdict.said());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_that_somebody_holds_keeps_no_other_one_from_being_taken_over() {
+    let Some(base) = OnPostgres::shared() else { return };
+    let folder = Folder::new();
+    let all = Setup { lease: 20_000, concurrency: 1, ..setup(base.place(), &folder, "who asks") };
+    let operations: Operations<Postgres> = worker::opened(&all, &base.store()).await;
+    base.is_watched().await;
+    let labelled = |label: &str| Setup { label: label.into(), ..all.clone() };
+    let mut dead = Vec::new();
+    for label in ["first", "second"] {
+        // Each has room for one.
+        let process = Process::start(&labelled(label));
+        let id = operations.start("hold", &0_u64).await.unwrap().id();
+        let running = operations.until_running(id).await.unwrap();
+        assert_eq!(running.ran_on.as_deref(), Some(label));
+        dead.push((process, id));
+    }
+    let mut client = client(&base).await;
+    let tx = client.transaction().await.unwrap();
+    let held = dead[0].1;
+    let answer = Postgres::cancel_in(&tx, held, &CancelRequest::new()).await.unwrap();
+    assert_eq!(answer, CancelAnswer::Requested);
+    let mut ids = Vec::new();
+    for (at, (process, id)) in dead.into_iter().enumerate() {
+        process.kill();
+        ids.push(id);
+        // The one that is held is the first to be dead.
+        let label = ["first", "second"][at];
+        let over = format!("UPDATE desist_ops_node SET lease_until = {at} WHERE label = '{label}'");
+        base.rows(&over).await;
+    }
+    let third = Process::start(&labelled("third"));
+    let other = ids[1];
+    let taken = || async {
+        let operation = operations.get(other).await.unwrap().unwrap();
+        (operation.ran_on.as_deref() == Some("third")).then_some(())
+    };
+    until("the other one is taken over", taken).await;
+
+    tx.commit().await.unwrap();
+    let done = operations.wait(held, PATIENCE).await.unwrap();
+    assert_eq!(done.state, State::Finished(Outcome::Cancelled), "{done:?}");
+    assert!(operations.cancel(other, CancelRequest::new()).await.unwrap().is_requested());
+    until_over(&base, PATIENCE).await;
+    assert_eq!(third.term(), Some(0));
+    assert_eq!(base.number("SELECT count(*) FROM desist_ops_node").await, 0);
+    let verdict = judge(&base, &Default::default(), &all.log).await;
+    assert!(verdict.wrong.is_empty(), "{}", verdict.said());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_that_somebody_holds_keeps_no_progress_of_others_from_being_written() {
+    let Some(base) = OnPostgres::shared() else { return };
+    let folder = Folder::new();
+    let all = Setup { lease: 20_000, ..setup(base.place(), &folder, "who asks") };
+    let operations: Operations<Postgres> = worker::opened(&all, &base.store()).await;
+    base.is_watched().await;
+    let process = Process::start(&all);
+    let mut ids = Vec::new();
+    for _ in 0..4 {
+        ids.push(operations.start("steps", &0_u64).await.unwrap().id());
+    }
+    for id in &ids {
+        operations.until_running(*id).await.unwrap();
+    }
+    // The last one, in the order in which rows are written.
+    ids.sort_unstable();
+    let (held, others) = ids.split_last().unwrap();
+    let mut client = client(&base).await;
+    let tx = client.transaction().await.unwrap();
+    Postgres::cancel_in(&tx, *held, &CancelRequest::new()).await.unwrap();
+    for id in others {
+        let from = operations.get(*id).await.unwrap().unwrap().version;
+        let goes_on = || async {
+            let operation = operations.get(*id).await.unwrap().unwrap();
+            (operation.version >= from + 2).then_some(())
+        };
+        until("the others are seen to go on", goes_on).await;
+    }
+    tx.commit().await.unwrap();
+    for id in others {
+        operations.cancel(*id, CancelRequest::new()).await.unwrap();
+    }
+    until_over(&base, PATIENCE).await;
     assert_eq!(process.term(), Some(0));
     let verdict = judge(&base, &Default::default(), &all.log).await;
     assert!(verdict.wrong.is_empty(), "{}", verdict.said());

@@ -129,7 +129,9 @@ pub(crate) fn with_kinds<S: Effects>(
             )*
         };
     }
-    kinds!(quick, frail, slow, flaky, parent, rolling, gate, late, plain, stubborn, long, hold);
+    kinds!(
+        quick, frail, slow, flaky, parent, rolling, gate, late, plain, stubborn, long, hold, steps
+    );
     builder
 }
 
@@ -266,4 +268,13 @@ async fn long<S: Effects>(ctx: &Context<S>, n: u64, _: &Outside) -> Done {
 async fn hold<S: Effects>(ctx: &Context<S>, _: u64, _: &Outside) -> Done {
     let why = ctx.token().cancelled().await;
     Err(why.into())
+}
+
+/// The same, and says how far it is.
+async fn steps<S: Effects>(ctx: &Context<S>, _: u64, _: &Outside) -> Done {
+    for step in 0.. {
+        ctx.progress(step, None, "goes on");
+        sleep(MS(50), ctx.token()).await?;
+    }
+    Ok(0)
 }
