@@ -26,6 +26,8 @@ pub(crate) struct Claim {
 #[derive(Debug, Default)]
 pub(crate) struct Claimed {
     pub(crate) runs: Vec<Run>,
+    /// As many as were wanted, of one kind at least: there may be more that is due.
+    pub(crate) more: bool,
     /// When more of it may be due, if nothing is now.
     pub(crate) next: Option<Duration>,
     /// The node's lease is over, and nothing was.
@@ -102,6 +104,8 @@ impl Work for Claim {
                     let due = duration(row.int()?);
                     claimed.next = Some(claimed.next.map_or(due, |next| next.min(due)));
                 }
+            } else {
+                claimed.more = true;
             }
             runs.sort_by_key(|(sequence, _)| *sequence);
             claimed.runs.extend(runs.into_iter().map(|(_, run)| run));

@@ -37,10 +37,10 @@ pub(super) async fn work<S: Store>(worker: &Arc<Worker<S>>, runs: &mut JoinSet<(
                     if claimed.lost {
                         // The lease is told of that by itself.
                         wait = AGAIN;
+                    } else if claimed.more {
+                        continue;
                     } else if let Some(next) = claimed.next {
                         wait = wait.min(next.max(SOON));
-                    } else if !claimed.runs.is_empty() {
-                        continue;
                     }
                 }
                 Err(error) => {
