@@ -129,7 +129,8 @@ impl Work for Finish {
             done = COALESCE($6, done), total = CASE WHEN $6 IS NULL THEN total ELSE $7 END, \
             message = COALESCE($8, message), \
             progress_at = CASE WHEN $6 IS NULL THEN progress_at ELSE {now} - $9 END, \
-            heard_at = COALESCE(heard_at, {now} - $10), seen_at = COALESCE(seen_at, {now} - $11) \
+            heard_at = COALESCE(heard_at, CASE WHEN {now} - $10 < cancel_at THEN cancel_at \
+            ELSE {now} - $10 END), seen_at = COALESCE(seen_at, {now} - $11) \
             WHERE id = $12";
         let step = end.step.as_ref();
         conn.rows(
@@ -221,7 +222,9 @@ impl Work for Heard {
     type Done = ();
 
     async fn run<C: Conn>(self, conn: &mut C) -> Result<(), Error> {
-        let keeps = "UPDATE desist_ops SET heard_at = COALESCE(heard_at, {now} - $1), \
+        // Not before it was asked, however coarse the database's clock is.
+        let keeps = "UPDATE desist_ops SET heard_at = COALESCE(heard_at, CASE WHEN {now} - $1 < cancel_at \
+            THEN cancel_at ELSE {now} - $1 END), \
             seen_at = COALESCE(seen_at, {now} - $2), version = version + 1 \
             WHERE id = $3 AND generation = $4 AND state = 'running' RETURNING id";
         let mut all = self.heard;
