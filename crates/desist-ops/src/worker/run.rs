@@ -153,6 +153,7 @@ fn wish<S: Store>(
         Ended::NotTaken(_) => true,
         _ => false,
     };
+    let is_dropped = matches!(ended, Ended::Dropped);
     let (error, is_stop) = match ended {
         Ended::Failed(error) => (Some(chain(&*error)), find_cancelled(&*error).is_some()),
         Ended::Panicked(said) => (Some(said), false),
@@ -167,8 +168,9 @@ fn wish<S: Store>(
     };
     let error = error.map(|error| text::kept(error, text::ERROR));
     if is_told {
-        let plain = is_stop && live.stop.token().is_cancelled() && !was_dropped(error.as_deref());
-        return Some(Wish::Stop { error: error.filter(|_| !plain) });
+        // Also if it was only asked to drain.
+        let is_plain = is_stop && !is_dropped;
+        return Some(Wish::Stop { error: error.filter(|_| !is_plain) });
     }
     let stopped = worker.stop.stop();
     let is_asked = live.stop.token().is_cancelled();
@@ -185,10 +187,6 @@ fn wish<S: Store>(
         _ => error.unwrap_or_default(),
     };
     Some(Wish::Fail { error, again_after, lasting })
-}
-
-fn was_dropped(error: Option<&str>) -> bool {
-    error.is_some_and(|error| error.ends_with("and was dropped"))
 }
 
 /// What became of it: the database is asked until it has answered.
