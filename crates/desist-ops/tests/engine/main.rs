@@ -1,9 +1,13 @@
 //! Operations on real databases, SQLite and Postgres: each promise is tried on both.
 
+mod bench;
+mod cancels;
+mod ends;
+mod intents;
+mod lifecycle;
 #[path = "../../../desist-sql/tests/common/server.rs"]
 #[allow(dead_code)] // They are for all tests of servers.
 mod server;
-mod smoke;
 mod world;
 
 use std::time::Duration;

@@ -6,7 +6,11 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use desist_ops::{Postgres, Sqlite, Store};
+use desist_sql::sqlite::rusqlite::Connection;
+use desist_sql::sqlite::rusqlite::types::ValueRef;
+use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
 
+use crate::PATIENCE;
 use crate::server::Server;
 
 /// One that a test has for itself; several stores of it are as several processes.
@@ -17,6 +21,17 @@ pub(crate) trait World: Send + Sync + Sized + 'static {
     fn begin() -> impl Future<Output = Option<Self>> + Send;
 
     fn store(&self) -> impl Future<Output = Self::Store> + Send;
+
+    /// What a statement gives, past all that is tested: each row, each column as a text.
+    fn sql(&self, statement: &str) -> impl Future<Output = Vec<Vec<String>>> + Send;
+
+    /// From now on whatever is claimed has an intent by then, which nobody is told of.
+    fn cancels_what_is_claimed(&self) -> impl Future<Output = ()> + Send;
+
+    /// One number.
+    fn number(&self, statement: &str) -> impl Future<Output = i64> + Send {
+        async move { self.sql(statement).await[0][0].parse().unwrap() }
+    }
 }
 
 fn next() -> usize {
@@ -41,7 +56,45 @@ impl World for OnSqlite {
     }
 
     async fn store(&self) -> Sqlite {
-        Sqlite::open(self.folder.join("operations.db")).await.unwrap()
+        Sqlite::open(self.path()).await.unwrap()
+    }
+
+    async fn sql(&self, statement: &str) -> Vec<Vec<String>> {
+        let conn = self.connection();
+        let mut statement = conn.prepare(statement).unwrap();
+        let columns = statement.column_count();
+        let mut rows = statement.raw_query();
+        let mut all = Vec::new();
+        while let Some(row) = rows.next().unwrap() {
+            let text = |column| match row.get_ref(column).unwrap() {
+                ValueRef::Null => String::new(),
+                ValueRef::Integer(number) => number.to_string(),
+                value => value.as_str().unwrap().to_owned(),
+            };
+            all.push((0..columns).map(text).collect());
+        }
+        all
+    }
+
+    async fn cancels_what_is_claimed(&self) {
+        let trigger = "CREATE TRIGGER cancels AFTER UPDATE OF node ON desist_ops \
+            WHEN NEW.state = 'running' BEGIN \
+            UPDATE desist_ops SET cancel_mode = 'cancel', cancel_reason = 'requested', \
+            cancel_at = run_at WHERE id = NEW.id; END";
+        self.sql(trigger).await;
+    }
+}
+
+impl OnSqlite {
+    pub(crate) fn path(&self) -> PathBuf {
+        self.folder.join("operations.db")
+    }
+
+    /// Of somebody else.
+    pub(crate) fn connection(&self) -> Connection {
+        let conn = Connection::open(self.path()).unwrap();
+        conn.busy_timeout(PATIENCE).unwrap();
+        conn
     }
 }
 
@@ -63,6 +116,13 @@ impl OnPostgres {
         config.options(format!("-csearch_path={}", self.schema));
         config
     }
+
+    /// Of somebody else.
+    pub(crate) async fn client(&self) -> Client {
+        let (client, connection) = self.config().connect(NoTls).await.unwrap();
+        tokio::spawn(connection);
+        client
+    }
 }
 
 impl World for OnPostgres {
@@ -80,6 +140,27 @@ impl World for OnPostgres {
 
     async fn store(&self) -> Postgres {
         Postgres::builder(self.config()).build().unwrap()
+    }
+
+    async fn sql(&self, statement: &str) -> Vec<Vec<String>> {
+        let client = self.client().await;
+        let mut all = Vec::new();
+        for message in client.simple_query(statement).await.unwrap() {
+            if let SimpleQueryMessage::Row(row) = message {
+                let text = |column| row.get(column).unwrap_or_default().to_owned();
+                all.push((0..row.len()).map(text).collect());
+            }
+        }
+        all
+    }
+
+    async fn cancels_what_is_claimed(&self) {
+        let trigger = "CREATE FUNCTION cancels() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+            NEW.cancel_mode := 'cancel'; NEW.cancel_reason := 'requested'; \
+            NEW.cancel_at := NEW.run_at; RETURN NEW; END $$; \
+            CREATE TRIGGER cancels BEFORE UPDATE OF node ON desist_ops FOR EACH ROW \
+            WHEN (NEW.state = 'running') EXECUTE FUNCTION cancels()";
+        self.sql(trigger).await;
     }
 }
 
