@@ -5,9 +5,11 @@ mod cancels;
 mod ends;
 mod intents;
 mod lifecycle;
+mod races;
 #[path = "../../../desist-sql/tests/common/server.rs"]
 #[allow(dead_code)] // They are for all tests of servers.
 mod server;
+mod trees;
 mod world;
 
 use std::time::Duration;
