@@ -101,9 +101,10 @@ fn apply<S: Store>(worker: &Worker<S>, before: &[Arc<super::Live>], intents: &[I
         }
     }
     for live in before {
-        // One that has written its end is not there any more, and is not lost.
+        // One that has written its end is not there any more, and is not lost; also if it does
+        // not know that yet. A commit of one that is lost is refused.
         let is_there = intents.iter().any(|intent| live.is_of(intent));
-        if !is_there && !live.is_ending() && !live.has_committed() {
+        if !is_there && !live.is_ending() && !live.may_have_committed() {
             live.lose(Reason::LeaseLost);
         }
     }

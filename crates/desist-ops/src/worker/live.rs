@@ -258,8 +258,10 @@ impl Live {
         lock(&self.told).given_back
     }
 
-    pub(crate) fn has_committed(&self) -> bool {
-        lock(&self.told).committed
+    /// Its end is written, or is about to be; the answer may be on its way.
+    pub(crate) fn may_have_committed(&self) -> bool {
+        let told = lock(&self.told);
+        told.committed || told.committing
     }
 }
 
