@@ -2,14 +2,20 @@
 
 mod bench;
 mod cancels;
+mod commits;
+mod cut_off;
+mod deaths;
 mod ends;
 mod intents;
+mod keys;
 mod lifecycle;
+mod proxy;
 mod races;
 #[path = "../../../desist-sql/tests/common/server.rs"]
 #[allow(dead_code)] // They are for all tests of servers.
 mod server;
 mod trees;
+mod within;
 mod world;
 
 use std::time::Duration;

@@ -2,15 +2,16 @@
 
 use std::future::Future;
 use std::path::PathBuf;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, OnceLock};
 
-use desist_ops::{Postgres, Sqlite, Store};
+use desist_ops::{CommitError, Context, Postgres, Sqlite, Store};
 use desist_sql::sqlite::rusqlite::Connection;
 use desist_sql::sqlite::rusqlite::types::ValueRef;
 use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
 
 use crate::PATIENCE;
+use crate::proxy::Proxy;
 use crate::server::Server;
 
 /// One that a test has for itself; several stores of it are as several processes.
@@ -28,10 +29,27 @@ pub(crate) trait World: Send + Sync + Sized + 'static {
     /// From now on whatever is claimed has an intent by then, which nobody is told of.
     fn cancels_what_is_claimed(&self) -> impl Future<Output = ()> + Send;
 
+    /// A store of a process that can be cut off from the database.
+    fn on_a_line(&self) -> impl Future<Output = (Self::Store, Box<dyn Line>)> + Send;
+
+    /// Writes that text into the table `effect`, and ends the operation with it.
+    fn commits(
+        ctx: &Context<Self::Store>,
+        text: &str,
+        fails: bool,
+    ) -> impl Future<Output = Result<String, CommitError>> + Send;
+
     /// One number.
     fn number(&self, statement: &str) -> impl Future<Output = i64> + Send {
         async move { self.sql(statement).await[0][0].parse().unwrap() }
     }
+}
+
+/// Between a process and its database.
+pub(crate) trait Line: Send + Sync {
+    /// Nothing goes over it any more, and nobody is told.
+    fn cut(&self);
+    fn mend(&self);
 }
 
 fn next() -> usize {
@@ -82,6 +100,36 @@ impl World for OnSqlite {
             UPDATE desist_ops SET cancel_mode = 'cancel', cancel_reason = 'requested', \
             cancel_at = run_at WHERE id = NEW.id; END";
         self.sql(trigger).await;
+    }
+
+    async fn on_a_line(&self) -> (Sqlite, Box<dyn Line>) {
+        (self.store().await, Box::new(WriteLock(Mutex::new(self.connection()))))
+    }
+
+    async fn commits(
+        ctx: &Context<Sqlite>,
+        text: &str,
+        fails: bool,
+    ) -> Result<String, CommitError> {
+        let text = text.to_owned();
+        let commits = ctx.commit(move |tx| {
+            tx.execute("INSERT INTO effect VALUES (?1)", [&text])?;
+            if fails { Err("it was refused".into()) } else { Ok(text) }
+        });
+        commits.await
+    }
+}
+
+/// Who has it lets nobody write.
+struct WriteLock(Mutex<Connection>);
+
+impl Line for WriteLock {
+    fn cut(&self) {
+        self.0.lock().unwrap().execute_batch("BEGIN IMMEDIATE").unwrap();
+    }
+
+    fn mend(&self) {
+        self.0.lock().unwrap().execute_batch("ROLLBACK").unwrap();
     }
 }
 
@@ -161,6 +209,27 @@ impl World for OnPostgres {
             CREATE TRIGGER cancels BEFORE UPDATE OF node ON desist_ops FOR EACH ROW \
             WHEN (NEW.state = 'running') EXECUTE FUNCTION cancels()";
         self.sql(trigger).await;
+    }
+
+    async fn on_a_line(&self) -> (Postgres, Box<dyn Line>) {
+        let proxy = Proxy::before(self.server.port()).await;
+        let url = format!("postgres://postgres@127.0.0.1:{}/postgres", proxy.port());
+        let mut config: tokio_postgres::Config = url.parse().unwrap();
+        config.options(format!("-csearch_path={}", self.schema));
+        (Postgres::builder(config).build().unwrap(), Box::new(proxy))
+    }
+
+    async fn commits(
+        ctx: &Context<Postgres>,
+        text: &str,
+        fails: bool,
+    ) -> Result<String, CommitError> {
+        let text = text.to_owned();
+        let commits = ctx.commit(|tx| async move {
+            tx.execute("INSERT INTO effect VALUES ($1)", &[&text]).await?;
+            if fails { Err("it was refused".into()) } else { Ok(text) }
+        });
+        commits.await
     }
 }
 
