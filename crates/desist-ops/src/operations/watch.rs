@@ -45,7 +45,7 @@ pub struct Watch<S> {
 
 impl<S: Store> Watch<S> {
     /// The operation, as soon as it has changed since the last time; at first, as it is. `None` after
-    /// it was given as one that has ended.
+    /// it was given as one that has ended, here or to the watch that this one continues.
     ///
     /// # Errors
     ///
@@ -67,6 +67,11 @@ impl<S: Store> Watch<S> {
                 self.version = operation.version;
                 self.is_over = operation.state.is_finished();
                 return Ok(Some(operation));
+            }
+            if operation.state.is_finished() {
+                // Whoever goes on here has seen the end.
+                self.is_over = true;
+                return Ok(None);
             }
             let _ = timeout(look, changed).await;
             tokio::time::sleep(PAUSE).await;
