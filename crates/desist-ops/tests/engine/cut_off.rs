@@ -8,9 +8,9 @@ use desist_ops::{AfterDeath, BoxError, Context, Kind, Operations, Postgres, Stor
 use tokio::sync::mpsc;
 
 use crate::bench::*;
-use crate::world::{OnPostgres, World, on_both};
+use crate::world::{OnPostgres, World, on_both_at_once};
 
-on_both!(
+on_both_at_once!(
     who_cannot_renew_stops_before_its_lease_is_over_and_comes_back_as_another,
     what_was_cut_off_for_short_goes_on,
 );
@@ -46,7 +46,7 @@ async fn who_cannot_renew_stops_before_its_lease_is_over_and_comes_back_as_anoth
 ) {
     let (gate, (tell, mut told)) = (Gate::default(), mpsc::unbounded_channel());
     let (store, line) = world.on_a_line().await;
-    let all = opens(store, [tells(&gate, tell)], Duration::from_secs(6)).await.unwrap();
+    let all = opens(store, [tells(&gate, tell)], Duration::from_secs(4)).await.unwrap();
     let run = runs(&all);
     let id = running(&all, "tells").await;
     gate.came().await;
@@ -150,7 +150,7 @@ async fn until_some(found: &Found) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn on_postgres_connections_that_are_killed_all_the_time_lose_nothing() {
-    const ALL: usize = 25;
+    const ALL: usize = 15;
     let Some(world) = OnPostgres::begin().await else { return };
     world.sql("CREATE TABLE effect (text text)").await;
     let kind = Kind::new("writes", |ctx: Context<_>, n: usize| async move {

@@ -7,17 +7,20 @@ use desist_ops::{AfterDeath, BoxError, Context, Kind, Operations, State, Store};
 use desist_tokio::sleep;
 
 use crate::bench::*;
-use crate::world::{World, on_both};
+use crate::world::{World, on_both, on_both_at_once};
 
 on_both!(
-    what_a_dead_process_ran_has_failed_and_says_so,
     what_can_be_begun_again_is_begun_again_elsewhere,
     what_dies_again_and_again_has_failed_in_the_end,
     what_was_asked_to_stop_is_cancelled_when_its_process_dies,
     what_is_asked_to_stop_after_the_death_is_cancelled_and_not_begun_again,
-    nothing_is_taken_from_a_process_that_lives,
     who_has_lost_it_cannot_finish_it,
     what_nobody_runs_on_a_live_process_is_given_back,
+);
+
+on_both_at_once!(
+    what_a_dead_process_ran_has_failed_and_says_so,
+    nothing_is_taken_from_a_process_that_lives,
     what_nobody_runs_and_was_asked_to_stop_is_cancelled,
 );
 
@@ -163,7 +166,7 @@ async fn what_is_asked_to_stop_after_the_death_is_cancelled_and_not_begun_again<
 async fn nothing_is_taken_from_a_process_that_lives<W: World>(world: &W) {
     let gate = Gate::default();
     let kind = || waits("slow", &gate).after_death(AfterDeath::Restart);
-    const LEASE: Duration = Duration::from_secs(3);
+    const LEASE: Duration = Duration::from_secs(2);
     let open = async || builder(world, [kind()]).await.lease(LEASE).open().await.unwrap();
     let (here, there) = (open().await, open().await);
     let (run_here, run_there) = (runs(&here), runs(&there));
@@ -172,7 +175,7 @@ async fn nothing_is_taken_from_a_process_that_lives<W: World>(world: &W) {
     let claimed = now(&here, id).await;
     // Longer than a lease, by the database's clock.
     let is_over = |now: std::time::SystemTime| {
-        now.duration_since(claimed.read_at).unwrap_or_default() > LEASE + millis(700)
+        now.duration_since(claimed.read_at).unwrap_or_default() > LEASE + millis(400)
     };
     while !is_over(now(&here, id).await.read_at) {
         tokio::time::sleep(millis(100)).await;
@@ -257,7 +260,7 @@ async fn what_nobody_runs_on_a_live_process_is_given_back<W: World>(world: &W) {
 }
 
 async fn what_nobody_runs_and_was_asked_to_stop_is_cancelled<W: World>(world: &W) {
-    let all = builder(world, [stays("long")]).await.look_every(millis(1500)).open().await.unwrap();
+    let all = builder(world, [stays("long")]).await.look_every(millis(500)).open().await.unwrap();
     let run = runs(&all);
     running(&all, "long").await;
     let id = loses_a_claim(world, &all).await;

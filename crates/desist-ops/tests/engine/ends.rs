@@ -8,10 +8,9 @@ use desist_ops::{BoxError, Context, Kind, Lasting, State, Store, WhenOverdue};
 use desist_tokio::sleep;
 
 use crate::bench::*;
-use crate::world::{World, on_both};
+use crate::world::{World, on_both, on_both_at_once};
 
 on_both!(
-    what_fails_is_tried_again_after_a_pause_until_it_has_failed,
     what_succeeds_in_the_end_has_succeeded,
     a_lasting_failure_is_not_tried_again,
     a_panic_is_a_failure_and_nothing_else_ends_by_it,
@@ -21,6 +20,8 @@ on_both!(
     an_input_that_a_newer_kind_does_not_take_has_failed_for_good,
     an_error_says_all_of_its_causes,
 );
+
+on_both_at_once!(what_fails_is_tried_again_after_a_pause_until_it_has_failed,);
 
 /// Fails each time, and notes when.
 fn fails<S: Store>(times: &Arc<Mutex<Vec<Instant>>>) -> Kind<S> {

@@ -7,12 +7,11 @@ use desist_ops::{BoxError, CancelAnswer, CancelMode, CancelRequest, Context, Kin
 use desist_tokio::sleep;
 
 use crate::bench::*;
-use crate::world::{World, on_both};
+use crate::world::{World, on_both, on_both_at_once};
 
 on_both!(
     the_first_request_stays_and_later_ones_are_kept_beside_it,
     of_very_many_requests_not_all_are_kept,
-    one_can_be_drained_and_then_cancelled,
     draining_after_a_cancel_changes_nothing,
     one_that_heeds_the_drain_has_stopped_without_an_error,
     a_handler_sees_who_asked_and_why,
@@ -20,6 +19,8 @@ on_both!(
     an_intent_is_seen_that_came_between_the_claim_and_the_run,
     an_intent_that_nobody_announced_is_heard_at_the_next_look,
 );
+
+on_both_at_once!(one_can_be_drained_and_then_cancelled,);
 
 async fn the_first_request_stays_and_later_ones_are_kept_beside_it<W: World>(world: &W) {
     let gate = Gate::default();

@@ -7,14 +7,12 @@ use desist_ops::{BoxError, Context, Filter, Kind, State};
 use tokio::sync::Barrier;
 
 use crate::bench::*;
-use crate::world::{World, on_both};
+use crate::world::{World, on_both, on_both_at_once};
 
 on_both!(
     one_runs_and_its_output_is_kept,
     an_output_that_is_too_large_is_not_kept_and_that_is_said,
-    progress_is_seen_while_it_runs,
     much_progress_is_written_seldom_and_the_last_of_it_always,
-    one_that_is_delayed_does_not_run_before,
     so_many_of_a_kind_run_at_a_time,
     one_kind_that_is_full_does_not_keep_another_one_waiting,
     a_kind_without_room_here_is_run_by_others,
@@ -23,6 +21,8 @@ on_both!(
     many_that_are_due_are_not_kept_back_by_one_that_is_not,
     a_handler_knows_what_it_runs,
 );
+
+on_both_at_once!(progress_is_seen_while_it_runs, one_that_is_delayed_does_not_run_before,);
 
 async fn one_runs_and_its_output_is_kept<W: World>(world: &W) {
     let double = || Kind::new("double", |_: Context<_>, n: u64| async move { ok(n * 2) });
@@ -237,7 +237,7 @@ async fn a_kind_that_only_a_newer_process_knows_waits_for_it<W: World>(world: &W
 }
 
 async fn many_that_are_due_are_not_kept_back_by_one_that_is_not<W: World>(world: &W) {
-    const ALL: usize = 400;
+    const ALL: usize = 250;
     let together = Arc::new(Barrier::new(ALL));
     let kind = Kind::new("many", move |_: Context<_>, _: ()| {
         let together = Arc::clone(&together);

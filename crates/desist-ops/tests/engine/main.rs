@@ -14,7 +14,9 @@ mod races;
 #[path = "../../../desist-sql/tests/common/server.rs"]
 #[allow(dead_code)] // They are for all tests of servers.
 mod server;
+mod stops;
 mod trees;
+mod watching;
 mod within;
 mod world;
 

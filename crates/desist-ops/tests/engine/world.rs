@@ -257,3 +257,26 @@ macro_rules! on_both {
     };
 }
 pub(crate) use on_both;
+
+/// The same for those that wait for a clock: both do so at the same time.
+macro_rules! on_both_at_once {
+    ($($name:ident),* $(,)?) => {
+        mod at_once {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $name() {
+                    let sqlite = async {
+                        let Some(world) = <$crate::world::OnSqlite as $crate::world::World>::begin().await else { return };
+                        super::$name(&world).await;
+                    };
+                    let postgres = async {
+                        let Some(world) = <$crate::world::OnPostgres as $crate::world::World>::begin().await else { return };
+                        super::$name(&world).await;
+                    };
+                    tokio::join!(sqlite, postgres);
+                }
+            )*
+        }
+    };
+}
+pub(crate) use on_both_at_once;
