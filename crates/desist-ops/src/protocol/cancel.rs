@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::rows::{CANCEL, request};
-use super::{detail, event, listed};
+use super::{ancestors, detail, event, listed, tree_of};
 use crate::cancel::CancelAnswer;
 use crate::operation::State;
 use crate::store::{Conn, Work, conn_strange as strange, values};
@@ -71,6 +71,9 @@ async fn tree<C: Conn>(
             SELECT id FROM desist_ops WHERE id = $1 \
             UNION SELECT o.id FROM desist_ops o JOIN below ON o.parent = below.id \
         ) SELECT id FROM below";
+    if let Some(top) = ancestors(conn, root).await?.last() {
+        conn.hold(&tree_of(*top)).await?;
+    }
     let mut known = BTreeSet::new();
     let mut all = Cancelled::default();
     // Whoever starts one below a row that is locked here waits, and finds its mark. One that
@@ -87,6 +90,11 @@ async fn tree<C: Conn>(
             break;
         }
         fresh.sort_unstable();
+        // Those who start below have them locked against this.
+        for ids in fresh.chunks(AT_ONCE) {
+            let locks = "SELECT id FROM desist_ops WHERE id IN {any 1} ORDER BY id {whole}";
+            conn.rows(locks, values![listed(ids.iter().copied())]).await?;
+        }
         let Cancelled { answers } = mark(conn, &fresh, request).await?;
         // What has finished below is history, and not asked about.
         let asked = answers.into_iter().filter(|(id, answer)| {

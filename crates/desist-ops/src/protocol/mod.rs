@@ -33,6 +33,26 @@ pub(crate) fn listed(ids: impl IntoIterator<Item = OperationId>) -> String {
     format!("[{}]", ids.join(","))
 }
 
+/// This one and all that it is below, from it upwards. None: it is not there.
+async fn ancestors<C: Conn>(conn: &mut C, id: OperationId) -> Result<Vec<OperationId>, Error> {
+    let climbs = "WITH RECURSIVE up (id, parent, height) AS ( \
+            SELECT id, parent, 0 FROM desist_ops WHERE id = $1 \
+            UNION SELECT above.id, above.parent, up.height + 1 \
+            FROM desist_ops above JOIN up ON above.id = up.parent \
+        ) SELECT id FROM up ORDER BY height";
+    let mut ancestors = Vec::new();
+    for mut row in conn.rows(climbs, values![id]).await? {
+        ancestors.push(row.parsed()?);
+    }
+    Ok(ancestors)
+}
+
+/// What is held of a tree, by the one at its top. The locks of rows are enough for what is right;
+/// but without this many who start below a row would keep whoever cancels it waiting.
+fn tree_of(top: OperationId) -> String {
+    format!("tree\u{2}{top}")
+}
+
 /// What happened to these, as they are now.
 async fn event<C: Conn>(
     conn: &mut C,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::cancel::{mark, request_of_tree};
-use super::{Cancelled, detail, event, listed};
+use super::{Cancelled, ancestors, detail, event, listed, tree_of};
 use crate::error::Kind;
 use crate::policy::{AfterDeath, Duplicates};
 use crate::store::{Conn, Work, micros, values};
@@ -50,6 +50,15 @@ impl Work for Start {
         if let Some(key) = &self.key {
             // Two that start at once would not see each other.
             conn.hold(&format!("{}\u{1}{key}", self.kind)).await?;
+        }
+        let above = match self.parent {
+            Some(parent) => ancestors(conn, parent).await?,
+            None => Vec::new(),
+        };
+        if let Some(top) = above.last() {
+            conn.hold_together(&tree_of(*top)).await?;
+        }
+        if let Some(key) = &self.key {
             let finds = "SELECT id, cancel_at FROM desist_ops WHERE kind = $1 AND key = $2 \
                          AND state IN ('waiting', 'running') ORDER BY id {lock}";
             let mut others = Vec::new();
@@ -78,7 +87,7 @@ impl Work for Start {
             }
         }
         let born_cancelled = match self.parent {
-            Some(parent) => born_cancelled(conn, parent).await?,
+            Some(parent) => born_cancelled(conn, parent, above).await?,
             None => None,
         };
         let state = if born_cancelled.is_some() { "cancelled" } else { "waiting" };
@@ -146,15 +155,8 @@ impl Work for Start {
 async fn born_cancelled<C: Conn>(
     conn: &mut C,
     parent: OperationId,
+    ancestors: Vec<OperationId>,
 ) -> Result<Option<CancelRequest>, Error> {
-    let climbs = "WITH RECURSIVE up (id, parent) AS ( \
-            SELECT id, parent FROM desist_ops WHERE id = $1 \
-            UNION SELECT above.id, above.parent FROM desist_ops above JOIN up ON above.id = up.parent \
-        ) SELECT id FROM up";
-    let mut ancestors = Vec::new();
-    for mut row in conn.rows(climbs, values![parent]).await? {
-        ancestors.push(row.parsed::<OperationId>()?);
-    }
     if ancestors.is_empty() {
         let said = format!(
             "there is no operation {parent} to be below; it may have been removed, being old"
@@ -162,7 +164,7 @@ async fn born_cancelled<C: Conn>(
         return Err(Error::new(Kind::NotFound, said));
     }
     // Whoever cancels a tree waits for this one to be in it, or it waits for them.
-    let looks = "SELECT tree_cancel FROM desist_ops WHERE id IN {any 1} ORDER BY id {share}";
+    let looks = "SELECT tree_cancel FROM desist_ops WHERE id IN {any 1} ORDER BY id {alive}";
     let mut found = None;
     for mut row in conn.rows(looks, values![listed(ancestors)]).await? {
         if let Some(request) = row.maybe_text()? {

@@ -6,9 +6,9 @@
 //! | word | Postgres | SQLite |
 //! |---|---|---|
 //! | `{now}` | its clock, in microseconds | the same, of milliseconds |
-//! | `{lock}` | `FOR UPDATE` | nothing: who writes is alone |
-//! | `{share}` | `FOR SHARE` | nothing |
-//! | `{alive}` | `FOR KEY SHARE` | nothing |
+//! | `{lock}` | `FOR NO KEY UPDATE` | nothing: who writes is alone |
+//! | `{whole}` | `FOR UPDATE`: against `{alive}`, too | nothing |
+//! | `{alive}` | `FOR KEY SHARE`: changes do not wait for it | nothing |
 //! | `{skip}` | `FOR UPDATE SKIP LOCKED` | nothing |
 //! | `{any N}` | the texts in the JSON array `$N`, after `IN` | the same |
 //! | `{once` … `}` | `= ANY(ARRAY(` … `))`: found once, before anything is changed | `IN (` … `)` |
@@ -188,11 +188,11 @@ impl Dialect {
             ("now", false) => {
                 "(CAST(round((julianday('now') - 2440587.5) * 86400000) AS integer) * 1000)"
             }
-            ("lock", true) => "FOR UPDATE",
-            ("share", true) => "FOR SHARE",
+            ("lock", true) => "FOR NO KEY UPDATE",
+            ("whole", true) => "FOR UPDATE",
             ("alive", true) => "FOR KEY SHARE",
             ("skip", true) => "FOR UPDATE SKIP LOCKED",
-            ("lock" | "share" | "alive" | "skip", false) => "",
+            ("lock" | "whole" | "alive" | "skip", false) => "",
             _ => unreachable!("no such word: {word}"),
         }
         .to_owned()
@@ -213,6 +213,10 @@ pub trait Conn: Send {
 
     /// Holds that key until the transaction ends, where others could come in between.
     fn hold(&mut self, key: &str) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// Holds it together with others who do the same. Whoever waits to have it alone is let
+    /// before those who come later.
+    fn hold_together(&mut self, key: &str) -> impl Future<Output = Result<(), Error>> + Send;
 
     /// Says to the nodes that run these, when the transaction is committed, to look at them.
     fn call_nodes(&mut self, ids: &str) -> impl Future<Output = Result<(), Error>> + Send;

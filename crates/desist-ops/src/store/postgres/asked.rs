@@ -56,6 +56,12 @@ impl<C: GenericClient + Sync> Conn for Asked<'_, C> {
         self.rows(holds, values![key]).await.map(drop)
     }
 
+    async fn hold_together(&mut self, key: &str) -> Result<(), Error> {
+        let holds = "SELECT CAST(NULL AS text) FROM \
+                     (SELECT pg_advisory_xact_lock_shared(hashtextextended($1, 3735928559))) held";
+        self.rows(holds, values![key]).await.map(drop)
+    }
+
     async fn call_nodes(&mut self, ids: &str) -> Result<(), Error> {
         let calls = "SELECT count(pg_notify('desist_ops_' || node, 'cancel ' || id)) \
                      FROM desist_ops WHERE id IN {any 1} AND node IS NOT NULL";

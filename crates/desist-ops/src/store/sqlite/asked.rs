@@ -56,6 +56,10 @@ impl Conn for Asked {
         Ok(())
     }
 
+    async fn hold_together(&mut self, _: &str) -> Result<(), Error> {
+        Ok(())
+    }
+
     async fn call_nodes(&mut self, _: &str) -> Result<(), Error> {
         Ok(())
     }
