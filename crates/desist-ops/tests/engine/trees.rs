@@ -208,6 +208,8 @@ async fn no_child_slips_through_a_storm<W: World>(world: &W) {
     let (run_one, run_other) = (runs(&one), runs(&other));
     let root = one.start("breeds", &0).await.unwrap().id();
     soon(enough.notified()).await;
+    // Neither waits for those who start: there are always some.
+    assert!(soon(one.cancel(root, by("bob"))).await.unwrap().is_requested());
     let answers = soon(one.cancel_tree(root, by("ada"))).await.unwrap();
     assert!(answers.requested() > 1, "{answers}");
 
