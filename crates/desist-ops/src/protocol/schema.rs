@@ -109,7 +109,9 @@ impl Work for Migrate {
             works_with bigint NOT NULL,
             made_at bigint NOT NULL
         )";
-        conn.rows(creates, values![]).await?;
+        if !is_there(conn).await? {
+            conn.rows(creates, values![]).await?;
+        }
         let newer = "SELECT version, works_with FROM desist_ops_schema WHERE works_with > $1 \
                      ORDER BY version DESC LIMIT 1";
         if let Some(mut row) = conn.rows(newer, values![VERSION]).await?.into_iter().next() {
@@ -135,6 +137,18 @@ impl Work for Migrate {
         }
         Ok(())
     }
+}
+
+/// On Postgres `IF NOT EXISTS` needs the right to create, also where nothing is created.
+async fn is_there<C: Conn>(conn: &mut C) -> Result<bool, Error> {
+    let looks = match conn.dialect() {
+        Dialect::Postgres => {
+            "SELECT CAST(relname AS text) FROM pg_catalog.pg_class \
+             WHERE oid = to_regclass('desist_ops_schema')"
+        }
+        Dialect::Sqlite => "SELECT name FROM sqlite_master WHERE name = 'desist_ops_schema'",
+    };
+    Ok(any(&conn.rows(looks, values![]).await?))
 }
 
 fn for_dialect(statement: &str, dialect: Dialect) -> String {
