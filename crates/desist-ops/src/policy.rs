@@ -1,5 +1,10 @@
 //! What is to become of an operation when something goes wrong.
 
+use std::time::Duration;
+
+/// The longest time that is counted with: clocks end, and `Duration::MAX` is beyond.
+pub(crate) const FOR_EVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+
 /// What becomes of an operation whose process has died, or was cut off for longer than its
 /// lease.
 ///

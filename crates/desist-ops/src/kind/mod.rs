@@ -12,7 +12,7 @@ use serde_core::de::DeserializeOwned;
 
 pub(crate) use self::handler::Handles;
 
-use crate::policy::{AfterDeath, Duplicates, WhenOverdue};
+use crate::policy::{AfterDeath, Duplicates, FOR_EVER, WhenOverdue};
 use crate::{BoxError, Context};
 
 /// A kind of operation: its name, what it does, and its limits.
@@ -114,14 +114,13 @@ impl<S: 'static> Kind<S> {
     /// How long one attempt may take. Then it is asked to stop, and has failed if it does. Nothing
     /// said: as long as it takes.
     pub fn timeout(mut self, limit: Duration) -> Self {
-        self.settings.timeout = Some(limit);
+        self.settings.timeout = Some(limit.min(FOR_EVER));
         self
     }
 
     /// How long one may take to stop before it is overdue; 5 s, if nothing is said.
     pub fn grace(mut self, grace: Duration) -> Self {
-        // A clock can count to its end.
-        self.settings.grace = grace.min(Duration::from_secs(365 * 24 * 3600));
+        self.settings.grace = grace.min(FOR_EVER);
         self
     }
 

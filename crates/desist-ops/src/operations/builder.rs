@@ -9,12 +9,10 @@ use std::time::Duration;
 use super::{Operations, Settings, Shared};
 use crate::error::Kind as Why;
 use crate::hints::Hints;
+use crate::policy::FOR_EVER;
 use crate::protocol::Fence;
 use crate::store::Store;
 use crate::{Error, Kind, text};
-
-/// Nothing is waited for longer: a clock could not count to its end.
-const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// [`Operations`] that are about to be opened.
 ///
@@ -70,21 +68,21 @@ impl<S: Store> OperationsBuilder<S> {
     /// How long a process that is not heard of keeps its operations; 15 s, if nothing is said,
     /// half a second at least. All processes on one database should say the same.
     pub fn lease(mut self, lease: Duration) -> Self {
-        self.settings.lease = lease.clamp(Duration::from_millis(500), LONGEST);
+        self.settings.lease = lease.clamp(Duration::from_millis(500), FOR_EVER);
         self
     }
 
     /// How often it is looked for work and for requests to stop that no push has told of; 5 s, if
     /// nothing is said. A third of the lease is the most for the latter.
     pub fn look_every(mut self, time: Duration) -> Self {
-        self.settings.look_every = time.clamp(Duration::from_millis(10), LONGEST);
+        self.settings.look_every = time.clamp(Duration::from_millis(10), FOR_EVER);
         self
     }
 
     /// How long what runs may take to come to its end when its process drains; 10 s, if nothing is
     /// said. Then it is asked to stop, and goes back.
     pub fn drain_for(mut self, time: Duration) -> Self {
-        self.settings.drain_for = time.min(LONGEST);
+        self.settings.drain_for = time.min(FOR_EVER);
         self
     }
 
