@@ -6,11 +6,15 @@ mod commits;
 mod cut_off;
 mod deaths;
 mod ends;
+mod input;
 mod intents;
 mod keys;
 mod lifecycle;
+mod listing;
 mod proxy;
+mod push;
 mod races;
+mod schema;
 #[path = "../../../desist-sql/tests/common/server.rs"]
 #[allow(dead_code)] // They are for all tests of servers.
 mod server;
