@@ -11,9 +11,13 @@ mod intents;
 mod keys;
 mod lifecycle;
 mod listing;
+#[cfg(feature = "metrics")]
+mod measured;
 mod proxy;
 mod push;
 mod races;
+#[cfg(feature = "metrics")]
+mod recorder;
 mod schema;
 #[path = "../../../desist-sql/tests/common/server.rs"]
 #[allow(dead_code)] // They are for all tests of servers.
