@@ -8,8 +8,9 @@ use desist_ops::{AfterDeath, BoxError, Context, Kind, Operations, Postgres, Stor
 use tokio::sync::mpsc;
 
 use crate::bench::*;
-use crate::world::{OnPostgres, World, on_both_at_once};
+use crate::world::{OnPostgres, World, on_both, on_both_at_once};
 
+on_both!(a_lease_that_is_over_is_not_renewed,);
 on_both_at_once!(
     who_cannot_renew_stops_before_its_lease_is_over_and_comes_back_as_another,
     what_was_cut_off_for_short_goes_on,
@@ -67,6 +68,35 @@ async fn who_cannot_renew_stops_before_its_lease_is_over_and_comes_back_as_anoth
     assert_ne!(before, after, "a lease that was lost is not taken up again");
     let report = run.end().await;
     assert_eq!((report.lost(), report.succeeded()), (1, 1), "{report}");
+}
+
+async fn a_lease_that_is_over_is_not_renewed<W: World>(world: &W) {
+    let (gate, (tell, mut told)) = (Gate::default(), mpsc::unbounded_channel());
+    let all = opens(world.store().await, [tells(&gate, tell)], HOUR).await.unwrap();
+    let run = runs(&all);
+    let id = running(&all, "tells").await;
+    gate.came().await;
+    let before = world.sql("SELECT node FROM desist_ops_node").await;
+    // As if it had been stopped for an hour, and went on.
+    world.sql("UPDATE desist_ops_node SET lease_until = 1").await;
+    let (_, why) = soon(told.recv()).await.unwrap();
+    assert_eq!(why, Reason::LeaseLost);
+    let after = soon(async {
+        loop {
+            let nodes = world.sql("SELECT node FROM desist_ops_node ORDER BY lease_until").await;
+            if nodes.iter().any(|node| *node != before[0]) {
+                return nodes;
+            }
+        }
+    });
+    let after = after.await;
+    // Its operation is still the old one's, which nobody has taken over yet.
+    assert_eq!((after.len(), &after[0]), (2, &before[0]));
+    let other = runs(&opens(world.store().await, [stays("other")], HOUR).await.unwrap());
+    let done = ended(&all, id).await;
+    assert_eq!((done.state, done.output.as_deref()), (SUCCEEDED, Some("[2,3]")));
+    assert_eq!(run.end().await.lost(), 1);
+    other.end().await;
 }
 
 async fn what_was_cut_off_for_short_goes_on<W: World>(world: &W) {
