@@ -87,6 +87,7 @@ async fn a_lease_that_is_over_is_not_renewed<W: World>(world: &W) {
             if nodes.iter().any(|node| *node != before[0]) {
                 return nodes;
             }
+            tokio::time::sleep(millis(10)).await;
         }
     });
     let after = after.await;
@@ -246,7 +247,12 @@ async fn on_postgres_what_is_committed_is_not_lost_while_the_answer_is_on_its_wa
     // Nobody else sleeps in a commit.
     let commits = "SELECT count(*) FROM pg_stat_activity WHERE query = 'COMMIT' \
                    AND wait_event = 'PgSleep'";
-    soon(async { while world.number(commits).await == 0 {} }).await;
+    soon(async {
+        while world.number(commits).await == 0 {
+            tokio::time::sleep(millis(10)).await;
+        }
+    })
+    .await;
     line.cut();
     let done = ended(&here, id).await;
     assert_eq!(done.state, SUCCEEDED);
