@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -14,10 +14,10 @@ use serde_json::{Value, json};
 
 use super::access::{Ask, Verb};
 use super::members::Members;
-use super::problem::Problem;
+use super::problem::{Named, Problem, named};
 use super::{Served, json};
 use crate::store::Store;
-use crate::{CancelAnswer, Duplicates, Filter, OperationId};
+use crate::{CancelAnswer, Duplicates, Error, Filter, Operation, OperationId};
 
 /// Beside the input: tags, a key, names.
 const BESIDE: usize = 64 * 1024;
@@ -33,7 +33,7 @@ pub(super) async fn start<S: Store>(
     served.may_be_asked(&request)?;
     let mut members = Members::read(&request, body, most).await?;
     let kind = members.text("kind")?.ok_or_else(|| Problem::bad("`kind` is missing"))?;
-    let input = members.0.remove("input").unwrap_or(Value::Null).to_string();
+    let input = members.json("input");
     let tags = members.texts("tags")?;
     let parent = members.id("parent")?;
     let key = members.text("key")?;
@@ -50,19 +50,16 @@ pub(super) async fn start<S: Store>(
     let operation = above.as_ref();
     let ask = Ask { verb, request: &request, operation, kind: Some(&kind), tag: None };
     let actor = served.may(&ask)?;
+    let mut start = served.operations.start_json(&kind, input).delay(delay);
     let kinds = &served.operations.shared().kinds;
     let policy = kinds.get(&kind).map(|kind| kind.settings.duplicates);
     if let Some(key) = key.as_ref().filter(|_| policy == Some(Duplicates::Superseded)) {
-        // Starting one must not stop what they may not stop.
-        let other = served.operations.find(&kind, key).await?;
-        let is_theirs = other
-            .is_some_and(|other| !other.state.is_finished() && !served.may_stop(&request, &other));
-        if is_theirs {
-            let says = "there is one with this key already, and it is not yours";
-            return Err(Problem::new(StatusCode::CONFLICT, says));
-        }
+        // Starting one must not stop what they may not stop, nor what somebody starts meanwhile.
+        let others = Filter::new().kind(&*kind).key(&**key).most(1000);
+        let others = served.operations.list(&others).await?;
+        let theirs = others.into_iter().filter(|other| served.may_stop(&request, other));
+        start = start.superseding_only(theirs.map(|other| other.id).collect());
     }
-    let mut start = served.operations.start_json(&kind, input).delay(delay);
     for tag in tags {
         start = start.tag(tag);
     }
@@ -80,17 +77,21 @@ pub(super) async fn start<S: Store>(
         start = start.traceparent(trace);
     }
     let started = start.await?;
-    let operation = served.operations.get(started.id()).await?.ok_or_else(Problem::not_found)?;
-    if started.is_joined() && !served.may_see(&request, &operation) {
-        let says = "there is one with this key already, and it is not yours";
-        return Err(Problem::new(StatusCode::CONFLICT, says));
+    let operation = served.operations.get(started.id()).await;
+    if started.is_joined() {
+        let other = operation.as_ref().ok().and_then(Option::as_ref);
+        if !other.is_some_and(|other| served.may_see(&request, other)) {
+            return Err(Problem::from(Error::taken()));
+        }
     }
+    // It is started, whether or not it can be read.
+    let operation = operation.ok().flatten();
     let status = if started.is_joined() { StatusCode::OK } else { StatusCode::CREATED };
     let place = place(&request, started.id());
     let body = json!({
         "id": started.id().to_string(),
         "joined": started.is_joined(),
-        "operation": json::operation(&operation),
+        "operation": operation.as_ref().map(json::operation),
     });
     Ok((status, [(header::LOCATION, place)], Json(body)).into_response())
 }
@@ -104,10 +105,11 @@ fn place(request: &Parts, id: OperationId) -> String {
 
 pub(super) async fn cancel<S: Store>(
     State(served): State<Arc<Served<S>>>,
-    Path(id): Path<String>,
+    id: Named,
     request: Request,
 ) -> Result<Response, Problem> {
     let (request, body) = request.into_parts();
+    let id = named(id)?;
     let (mut actor, operation) = served.may_with(Verb::Cancel, &request, &id).await?;
     let mut members = Members::read(&request, body, BESIDE).await?;
     let mut asked = members.request()?;
@@ -132,22 +134,36 @@ pub(super) async fn cancel<S: Store>(
     if answer == CancelAnswer::NotFound {
         return Err(Problem::not_found());
     }
-    let waits = served.operations.wait(operation.id, wait);
+    let mut body = json::answer(&answer);
+    if let Some(all) = all {
+        body["tree"] = counts(&all);
+    }
+    // It is asked for, whether or not its end is seen.
+    let operation = ended(&served, &request, operation.id, wait).await;
+    let is_over = operation.as_ref().is_some_and(|operation| operation.state.is_finished());
+    body["operation"] = operation.as_ref().map(json::operation).into();
+    let status = if is_over { StatusCode::OK } else { StatusCode::ACCEPTED };
+    Ok((status, Json(body)).into_response())
+}
+
+/// As it is when it has ended, or when nobody waits any longer.
+async fn ended<S: Store>(
+    served: &Arc<Served<S>>,
+    request: &Parts,
+    id: OperationId,
+    wait: Duration,
+) -> Option<Operation> {
     let draining = RequestToken::peek(&request.extensions).ok();
     let draining = draining.map_or_else(Token::never, |token| token.draining().clone());
-    let operation = match draining.run(waits).await {
-        Ok(operation) => operation?,
+    // There is room for so many who wait; the others see it as it is now.
+    let place = served.watchers.place().filter(|_| !wait.is_zero());
+    if place.is_some() {
         // A server that stops does not wait for others.
-        Err(_) => served.operations.wait(operation.id, Duration::ZERO).await?,
-    };
-    let mut body = json::answer(&answer);
-    body["operation"] = json::operation(&operation);
-    if let Some(all) = all {
-        body["tree"] = summary(&all);
+        if let Ok(seen) = draining.run(served.operations.wait(id, wait)).await {
+            return seen.ok();
+        }
     }
-    let ended = operation.state.is_finished();
-    let status = if ended { StatusCode::OK } else { StatusCode::ACCEPTED };
-    Ok((status, Json(body)).into_response())
+    served.operations.get(id).await.ok().flatten()
 }
 
 pub(super) async fn cancel_tagged<S: Store>(
@@ -174,18 +190,13 @@ pub(super) async fn cancel_tagged<S: Store>(
         asked = asked.actor(actor);
     }
     let answers = served.operations.cancel_tagged(&tag, asked).await?;
-    Ok(Json(summary(&answers)).into_response())
+    Ok(Json(counts(&answers)).into_response())
 }
 
-fn summary(answers: &crate::CancelAnswers) -> Value {
-    let each: Vec<_> = answers
-        .iter()
-        .map(|(id, answer)| json!({ "id": id.to_string(), "answer": answer.as_str() }))
-        .collect();
+fn counts(answers: &crate::CancelAnswers) -> Value {
     json!({
         "cancelled_before_start": answers.before_start(),
         "requested": answers.requested(),
         "already_finished": answers.finished(),
-        "operations": each,
     })
 }

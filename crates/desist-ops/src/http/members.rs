@@ -1,24 +1,26 @@
 //! What a request says, as JSON.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes, to_bytes};
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
-use serde_json::{Map, Value};
+use serde_core::de::DeserializeOwned;
+use serde_json::value::RawValue;
 
 use super::problem::Problem;
 use crate::{CancelMode, CancelRequest, OperationId};
 
-/// The members of a JSON object, each taken once.
-pub(super) struct Members(pub(super) Map<String, Value>);
+/// The members of a JSON object, each as it was written, and each taken once.
+pub(super) struct Members(BTreeMap<String, Box<RawValue>>);
 
 impl Members {
     /// Nothing is an object without members, where that is enough.
     pub(super) async fn read(request: &Parts, body: Body, most: usize) -> Result<Self, Problem> {
         let bytes = bytes(body, most).await?;
         if bytes.is_empty() {
-            return Ok(Self(Map::new()));
+            return Ok(Self(BTreeMap::new()));
         }
         let kind = request.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
         let kind = kind.unwrap_or_default().split(';').next().unwrap_or_default().trim();
@@ -31,44 +33,31 @@ impl Members {
             .map_err(|error| Problem::bad(format!("the body is not a JSON object: {error}")))
     }
 
+    /// Whatever it is, as it was written.
+    pub(super) fn json(&mut self, name: &str) -> String {
+        self.0.remove(name).map_or_else(|| "null".to_owned(), |json| json.get().to_owned())
+    }
+
+    fn maybe<T: DeserializeOwned>(&mut self, name: &str, is: &str) -> Result<Option<T>, Problem> {
+        serde_json::from_str(&self.json(name))
+            .map_err(|_| Problem::bad(format!("`{name}` is to be {is}")))
+    }
+
     pub(super) fn text(&mut self, name: &str) -> Result<Option<String>, Problem> {
-        match self.0.remove(name) {
-            None | Some(Value::Null) => Ok(None),
-            Some(Value::String(text)) => Ok(Some(text)),
-            Some(_) => Err(Problem::bad(format!("`{name}` is to be a text"))),
-        }
+        self.maybe(name, "a text")
     }
 
     pub(super) fn millis(&mut self, name: &str) -> Result<Duration, Problem> {
-        match self.0.remove(name) {
-            None | Some(Value::Null) => Ok(Duration::ZERO),
-            Some(value) => value.as_u64().map(Duration::from_millis).ok_or_else(|| {
-                Problem::bad(format!("`{name}` is to be a whole number of milliseconds"))
-            }),
-        }
+        let millis = self.maybe(name, "a whole number of milliseconds")?;
+        Ok(Duration::from_millis(millis.unwrap_or_default()))
     }
 
     pub(super) fn flag(&mut self, name: &str) -> Result<bool, Problem> {
-        match self.0.remove(name) {
-            None | Some(Value::Null) => Ok(false),
-            Some(Value::Bool(flag)) => Ok(flag),
-            Some(_) => Err(Problem::bad(format!("`{name}` is to be true or false"))),
-        }
+        Ok(self.maybe(name, "true or false")?.unwrap_or_default())
     }
 
     pub(super) fn texts(&mut self, name: &str) -> Result<Vec<String>, Problem> {
-        let is_no_list = || Problem::bad(format!("`{name}` is to be a list of texts"));
-        match self.0.remove(name) {
-            None | Some(Value::Null) => Ok(Vec::new()),
-            Some(Value::Array(values)) => values
-                .into_iter()
-                .map(|value| match value {
-                    Value::String(text) => Ok(text),
-                    _ => Err(is_no_list()),
-                })
-                .collect(),
-            Some(_) => Err(is_no_list()),
-        }
+        Ok(self.maybe(name, "a list of texts")?.unwrap_or_default())
     }
 
     pub(super) fn id(&mut self, name: &str) -> Result<Option<OperationId>, Problem> {

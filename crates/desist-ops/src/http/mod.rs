@@ -11,8 +11,9 @@
 //! | `GET /{id}/watch` | the same as server-sent events, as it happens | `Watch` |
 //! | `POST /{id}/cancel` | cancels it: `{"mode", "reason", "message", "tree", "wait_ms"}` | `Cancel`, `CancelTree` |
 //!
-//! Nothing is done before the hook has said so, and nobody learns from an answer whether an
-//! operation exists that they may not see. Errors are `application/problem+json`.
+//! Nothing is changed or told before the hook has said so, and nobody learns from an answer whether
+//! an operation exists that they may not see; a key that somebody else has is refused, and the
+//! `sequence` of one's own tells how many there are between. Errors are `application/problem+json`.
 
 mod access;
 mod ask;
@@ -23,6 +24,7 @@ mod members;
 mod problem;
 mod reads;
 mod watch;
+mod watchers;
 
 use std::fmt;
 use std::sync::Arc;
@@ -32,6 +34,7 @@ use axum::routing::{get, post};
 
 pub use self::access::{Access, Ask, Verb};
 
+use self::watchers::Watchers;
 use crate::Operations;
 use crate::store::Store;
 
@@ -67,12 +70,13 @@ type Hook = Arc<dyn Fn(&Ask<'_>) -> Access + Send + Sync>;
 pub struct Routes<S> {
     operations: Operations<S>,
     hook: Option<Hook>,
+    max_watching: usize,
 }
 
 impl<S: Store> Routes<S> {
     /// For these. Until it is said who may do what, nobody may do anything.
     pub fn new(operations: Operations<S>) -> Self {
-        Self { operations, hook: None }
+        Self { operations, hook: None, max_watching: 1000 }
     }
 
     /// Asks this, before anything is done, whether it may be. It should not block: what takes time,
@@ -83,9 +87,17 @@ impl<S: Store> Routes<S> {
         self
     }
 
+    /// How many may watch, or wait for what they cancelled, at a time; 1000, if nothing is said. Each
+    /// of them asks the database twice a second.
+    pub fn max_watching(mut self, most: usize) -> Self {
+        self.max_watching = most;
+        self
+    }
+
     /// As a router.
     pub fn into_router<T: Clone + Send + Sync + 'static>(self) -> Router<T> {
-        let served = Served { operations: self.operations, hook: self.hook };
+        let watchers = Watchers::new(self.max_watching);
+        let served = Served { operations: self.operations, hook: self.hook, watchers };
         Router::new()
             .route("/", get(reads::list::<S>).post(changes::start::<S>))
             .route("/overdue", get(reads::overdue::<S>))
@@ -94,6 +106,7 @@ impl<S: Store> Routes<S> {
             .route("/{id}/history", get(reads::history::<S>))
             .route("/{id}/watch", get(watch::watch::<S>))
             .route("/{id}/cancel", post(changes::cancel::<S>))
+            .method_not_allowed_fallback(problem::no_such_method)
             .with_state(Arc::new(served))
     }
 }
@@ -102,6 +115,7 @@ impl<S: Store> Routes<S> {
 pub(crate) struct Served<S> {
     pub(crate) operations: Operations<S>,
     hook: Option<Hook>,
+    pub(crate) watchers: Watchers,
 }
 
 impl<S: fmt::Debug> fmt::Debug for Routes<S> {

@@ -3,8 +3,8 @@
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-use axum::extract::Query;
-use axum::extract::rejection::QueryRejection;
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::{Path, Query};
 
 use crate::Error;
 use crate::error::chain;
@@ -38,10 +38,21 @@ pub(super) fn pairs(asked: Asked) -> Result<Vec<(String, String)>, Problem> {
     Ok(pairs)
 }
 
+/// Which operation is meant.
+pub(super) type Named = Result<Path<String>, PathRejection>;
+
+pub(super) fn named(id: Named) -> Result<String, Problem> {
+    let Path(id) = id.map_err(|error| Problem::bad(error.body_text()))?;
+    Ok(id)
+}
+
 impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         if error.is_not_found() {
             return Self::new(StatusCode::NOT_FOUND, error.to_string());
+        }
+        if error.is_taken() {
+            return Self::new(StatusCode::CONFLICT, error.to_string());
         }
         if error.is_too_large() {
             return Self::new(StatusCode::PAYLOAD_TOO_LARGE, chain(&error));
@@ -59,6 +70,12 @@ impl From<Error> for Problem {
         };
         Self::new(StatusCode::SERVICE_UNAVAILABLE, detail)
     }
+}
+
+/// Some of these routes are for asking, some for changing.
+pub(super) async fn no_such_method() -> Problem {
+    let says = "this is asked for with GET, or changed with POST, and not this way";
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, says)
 }
 
 impl IntoResponse for Problem {

@@ -3,16 +3,19 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use super::access::Verb;
-use super::problem::{Asked, Problem, pairs};
+use super::problem::{Asked, Named, Problem, named, pairs};
 use super::{Served, json};
 use crate::store::Store;
 use crate::{Filter, OperationId};
+
+/// So many thousands are looked through for what somebody may see, and the rest by the next page.
+const PAGES: usize = 20;
 
 /// Nobody else's cache keeps what is not for everybody.
 fn answer(body: Value) -> Response {
@@ -62,12 +65,25 @@ pub(super) async fn list<S: Store>(
     let (request, _) = request.into_parts();
     served.may_without(Verb::List, &request)?;
     let filter = filter(pairs(asked)?)?;
-    let all = served.operations.list(&filter).await?;
-    let is_full = u32::try_from(all.len()).is_ok_and(|found| found >= filter.most);
-    // The last one that was looked at, whether or not it may be seen.
-    let next = all.last().filter(|_| is_full).map(|last| last.sequence);
-    let seen: Vec<_> =
-        all.iter().filter(|one| served.may_see(&request, one)).map(json::operation).collect();
+    let (mut seen, mut next, mut before) = (Vec::new(), None, filter.before);
+    // What they may not see leaves no trace: neither a short page, nor where the next one begins.
+    'pages: for _ in 0..PAGES {
+        let mut page = filter.clone().most(1000);
+        page.before = before;
+        let all = served.operations.list(&page).await?;
+        before = all.last().filter(|_| all.len() == 1000).map(|last| last.sequence);
+        for one in all.iter().filter(|one| served.may_see(&request, one)) {
+            seen.push(json::operation(one));
+            if u32::try_from(seen.len()).is_ok_and(|seen| seen >= filter.most) {
+                next = Some(one.sequence);
+                break 'pages;
+            }
+        }
+        next = before;
+        if before.is_none() {
+            break;
+        }
+    }
     Ok(answer(json!({ "operations": seen, "before": next })))
 }
 
@@ -85,20 +101,22 @@ pub(super) async fn overdue<S: Store>(
 
 pub(super) async fn show<S: Store>(
     State(served): State<Arc<Served<S>>>,
-    Path(id): Path<String>,
+    id: Named,
     request: Request,
 ) -> Result<Response, Problem> {
     let (request, _) = request.into_parts();
+    let id = named(id)?;
     let (_, operation) = served.may_with(Verb::Show, &request, &id).await?;
     Ok(answer(json::operation(&operation)))
 }
 
 pub(super) async fn history<S: Store>(
     State(served): State<Arc<Served<S>>>,
-    Path(id): Path<String>,
+    id: Named,
     request: Request,
 ) -> Result<Response, Problem> {
     let (request, _) = request.into_parts();
+    let id = named(id)?;
     let (_, operation) = served.may_with(Verb::Show, &request, &id).await?;
     let events = served.operations.events(operation.id, 0).await?;
     let events: Vec<_> = events.iter().map(json::event).collect();

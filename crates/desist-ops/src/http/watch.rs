@@ -8,7 +8,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderName, StatusCode, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
@@ -17,9 +17,10 @@ use desist::Token;
 use desist_http::RequestToken;
 use desist_tokio::StreamExt as _;
 use futures_util::stream;
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::access::Verb;
-use super::problem::{Asked, Problem, pairs};
+use super::problem::{Asked, Named, Problem, named, pairs};
 use super::{Served, json};
 use crate::store::Store;
 use crate::{Error, Operation, Watch};
@@ -31,11 +32,12 @@ const AGAIN: Duration = Duration::from_secs(1);
 
 pub(super) async fn watch<S: Store>(
     State(served): State<Arc<Served<S>>>,
-    Path(id): Path<String>,
+    id: Named,
     asked: Asked,
     request: Request,
 ) -> Result<Response, Problem> {
     let (request, _) = request.into_parts();
+    let id = named(id)?;
     let asked = pairs(asked)?;
     let (_, operation) = served.may_with(Verb::Watch, &request, &id).await?;
     let after = after(&request, &asked)?;
@@ -46,8 +48,13 @@ pub(super) async fn watch<S: Store>(
     // A server that stops does not wait for those who watch.
     let draining = RequestToken::peek(&request.extensions).ok();
     let draining = draining.map_or_else(Token::never, |token| token.draining().clone());
+    let Some(place) = served.watchers.place() else {
+        let says = "too many watch already; ask for it now and then instead, or come again later";
+        return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, says));
+    };
     let watch = served.operations.watch(operation.id, after);
-    let watching = Watching { served, request, watch, after, ready: Vec::new(), is_over: false };
+    let (ready, is_over) = (Vec::new(), false);
+    let watching = Watching { served, request, watch, after, ready, is_over, _place: place };
     let events = stream::unfold(watching, Watching::next).until_cancelled(&draining);
     let alive = KeepAlive::new().interval(ALIVE);
     let plain =
@@ -72,6 +79,7 @@ struct Watching<S: Store> {
     /// To be sent, the next one last.
     ready: Vec<Event>,
     is_over: bool,
+    _place: OwnedSemaphorePermit,
 }
 
 type Sent<S> = Option<(Result<Event, Infallible>, Watching<S>)>;
