@@ -51,13 +51,12 @@ impl CommitError {
         Self { what: "the commit was stopped", in_doubt: false, source: Box::new(why) }
     }
 
-    pub(crate) fn twice() -> Self {
-        let says = "do all of it in one; what comes after that belongs to another operation";
-        Self {
-            what: "the operation has been committed already",
-            in_doubt: false,
-            source: says.into(),
-        }
+    /// There is nothing left to end.
+    pub(crate) fn over() -> Self {
+        let says = "do all of it in one commit, within the handler; what comes after that belongs to \
+                    another operation";
+        let what = "this run of the operation is over, or was committed already";
+        Self { what, in_doubt: false, source: says.into() }
     }
 
     pub(crate) fn of(error: SqlError<InCommit>) -> Self {
@@ -68,6 +67,7 @@ impl CommitError {
         let (what, source) = match error.into_failure() {
             Ok(InCommit::Handler(error)) => ("what was to be committed failed", error),
             Ok(InCommit::Fenced) => return Self::stopped(lease_lost()),
+            Ok(InCommit::Over) => return Self::over(),
             Ok(InCommit::Protocol(error)) => {
                 ("the end of the operation could not be written", error.into())
             }
@@ -110,6 +110,8 @@ pub(crate) enum InCommit {
     Handler(BoxError),
     /// The operation belongs to somebody else by now.
     Fenced,
+    /// This run is over.
+    Over,
     /// The protocol's part failed.
     Protocol(Error),
 }
@@ -119,6 +121,8 @@ impl InCommit {
     pub(crate) fn checked<T>(finished: Result<Finished, Error>, given: T) -> Result<T, Self> {
         match finished {
             Ok(Finished::Is(_)) => Ok(given),
+            // It is over already. That it ended by this very run makes its effects no less double.
+            Ok(Finished::Was(_)) => Err(Self::Over),
             Ok(Finished::Fenced) => Err(Self::Fenced),
             Err(error) => Err(Self::Protocol(error)),
         }

@@ -48,6 +48,8 @@ pub(crate) enum Kind {
     /// What was given is too long, or cannot be kept.
     TooLarge,
     NotFound,
+    /// Somebody else has that key.
+    Taken,
     Built,
 }
 
@@ -97,6 +99,15 @@ impl Error {
     #[must_use]
     pub fn is_too_large(&self) -> bool {
         self.inner.kind == Kind::TooLarge
+    }
+
+    pub(crate) fn taken() -> Self {
+        Self::new(Kind::Taken, "there is one with this key already, and it is not yours")
+    }
+
+    #[cfg(feature = "http")]
+    pub(crate) fn is_taken(&self) -> bool {
+        self.inner.kind == Kind::Taken
     }
 
     /// There is no such operation.

@@ -26,8 +26,8 @@ pub struct Event {
     pub number: i64,
     /// When, by the database's clock.
     pub at: SystemTime,
-    /// What: `started`, `claimed`, `cancel_requested`, `heard`, `retried`, `given_back`,
-    /// `taken_over`, `finished`.
+    /// What: `started`, `claimed`, `cancel_requested`, `heard`, `overdue`, `retried`,
+    /// `given_back`, `taken_over`, `finished`.
     pub what: String,
     /// More of it, as a JSON object.
     pub detail: String,

@@ -17,6 +17,7 @@ use crate::{OperationId, State};
 pub struct Filter {
     pub(crate) kind: Option<String>,
     pub(crate) state: Option<State>,
+    pub(crate) key: Option<String>,
     pub(crate) tag: Option<String>,
     pub(crate) parent: Option<OperationId>,
     pub(crate) tree: Option<OperationId>,
@@ -33,6 +34,7 @@ impl Filter {
         Self {
             kind: None,
             state: None,
+            key: None,
             tag: None,
             parent: None,
             tree: None,
@@ -53,6 +55,12 @@ impl Filter {
     /// Those in this state.
     pub const fn state(mut self, state: State) -> Self {
         self.state = Some(state);
+        self
+    }
+
+    /// Those with this key that wait or run.
+    pub fn key(mut self, key: impl Into<String>) -> Self {
+        self.key = Some(found(key));
         self
     }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-use crate::OperationId;
+use crate::{CancelRequest, OperationId};
 
 /// Hints of one process. They are kept as sets, so that a thousand of them about one operation
 /// are one, and none is lost because there is no room.
@@ -17,6 +17,9 @@ pub struct Hints {
     some: Notify,
     /// There may be work.
     work: Notify,
+    /// Asked for, and about to be written.
+    at_once: Mutex<Vec<(OperationId, CancelRequest)>>,
+    some_at_once: Notify,
     watchers: Mutex<HashMap<OperationId, Watched>>,
     channel: Mutex<Channel>,
 }
@@ -91,6 +94,23 @@ impl Hints {
     pub(crate) fn cancel(&self, id: OperationId) {
         lock(&self.heard).cancels.insert(id);
         self.some.notify_one();
+    }
+
+    /// These are asked to stop, and it cannot be written before they end.
+    pub(crate) fn at_once(&self, ids: &[OperationId], request: &CancelRequest) {
+        lock(&self.at_once).extend(ids.iter().map(|id| (*id, request.clone())));
+        self.some_at_once.notify_one();
+    }
+
+    /// Until some are.
+    pub(crate) async fn until_at_once(&self) -> Vec<(OperationId, CancelRequest)> {
+        loop {
+            let asked = std::mem::take(&mut *lock(&self.at_once));
+            if !asked.is_empty() {
+                return asked;
+            }
+            self.some_at_once.notified().await;
+        }
     }
 
     /// Hints may have been missed.

@@ -77,10 +77,12 @@ pub(crate) fn heard(live: &Live) {
 /// A run has ended, and that is written.
 pub(crate) fn ended(live: &Live, finished: Finished, ran: Duration) {
     let outcome = match finished {
-        Finished::Is(State::Finished(outcome)) => outcome.as_str(),
-        Finished::Is(_) if live.is_given_back() => "given_back",
-        Finished::Is(_) => "retried",
+        Finished::Is(State::Finished(outcome)) | Finished::Was(State::Finished(outcome)) => {
+            outcome.as_str()
+        }
         Finished::Fenced => "lost",
+        _ if live.is_given_back() => "given_back",
+        _ => "retried",
     };
     let labels = [("kind", live.kind.clone()), ("outcome", outcome.to_owned())];
     count("desist_ops_ended_total", &labels, 1);

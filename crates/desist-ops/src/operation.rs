@@ -217,6 +217,9 @@ pub struct Operation {
     pub heard_at: Option<SystemTime>,
     /// When its token was cancelled, or the one that drains.
     pub seen_at: Option<SystemTime>,
+    /// When it was to stop: since its token is cancelled, by whoever asked, by its kind's time, or by
+    /// the end of its process, as far as that is known.
+    pub stop_at: Option<SystemTime>,
     /// What the database's clock said as this was read.
     pub read_at: SystemTime,
 }
@@ -234,14 +237,14 @@ impl Operation {
         self.state == State::Finished(Outcome::Cancelled) && self.started_at.is_none()
     }
 
-    /// How long ago it was asked to stop, if it still runs.
+    /// How long ago it was told to stop, if it still runs. One that only drains is not.
     #[must_use]
     pub fn stopping_for(&self) -> Option<Duration> {
-        let asked = self.cancel.as_ref().filter(|_| self.state == State::Running)?.at?;
+        let asked = self.stop_at.filter(|_| self.state == State::Running)?;
         Some(self.read_at.duration_since(asked).unwrap_or_default())
     }
 
-    /// Whether it was asked to stop longer ago than it may take.
+    /// Whether it was told to stop longer ago than it may take.
     #[must_use]
     pub fn is_overdue(&self) -> bool {
         self.stopping_for().is_some_and(|time| time > self.grace)

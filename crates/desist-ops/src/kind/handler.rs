@@ -7,6 +7,7 @@ use std::pin::Pin;
 use serde_core::Serialize;
 use serde_core::de::DeserializeOwned;
 
+use super::failed::boxed;
 use crate::{BoxError, Context};
 
 /// What a handler does, until it has an output as JSON.
@@ -39,7 +40,7 @@ where
     Fut: Future<Output = Result<O, E>> + Send + 'static,
     I: DeserializeOwned,
     O: Serialize,
-    E: Into<BoxError>,
+    E: Into<BoxError> + 'static,
 {
     fn check(&self, input: &str) -> Result<(), serde_json::Error> {
         serde_json::from_str::<I>(input).map(drop)
@@ -48,7 +49,7 @@ where
     fn begin(&self, ctx: Context<S>, input: &str) -> Result<Work, serde_json::Error> {
         let work = (self.closure)(ctx, serde_json::from_str(input)?);
         Ok(Box::pin(async move {
-            let output = work.await.map_err(Into::into)?;
+            let output = work.await.map_err(boxed)?;
             // It has no types that could fail, or it is its handler's failure.
             Ok(serde_json::to_string(&output)?)
         }))

@@ -1,5 +1,6 @@
 //! What operations do, and within which limits.
 
+mod failed;
 mod handler;
 
 use std::fmt;
@@ -10,6 +11,7 @@ use std::time::Duration;
 use serde_core::Serialize;
 use serde_core::de::DeserializeOwned;
 
+pub(crate) use self::failed::inside;
 pub(crate) use self::handler::Handles;
 
 use crate::policy::{AfterDeath, Duplicates, FOR_EVER, WhenOverdue};
@@ -134,7 +136,8 @@ impl<S: 'static> Kind<S> {
     /// The pause after a failure: this one after the first, doubled each time up to the longest,
     /// with some chance in it; from 1 s to 5 min, if nothing is said.
     pub fn backoff(mut self, first: Duration, longest: Duration) -> Self {
-        self.settings.backoff = (first, longest.max(first));
+        let first = first.min(FOR_EVER);
+        self.settings.backoff = (first, longest.clamp(first, FOR_EVER));
         self
     }
 

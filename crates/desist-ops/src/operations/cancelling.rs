@@ -1,9 +1,11 @@
 //! Asking operations to stop.
 
+use std::pin::pin;
+
 use super::Operations;
 use crate::protocol::{Cancel, Target};
 use crate::store::Store;
-use crate::{CancelAnswer, CancelAnswers, CancelRequest, Error, OperationId, text};
+use crate::{CancelAnswer, CancelAnswers, CancelRequest, Error, Filter, OperationId, State, text};
 
 impl<S: Store> Operations<S> {
     /// Asks one to stop, wherever it runs. What is answered holds when this returns; the operation
@@ -35,7 +37,7 @@ impl<S: Store> Operations<S> {
         id: OperationId,
         request: CancelRequest,
     ) -> Result<CancelAnswer, Error> {
-        let answers = self.cancels(Target::One(id), request).await?;
+        let (answers, _) = self.cancels(Target::One(id), request).await?;
         Ok(answers.each.into_iter().next().map_or(CancelAnswer::NotFound, |(_, answer)| answer))
     }
 
@@ -64,14 +66,14 @@ impl<S: Store> Operations<S> {
         root: OperationId,
         request: CancelRequest,
     ) -> Result<CancelAnswers, Error> {
-        self.cancels(Target::Tree(root), request).await
+        Ok(self.cancels(Target::Tree(root), request).await?.0)
     }
 
-    /// Asks all with this tag that wait or run.
+    /// Asks all with this tag that wait or run; many of them a thousand at a time.
     ///
     /// # Errors
     ///
-    /// The database failed, and nobody was asked.
+    /// The database failed, and some may have been asked already. It may be asked again.
     ///
     /// ```
     /// # use desist_ops::{BoxError, CancelRequest, Context, Kind, Operations, Sqlite};
@@ -92,19 +94,56 @@ impl<S: Store> Operations<S> {
         tag: &str,
         request: CancelRequest,
     ) -> Result<CancelAnswers, Error> {
-        self.cancels(Target::Tag(text::kept(tag, usize::MAX)), request).await
+        let tag = text::kept(tag, usize::MAX);
+        let (mut all, mut after) = (CancelAnswers::default(), None);
+        loop {
+            let target = Target::Tagged { tag: tag.clone(), after };
+            let (answers, more) = self.cancels(target, request.clone()).await?;
+            all.each.extend(answers.each);
+            after = more;
+            if after.is_none() {
+                return Ok(all);
+            }
+        }
     }
 
     async fn cancels(
         &self,
         target: Target,
         request: CancelRequest,
-    ) -> Result<CancelAnswers, Error> {
-        let done = self.asks(Cancel { target, request }).await?;
+    ) -> Result<(CancelAnswers, Option<OperationId>), Error> {
+        let at_once = self.at_once(&target).await;
+        let mut asks = pin!(self.asks(Cancel { target, request: request.clone() }));
+        let done = tokio::select! {
+            biased;
+            done = &mut asks => done?,
+            // It is written as soon as somebody may write.
+            () = std::future::ready(()) => {
+                self.local().tell(|hints| hints.at_once(&at_once, &request));
+                asks.await?
+            }
+        };
         for (id, answer) in &done.answers {
             self.tells_of(*id, answer);
         }
-        Ok(CancelAnswers { each: done.answers })
+        Ok((CancelAnswers { each: done.answers }, done.more))
+    }
+
+    /// Those that run. Where one writes at a time, one that commits keeps a request to stop it from
+    /// being written: it is told before.
+    async fn at_once(&self, target: &Target) -> Vec<OperationId> {
+        if !S::ONE_WRITES {
+            return Vec::new();
+        }
+        let running = Filter::new().state(State::Running).most(1000);
+        let running = match target {
+            Target::One(id) => return vec![*id],
+            Target::Tree(root) => running.tree(*root),
+            Target::Tagged { tag, .. } => running.tag(tag.as_str()),
+        };
+        // They are told all the same, and later.
+        let found = self.list(&running).await.unwrap_or_default();
+        found.into_iter().map(|operation| operation.id).collect()
     }
 
     /// Within this process it is known at once.

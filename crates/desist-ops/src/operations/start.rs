@@ -48,6 +48,7 @@ pub struct Start<'a, S> {
     parent: Option<OperationId>,
     key: Option<String>,
     delay: Duration,
+    may_supersede: Option<Vec<OperationId>>,
 }
 
 impl<'a, S: Store> Start<'a, S> {
@@ -67,6 +68,7 @@ impl<'a, S: Store> Start<'a, S> {
             parent: None,
             key: None,
             delay: Duration::ZERO,
+            may_supersede: None,
         }
     }
 
@@ -104,7 +106,14 @@ impl<'a, S: Store> Start<'a, S> {
 
     /// It is not run before that.
     pub fn delay(mut self, time: Duration) -> Self {
-        self.delay = time;
+        self.delay = time.min(crate::policy::FOR_EVER);
+        self
+    }
+
+    /// Of those with its key it may supersede no others.
+    #[cfg(feature = "http")]
+    pub(crate) fn superseding_only(mut self, others: Vec<OperationId>) -> Self {
+        self.may_supersede = Some(others);
         self
     }
 
@@ -153,6 +162,7 @@ impl<'a, S: Store> Start<'a, S> {
                 parent: self.parent,
                 key: self.key,
                 duplicates: settings.duplicates,
+                may_supersede: self.may_supersede,
                 attempts: settings.attempts(),
                 after_death: settings.after_death,
                 grace: settings.grace,
@@ -196,25 +206,52 @@ impl<S: Store> Operations<S> {
             return;
         }
         self.local().tell(crate::hints::Hints::work);
-        if self.shared().told.may_tell() {
-            self.store().work_is_there().await;
+        match self.shared().told.tells() {
+            Tells::Now => self.store().work_is_there().await,
+            Tells::Later => {
+                // The last of many is told of, too, and nobody waits for that.
+                let operations = self.clone();
+                tokio::spawn(async move {
+                    tokio::time::sleep(TELL).await;
+                    operations.shared().told.told();
+                    operations.store().work_is_there().await;
+                });
+            }
+            Tells::Already => {}
         }
     }
 }
 
-/// When others were told last. What is not told they find by looking, or as they have done what
-/// they were told of.
+/// When others were told last, and whether they are about to be told again.
 #[derive(Debug, Default)]
-pub(crate) struct Told(Mutex<Option<Instant>>);
+pub(crate) struct Told(Mutex<(Option<Instant>, bool)>);
+
+enum Tells {
+    Now,
+    /// When others have had their time.
+    Later,
+    /// Somebody else will.
+    Already,
+}
 
 impl Told {
-    fn may_tell(&self) -> bool {
-        let mut last = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let may = last.is_none_or(|last| last.elapsed() >= TELL);
-        if may {
+    fn tells(&self) -> Tells {
+        let mut told = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let (last, is_due) = &mut *told;
+        if *is_due {
+            Tells::Already
+        } else if last.is_none_or(|last| last.elapsed() >= TELL) {
             *last = Some(Instant::now());
+            Tells::Now
+        } else {
+            *is_due = true;
+            Tells::Later
         }
-        may
+    }
+
+    fn told(&self) {
+        let mut told = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        *told = (Some(Instant::now()), false);
     }
 }
 

@@ -20,7 +20,11 @@ const HISTORY: i64 = 100;
 pub(crate) enum Target {
     One(OperationId),
     Tree(OperationId),
-    Tag(String),
+    /// So many of those with a tag, in the order of their ids, after this one.
+    Tagged {
+        tag: String,
+        after: Option<OperationId>,
+    },
 }
 
 /// Asks them.
@@ -34,10 +38,16 @@ pub(crate) struct Cancel {
 #[derive(Debug, Default)]
 pub(crate) struct Cancelled {
     pub(crate) answers: Vec<(OperationId, CancelAnswer)>,
+    /// There may be more after this one.
+    pub(crate) more: Option<OperationId>,
 }
 
 impl Work for Cancel {
     type Done = Cancelled;
+
+    fn is_large(&self) -> bool {
+        matches!(self.target, Target::Tree(_))
+    }
 
     async fn run<C: Conn>(self, conn: &mut C) -> Result<Cancelled, Error> {
         match &self.target {
@@ -49,14 +59,19 @@ impl Work for Cancel {
                 Ok(done)
             }
             Target::Tree(root) => tree(conn, *root, &self.request).await,
-            Target::Tag(tag) => {
+            Target::Tagged { tag, after } => {
                 let finds = "SELECT o.id FROM desist_ops_tag t JOIN desist_ops o ON o.id = t.id \
-                             WHERE t.tag = $1 AND o.state IN ('waiting', 'running') ORDER BY o.id";
+                             WHERE t.tag = $1 AND t.id > $2 AND o.state IN ('waiting', 'running') \
+                             ORDER BY t.id LIMIT $3";
+                let after = after.map(|id| id.to_string()).unwrap_or_default();
+                let most = i64::try_from(AT_ONCE).unwrap_or(i64::MAX);
                 let mut ids = Vec::new();
-                for mut row in conn.rows(finds, values![tag.as_str()]).await? {
-                    ids.push(row.parsed()?);
+                for mut row in conn.rows(finds, values![tag.as_str(), after, most]).await? {
+                    ids.push(row.parsed::<OperationId>()?);
                 }
-                mark(conn, &ids, &self.request).await
+                let mut done = mark(conn, &ids, &self.request).await?;
+                done.more = ids.last().copied().filter(|_| ids.len() == AT_ONCE);
+                Ok(done)
             }
         }
     }
@@ -95,7 +110,7 @@ async fn tree<C: Conn>(
             let locks = "SELECT id FROM desist_ops WHERE id IN {any 1} ORDER BY id {whole}";
             conn.rows(locks, values![listed(ids.iter().copied())]).await?;
         }
-        let Cancelled { answers } = mark(conn, &fresh, request).await?;
+        let Cancelled { answers, .. } = mark(conn, &fresh, request).await?;
         // What has finished below is history, and not asked about.
         let asked = answers.into_iter().filter(|(id, answer)| {
             *id == root || !matches!(answer, CancelAnswer::AlreadyFinished(_))
@@ -125,7 +140,7 @@ pub(super) async fn mark<C: Conn>(
         mark_some(conn, ids, asked, &mut answers).await?;
     }
     answers.sort_by_key(|(sequence, _)| *sequence);
-    Ok(Cancelled { answers: answers.into_iter().map(|(_, answer)| answer).collect() })
+    Ok(Cancelled { answers: answers.into_iter().map(|(_, answer)| answer).collect(), more: None })
 }
 
 async fn mark_some<C: Conn>(
@@ -177,16 +192,16 @@ async fn mark_some<C: Conn>(
     if !first.is_empty() {
         let ids = listed(first);
         let asks = "UPDATE desist_ops SET version = version + 1, cancel_mode = $1, \
-            cancel_reason = $2, cancel_message = $3, cancel_actor = $4, cancel_at = {now} \
-            WHERE id IN {any 5}";
+            cancel_reason = $2, cancel_message = $3, cancel_actor = $4, cancel_at = {now}, \
+            stop_at = CASE WHEN $1 = 'cancel' THEN {now} ELSE stop_at END WHERE id IN {any 5}";
         conn.rows(asks, values![mode, reason, asked.told(), asked.by(), ids.as_str()]).await?;
         event(conn, &ids, "cancel_requested", said(true)).await?;
         conn.call_nodes(&ids).await?;
     }
     if !further.is_empty() {
         let ids = listed(further);
-        let asks =
-            "UPDATE desist_ops SET version = version + 1, cancel_mode = $1 WHERE id IN {any 2}";
+        let asks = "UPDATE desist_ops SET version = version + 1, cancel_mode = $1, \
+                    stop_at = {now} WHERE id IN {any 2}";
         conn.rows(asks, values![CancelMode::Cancel.as_str(), ids.as_str()]).await?;
         event(conn, &ids, "cancel_requested", said(false)).await?;
         conn.call_nodes(&ids).await?;

@@ -47,10 +47,12 @@ pub(crate) struct Run {
     pub(crate) traceparent: Option<String>,
     pub(crate) parent: Option<OperationId>,
     pub(crate) tags: String,
+    /// Since it was started.
+    pub(crate) age: Duration,
 }
 
-const RUN: &str =
-    "seq, id, kind, generation, attempt, attempts, input, actor, traceparent, parent, tags";
+const RUN: &str = "seq, id, kind, generation, attempt, attempts, input, actor, traceparent, parent, \
+    tags, {now} - created_at";
 
 fn run(row: &mut Row) -> Result<(i64, Run), Error> {
     let sequence = row.int()?;
@@ -65,6 +67,7 @@ fn run(row: &mut Row) -> Result<(i64, Run), Error> {
         traceparent: row.maybe_text()?,
         parent: row.maybe_text()?.and_then(|parent| parent.parse().ok()),
         tags: row.text()?,
+        age: duration(row.int()?),
     };
     Ok((sequence, run))
 }
@@ -86,7 +89,7 @@ impl Work for Claim {
                 "UPDATE desist_ops SET state = 'running', node = $1, ran_on = $2, \
                  generation = generation + 1, attempt = attempt + 1, version = version + 1, \
                  started_at = COALESCE(started_at, {{now}}), done = NULL, total = NULL, \
-                 message = NULL, progress_at = NULL \
+                 message = NULL, progress_at = NULL, stop_at = NULL \
                  WHERE seq {{once SELECT seq FROM desist_ops WHERE state = 'waiting' AND kind = $3 \
                  AND run_at <= (SELECT {{now}}) ORDER BY run_at, seq LIMIT $4 {{skip}}}} \
                  RETURNING {RUN}"
@@ -123,34 +126,42 @@ impl Work for Claim {
 #[derive(Debug, Clone)]
 pub(crate) struct GiveBackOrphans {
     pub(crate) node: String,
-    /// Those that it runs.
-    pub(crate) runs: Vec<OperationId>,
+    /// Those that it runs, each with its generation.
+    pub(crate) runs: Vec<(OperationId, i64)>,
 }
 
 impl Work for GiveBackOrphans {
     type Done = usize;
 
     async fn run<C: Conn>(self, conn: &mut C) -> Result<usize, Error> {
-        let finds = "SELECT id FROM desist_ops WHERE node = $1 AND id NOT IN {any 2}";
+        let finds = "SELECT id, generation FROM desist_ops WHERE node = $1 ORDER BY id";
         let mut orphans = Vec::new();
-        for mut row in conn.rows(finds, values![self.node.as_str(), listed(self.runs)]).await? {
-            orphans.push(row.parsed()?);
+        for mut row in conn.rows(finds, values![self.node.as_str()]).await? {
+            let (id, generation) = (row.parsed()?, row.int()?);
+            if !self.runs.contains(&(id, generation)) {
+                orphans.push(id);
+            }
         }
         if orphans.is_empty() {
             return Ok(0);
         }
-        let count = orphans.len();
         let ids = listed(orphans);
         // P6: with an intent it does not wait again. It never ran this time.
         let ends = "UPDATE desist_ops SET state = 'cancelled', finished_at = {now}, node = NULL, \
             generation = generation + 1, version = version + 1 \
-            WHERE id IN {any 1} AND node = $2 AND cancel_at IS NOT NULL";
-        conn.rows(ends, values![ids.as_str(), self.node.as_str()]).await?;
+            WHERE id IN {any 1} AND node = $2 AND cancel_at IS NOT NULL RETURNING id";
+        let ended = conn.rows(ends, values![ids.as_str(), self.node.as_str()]).await?;
         let waits = "UPDATE desist_ops SET state = 'waiting', node = NULL, \
             generation = generation + 1, attempt = attempt - 1, version = version + 1 \
-            WHERE id IN {any 1} AND node = $2 AND cancel_at IS NULL";
-        conn.rows(waits, values![ids.as_str(), self.node.as_str()]).await?;
-        event(conn, &ids, "given_back", detail! { "why": "its claim was not answered" }).await?;
+            WHERE id IN {any 1} AND node = $2 AND cancel_at IS NULL RETURNING id";
+        let waiting = conn.rows(waits, values![ids.as_str(), self.node.as_str()]).await?;
+        let mut changed = Vec::new();
+        for mut row in ended.into_iter().chain(waiting) {
+            changed.push(row.parsed()?);
+        }
+        let count = changed.len();
+        let said = detail! { "why": "its claim was not answered" };
+        event(conn, &listed(changed), "given_back", said).await?;
         Ok(count)
     }
 }

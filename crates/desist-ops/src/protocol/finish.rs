@@ -44,8 +44,12 @@ pub(crate) enum Wish {
         again_after: Duration,
         lasting: bool,
     },
-    /// To be done by somebody else, as if it had not been begun.
-    GiveBack,
+    /// To be done by somebody else, as if it had not been begun; after that time, if there is one,
+    /// and for this reason, if it is no stop.
+    GiveBack {
+        after: Duration,
+        error: Option<String>,
+    },
     /// It stopped because it was asked to; with what went wrong meanwhile.
     Stop {
         error: Option<String>,
@@ -73,8 +77,11 @@ pub(crate) struct End {
 /// What came of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Finished {
-    /// This is how it is now.
+    /// This is how it is now, by this.
     Is(State),
+    /// This run had ended it before, so: its answer was lost, or somebody holds on to a run that is
+    /// over.
+    Was(State),
     /// It is not this run's any more.
     Fenced,
 }
@@ -98,7 +105,7 @@ impl Work for Finish {
             // The answer to this very end may have been lost (P14); a way back to waiting leaves
             // its generation, too, until it is claimed again.
             let is_mine = generation == end.generation && state != State::Running;
-            return Ok(if is_mine { Finished::Is(state) } else { Finished::Fenced });
+            return Ok(if is_mine { Finished::Was(state) } else { Finished::Fenced });
         }
         let is_late = attempt >= attempts;
         let (next, output, error, attempt, wait) = match end.wish {
@@ -111,8 +118,8 @@ impl Work for Finish {
             Wish::Fail { error, .. } if is_asked => {
                 (State::Finished(Outcome::Cancelled), None, Some(error), attempt, None)
             }
-            Wish::GiveBack if is_asked => {
-                (State::Finished(Outcome::Cancelled), None, None, attempt, None)
+            Wish::GiveBack { error, .. } if is_asked => {
+                (State::Finished(Outcome::Cancelled), None, error, attempt, None)
             }
             Wish::Fail { error, lasting, .. } if is_late || lasting => {
                 (State::Finished(Outcome::Failed), None, Some(error), attempt, None)
@@ -120,9 +127,12 @@ impl Work for Finish {
             Wish::Fail { error, again_after, .. } => {
                 (State::Waiting, None, Some(error), attempt, Some(again_after))
             }
-            Wish::GiveBack => (State::Waiting, None, None, attempt - 1, Some(Duration::ZERO)),
+            Wish::GiveBack { after, error } => {
+                (State::Waiting, None, error, attempt - 1, Some(after))
+            }
         };
-        let ends = "UPDATE desist_ops SET state = $1, output = $2, error = COALESCE($3, error), \
+        let ends = "UPDATE desist_ops SET state = $1, output = $2, \
+            error = CASE WHEN $1 = 'succeeded' THEN $3 ELSE COALESCE($3, error) END, \
             attempt = $4, run_at = CASE WHEN $1 = 'waiting' THEN {now} + $5 ELSE run_at END, \
             finished_at = CASE WHEN $1 = 'waiting' THEN NULL ELSE {now} END, node = NULL, \
             version = version + 1, \
@@ -203,44 +213,48 @@ impl Work for KeepProgress {
     }
 }
 
-/// Runs have heard that they should stop.
+/// Runs have heard that they should stop, or do not stop.
 #[derive(Debug, Clone)]
 pub(crate) struct Heard {
     pub(crate) heard: Vec<HeardOne>,
 }
 
-/// One of them, and how long ago it heard and its token was cancelled.
+/// One of them: how long ago it heard that it was asked, its token was cancelled, and it should have
+/// begun to stop.
 #[derive(Debug, Clone)]
 pub(crate) struct HeardOne {
     pub(crate) id: OperationId,
     pub(crate) generation: i64,
-    pub(crate) heard: Duration,
-    pub(crate) seen: Duration,
+    pub(crate) heard: Option<Duration>,
+    pub(crate) seen: Option<Duration>,
+    pub(crate) late: Option<Duration>,
 }
 
 impl Work for Heard {
     type Done = ();
 
     async fn run<C: Conn>(self, conn: &mut C) -> Result<(), Error> {
-        // Not before it was asked, however coarse the database's clock is.
-        let keeps = "UPDATE desist_ops SET heard_at = COALESCE(heard_at, CASE WHEN {now} - $1 < cancel_at \
-            THEN cancel_at ELSE {now} - $1 END), \
-            seen_at = COALESCE(seen_at, {now} - $2), version = version + 1 \
-            WHERE id = $3 AND generation = $4 AND state = 'running' RETURNING id";
-        let mut all = self.heard;
-        all.sort_unstable_by_key(|one| one.id);
-        let mut kept = Vec::new();
-        for one in all {
-            let (heard, seen) = (micros(one.heard), micros(one.seen));
-            let rows = conn.rows(keeps, values![heard, seen, one.id, one.generation]).await?;
-            if super::any(&rows) {
-                kept.push(one.id);
+        // Not before it was asked, however coarse the database's clock is. It waits for nobody.
+        let keeps = "UPDATE desist_ops SET heard_at = COALESCE(heard_at, CASE \
+            WHEN {now} - $1 < cancel_at THEN cancel_at ELSE {now} - $1 END), \
+            seen_at = COALESCE(seen_at, {now} - $2), stop_at = COALESCE(stop_at, {now} - $3), \
+            version = version + 1 WHERE seq {once SELECT seq FROM desist_ops WHERE id = $4 \
+            AND generation = $5 AND state = 'running' {skip}} RETURNING id";
+        let (mut heard, mut late) = (Vec::new(), Vec::new());
+        for one in self.heard {
+            let ago = |time: Option<Duration>| time.map(micros);
+            let (id, generation) = (one.id, one.generation);
+            let values = values![ago(one.heard), ago(one.seen), ago(one.late), id, generation];
+            if super::any(&conn.rows(keeps, values).await?) {
+                if one.late.is_some() { &mut late } else { &mut heard }.push(id);
             }
         }
-        if !kept.is_empty() {
-            let ids = listed(kept);
-            event(conn, &ids, "heard", "{}").await?;
-            conn.call_changed(&ids).await?;
+        for (what, ids) in [("heard", heard), ("overdue", late)] {
+            if !ids.is_empty() {
+                let ids = listed(ids);
+                event(conn, &ids, what, "{}").await?;
+                conn.call_changed(&ids).await?;
+            }
         }
         Ok(())
     }

@@ -1,4 +1,5 @@
-//! What has been over for long is removed.
+//! What has been over for long is removed; of a tree the leaves first, so that it stays one as
+//! long as any of it is there.
 
 use std::time::Duration;
 
@@ -21,6 +22,7 @@ impl Work for Prune {
 
     async fn run<C: Conn>(self, conn: &mut C) -> Result<bool, Error> {
         let finds = "SELECT id FROM desist_ops WHERE finished_at < (SELECT {now}) - $1 \
+                     AND NOT EXISTS (SELECT 1 FROM desist_ops child WHERE child.parent = desist_ops.id) \
                      ORDER BY finished_at LIMIT $2 {skip}";
         let mut ids = Vec::<OperationId>::new();
         for mut row in conn.rows(finds, values![micros(self.after), AT_ONCE]).await? {

@@ -74,6 +74,9 @@ fn conditions(filter: &Filter) -> (String, Vec<Value>) {
     if let Some(state) = filter.state {
         says("state = #", state.as_str().into());
     }
+    if let Some(key) = &filter.key {
+        says("key = # AND state IN ('waiting', 'running')", key.as_str().into());
+    }
     if let Some(tag) = &filter.tag {
         says("id IN (SELECT id FROM desist_ops_tag WHERE tag = #)", tag.as_str().into());
     }
@@ -122,7 +125,7 @@ impl Work for Find {
     }
 }
 
-/// Those that were asked to stop longer ago than they may take, the longest first.
+/// Those that were told to stop longer ago than they may take, the longest first.
 #[derive(Debug, Clone)]
 pub(crate) struct Overdue {
     pub(crate) most: u32,
@@ -134,8 +137,8 @@ impl Work for Overdue {
 
     async fn run<C: Conn>(self, conn: &mut C) -> Result<Vec<Operation>, Error> {
         let reads = format!(
-            "SELECT {COLUMNS} FROM desist_ops WHERE state = 'running' AND cancel_at IS NOT NULL \
-             AND cancel_at + grace < (SELECT {{now}}) ORDER BY cancel_at LIMIT $1"
+            "SELECT {COLUMNS} FROM desist_ops WHERE state = 'running' AND stop_at IS NOT NULL \
+             AND stop_at + grace < (SELECT {{now}}) ORDER BY stop_at LIMIT $1"
         );
         let rows = conn.rows(&reads, values![i64::from(self.most)]).await?;
         rows.into_iter().map(operation).collect()

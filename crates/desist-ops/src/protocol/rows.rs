@@ -10,7 +10,7 @@ use crate::{CancelMode, CancelRequest, Error};
 pub(super) const COLUMNS: &str = "id, seq, kind, state, version, generation, parent, key, tags, \
     actor, traceparent, attempt, attempts, grace, ran_on, output, error, created_at, run_at, \
     started_at, finished_at, done, total, message, progress_at, cancel_mode, cancel_reason, \
-    cancel_message, cancel_actor, cancel_at, heard_at, seen_at, {now}";
+    cancel_message, cancel_actor, cancel_at, heard_at, seen_at, stop_at, {now}";
 
 /// What a [`CancelRequest`] has, in the order in which [`request`] reads it.
 pub(super) const CANCEL: &str =
@@ -44,6 +44,7 @@ pub(super) fn operation(mut row: Row) -> Result<Operation, Error> {
         cancel: request(row)?,
         heard_at: row.maybe_time()?,
         seen_at: row.maybe_time()?,
+        stop_at: row.maybe_time()?,
         read_at: crate::store::time(row.int()?),
     })
 }

@@ -63,6 +63,7 @@ const MIGRATIONS: &[Migration] = &[Migration {
             cancel_at bigint,
             heard_at bigint,
             seen_at bigint,
+            stop_at bigint,
             tree_cancel text,
             CHECK ((node IS NOT NULL) = (state = 'running')),
             CHECK ((finished_at IS NOT NULL) = (state NOT IN ('waiting', 'running')))
@@ -72,8 +73,8 @@ const MIGRATIONS: &[Migration] = &[Migration {
         "CREATE INDEX desist_ops_parent ON desist_ops (parent) WHERE parent IS NOT NULL",
         "CREATE INDEX desist_ops_key ON desist_ops (kind, key)
             WHERE key IS NOT NULL AND state IN ('waiting', 'running')",
-        "CREATE INDEX desist_ops_stopping ON desist_ops (cancel_at)
-            WHERE cancel_at IS NOT NULL AND state = 'running'",
+        "CREATE INDEX desist_ops_stopping ON desist_ops (stop_at)
+            WHERE stop_at IS NOT NULL AND state = 'running'",
         "CREATE INDEX desist_ops_finished ON desist_ops (finished_at) WHERE finished_at IS NOT NULL",
         "CREATE INDEX desist_ops_kind ON desist_ops (kind, seq)",
         "CREATE INDEX desist_ops_state ON desist_ops (state, seq)",

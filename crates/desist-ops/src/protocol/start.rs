@@ -21,6 +21,8 @@ pub(crate) struct Start {
     pub(crate) parent: Option<OperationId>,
     pub(crate) key: Option<String>,
     pub(crate) duplicates: Duplicates,
+    /// Which of them; all, if nothing is said.
+    pub(crate) may_supersede: Option<Vec<OperationId>>,
     pub(crate) attempts: u32,
     pub(crate) after_death: AfterDeath,
     pub(crate) grace: Duration,
@@ -58,6 +60,16 @@ impl Work for Start {
         if let Some(top) = above.last() {
             conn.hold_together(&tree_of(*top)).await?;
         }
+        // Asked again after no answer, it is there, whatever came after it.
+        let knows = "SELECT state FROM desist_ops WHERE id = $1";
+        if let Some(mut row) = conn.rows(knows, values![id]).await?.into_iter().next() {
+            let cancelled = row.text()? == "cancelled";
+            return Ok(Started { id, existing: false, cancelled, superseded });
+        }
+        let born_cancelled = match self.parent {
+            Some(parent) => born_cancelled(conn, parent, above).await?,
+            None => None,
+        };
         if let Some(key) = &self.key {
             let finds = "SELECT id, cancel_at FROM desist_ops WHERE kind = $1 AND key = $2 \
                          AND state IN ('waiting', 'running') ORDER BY id {lock}";
@@ -69,15 +81,17 @@ impl Work for Start {
                 Duplicates::Allowed => {}
                 Duplicates::Joined => {
                     // The same again, and not one that has been told to stop.
-                    if let Some(&(id, _)) =
-                        others.iter().find(|(other, asked)| *other == id || !asked)
-                    {
+                    if let Some(&(id, _)) = others.iter().find(|(_, asked)| !asked) {
                         return Ok(Started { id, existing: true, cancelled: false, superseded });
                     }
                 }
                 Duplicates::Superseded => {
-                    // Asked again after no answer, it is no duplicate of itself.
-                    others.retain(|(other, _)| *other != id);
+                    let may = |id: &OperationId| {
+                        self.may_supersede.as_ref().is_none_or(|may| may.contains(id))
+                    };
+                    if !others.iter().all(|(other, _)| may(other)) {
+                        return Err(Error::taken());
+                    }
                     let by = format!("superseded by {id}");
                     let request =
                         CancelRequest::new().because(desist::Reason::Superseded).message(by);
@@ -86,10 +100,6 @@ impl Work for Start {
                 }
             }
         }
-        let born_cancelled = match self.parent {
-            Some(parent) => born_cancelled(conn, parent, above).await?,
-            None => None,
-        };
         let state = if born_cancelled.is_some() { "cancelled" } else { "waiting" };
         let tags = serde_json::to_string(&self.tags).unwrap_or_else(|_| "[]".to_owned());
         let inserts = "INSERT INTO desist_ops (id, kind, state, parent, key, tags, actor, \

@@ -1,5 +1,8 @@
 //! What a dead node ran is given to others: P5, P6, P9, P10.
 
+use std::time::Duration;
+
+use super::rows::duration;
 use super::{detail, event, listed};
 use crate::store::{Conn, Work, values};
 use crate::{Error, OperationId};
@@ -23,6 +26,8 @@ pub(crate) struct TakenOver {
     pub(crate) ended: Vec<OperationId>,
     /// Whether there may be more.
     pub(crate) more: bool,
+    /// When the next lease is over, if it is not renewed.
+    pub(crate) next: Option<Duration>,
 }
 
 impl Work for TakeOver {
@@ -39,6 +44,11 @@ impl Work for TakeOver {
         }
         if !taken.again.is_empty() {
             conn.call_workers().await?;
+        }
+        let next = "SELECT lease_until - (SELECT {now}) FROM desist_ops_node \
+                    WHERE lease_until > 0 ORDER BY lease_until LIMIT 1";
+        for mut row in conn.rows(next, values![]).await? {
+            taken.next = Some(duration(row.int()?));
         }
         Ok(taken)
     }
@@ -84,6 +94,9 @@ async fn take<C: Conn>(
         event(conn, &listed, "taken_over", detail! { "from": label, "now": state }).await?;
         conn.call_changed(&listed).await?;
     }
+    // Whoever waits for the lock of a row that stays finds it changed, and looks again.
+    let ends = "UPDATE desist_ops_node SET lease_until = 0 WHERE node = $1";
+    conn.rows(ends, values![node]).await?;
     let leaves = "DELETE FROM desist_ops_node WHERE node = $1 \
         AND NOT EXISTS (SELECT 1 FROM desist_ops WHERE node = $1)";
     conn.rows(leaves, values![node]).await?;

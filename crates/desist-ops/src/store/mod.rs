@@ -27,6 +27,9 @@ pub trait Store: Keeps {}
 
 /// What one has to do. All of it may be done again when it was not answered.
 pub trait Keeps: Clone + Send + Sync + 'static {
+    /// Whether one writes at a time, and the others wait, whatever they write.
+    const ONE_WRITES: bool;
+
     /// Does this in a transaction.
     fn transact<W: Work>(
         &self,
@@ -55,6 +58,11 @@ pub trait Work: Send + Sync + Clone + 'static {
 
     /// Whether it is one statement that only reads, and needs no transaction.
     const READS: bool = false;
+
+    /// Whether it is over so many rows that it may take its time.
+    fn is_large(&self) -> bool {
+        false
+    }
 
     /// Does them, with nothing but this connection.
     fn run<C: Conn>(self, conn: &mut C) -> impl Future<Output = Result<Self::Done, Error>> + Send;

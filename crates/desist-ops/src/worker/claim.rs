@@ -73,7 +73,7 @@ async fn claim<S: Store>(
     let shared = worker.operations.shared();
     if audited.is_none_or(|at| at.elapsed() >= shared.settings.look_every) {
         // No claim is on its way now. Those that end meanwhile are counted as running.
-        let running = worker.register.all().iter().map(|live| live.id).collect();
+        let running = worker.register.all().iter().map(|live| (live.id, live.generation)).collect();
         let orphans = GiveBackOrphans { node: node.to_owned(), runs: running };
         shared.store.transact(Within::Control, orphans).await?;
         *audited = Some(Instant::now());
@@ -115,8 +115,15 @@ async fn begin<S: Store>(
     if lives.is_empty() {
         return;
     }
-    // P4: after they are registered, and before they run.
-    hear::look(worker, lives.iter().map(|live| live.id).collect()).await;
+    // P4: after they are registered, and before they run. Nothing begins that is not read.
+    let ids: Vec<_> = lives.iter().map(|live| live.id).collect();
+    while worker.register.node().as_deref() == Some(node) {
+        match hear::look(worker, ids.clone()).await {
+            Ok(()) => break,
+            Err(error) => measure::trouble("hear", &error),
+        }
+        sleep(hear::AGAIN).await;
+    }
     // P9: whoever has lost its lease meanwhile has lost them.
     if worker.register.node().as_deref() != Some(node) {
         lives.iter().for_each(|live| live.lose(Reason::LeaseLost));

@@ -6,13 +6,13 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::{Live, Worker};
-use crate::OperationId;
 use crate::measure;
 use crate::protocol::{Heard, HeardOne, Intent, Intents};
 use crate::store::{Store, Within};
+use crate::{Error, OperationId};
 
 /// Between two tries; the next renewal finds whatever this has not.
-const AGAIN: Duration = Duration::from_millis(100);
+pub(super) const AGAIN: Duration = Duration::from_millis(100);
 const TRIES: u32 = 5;
 
 /// For as long as it is polled.
@@ -25,29 +25,39 @@ pub(super) async fn hear<S: Store>(worker: &Worker<S>) {
             }
             None => worker.register.all().iter().map(|live| live.id).collect(),
         };
-        if !ids.is_empty() {
-            look(worker, ids).await;
+        if ids.is_empty() {
+            continue;
+        }
+        for _ in 0..TRIES {
+            match look(worker, ids.clone()).await {
+                Ok(()) => break,
+                Err(error) => measure::trouble("hear", &error),
+            }
+            sleep(AGAIN).await;
         }
     }
 }
 
 /// Reads what was asked of these, and tells them.
-pub(super) async fn look<S: Store>(worker: &Worker<S>, ids: Vec<OperationId>) {
-    for _ in 0..TRIES {
-        let Some(node) = worker.register.node() else { return };
-        let looks = Intents { node, ids: ids.clone() };
-        match worker.operations.store().transact(Within::Lease, looks).await {
-            Ok(intents) => {
-                for intent in &intents {
-                    if let Some(live) = worker.register.of(intent) {
-                        tell(worker, &live, intent);
-                    }
-                }
-                return;
-            }
-            Err(error) => {
-                measure::trouble("hear", &error);
-                sleep(AGAIN).await;
+pub(super) async fn look<S: Store>(worker: &Worker<S>, ids: Vec<OperationId>) -> Result<(), Error> {
+    let Some(node) = worker.register.node() else { return Ok(()) };
+    for intent in &worker.operations.store().transact(Within::Lease, Intents { node, ids }).await? {
+        if let Some(live) = worker.register.of(intent) {
+            tell(worker, &live, intent);
+        }
+    }
+    Ok(())
+}
+
+/// Tells those that commit, where that keeps their request from being written. For as long as it is
+/// polled.
+pub(super) async fn at_once<S: Store>(worker: &Worker<S>) {
+    loop {
+        for (id, request) in worker.operations.shared().hints.until_at_once().await {
+            for live in worker.register.with(id).iter().filter(|live| live.is_committing()) {
+                let (generation, age) = (live.generation, Duration::ZERO);
+                let request = Some(request.clone());
+                tell(worker, live, &Intent { id, generation, request, age });
             }
         }
     }
@@ -68,10 +78,13 @@ pub(super) async fn note<S: Store>(worker: &Worker<S>) {
     loop {
         let mut heard = Vec::new();
         for live in worker.register.until_heard().await {
-            if let Some(((_, since), seen)) = live.heard().zip(live.seen()) {
-                let (id, generation) = (live.id, live.generation);
-                heard.push(HeardOne { id, generation, heard: since, seen });
-            }
+            heard.push(HeardOne {
+                id: live.id,
+                generation: live.generation,
+                heard: live.heard().map(|(_, since)| since),
+                seen: live.heard().and_then(|_| live.seen()),
+                late: live.late(),
+            });
         }
         if let Err(error) =
             worker.operations.store().transact(Within::Control, Heard { heard }).await

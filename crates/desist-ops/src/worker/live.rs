@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use desist::{Reason, Registration};
 use desist_sql::Error as SqlError;
 use desist_tokio::{Stop, StopSource};
-use tokio::sync::Notify;
 
 use crate::commit::{CommitError, InCommit};
 use crate::protocol::{End, Intent, Run, Step, Wish};
@@ -25,14 +24,14 @@ pub(crate) struct Live {
     pub(crate) parent: Option<OperationId>,
     pub(crate) tags: Vec<String>,
     pub(crate) grace: Duration,
+    /// From its start until it was claimed.
+    pub(crate) age: Duration,
     source: StopSource,
     pub(crate) stop: Stop,
     told: Arc<Mutex<Told>>,
     /// It has a part in what is told, and that has none in it.
     _seen: Registration,
     steps: Mutex<Steps>,
-    /// It was told something.
-    pub(crate) asked: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -49,7 +48,8 @@ struct Told {
     /// written: it may not be there any more, and is not lost.
     ending: bool,
     given_back: bool,
-    overdue: bool,
+    /// It does not stop; since when it should.
+    overdue: Option<Instant>,
 }
 
 #[derive(Debug, Default)]
@@ -83,12 +83,12 @@ impl Live {
             parent: run.parent,
             tags: serde_json::from_str(&run.tags).unwrap_or_default(),
             grace,
+            age: run.age,
             source,
             stop,
             told,
             _seen: seen,
             steps: Mutex::default(),
-            asked: Notify::new(),
         })
     }
 
@@ -113,7 +113,6 @@ impl Live {
             CancelMode::Drain => self.source.drain_with(request.cause()),
             CancelMode::Cancel => self.source.cancel_with(request.cause()),
         };
-        self.asked.notify_one();
         is_first
     }
 
@@ -123,7 +122,6 @@ impl Live {
         let why = "this process could not keep its right to the operation; somebody else may have \
                    it now";
         self.source.cancel_with(reason.with(why));
-        self.asked.notify_one();
     }
 
     pub(crate) fn is_lost(&self) -> bool {
@@ -198,33 +196,18 @@ impl Live {
         }
     }
 
-    /// Whether it may begin a commit.
-    pub(crate) fn may_commit(&self) -> Result<(), CommitError> {
+    /// Whether it may begin a commit. One at a time, and none after its end, or what may be that.
+    pub(crate) fn may_commit(&self) -> Result<Committing<'_>, CommitError> {
         self.stop.token().check().map_err(CommitError::stopped)?;
         let mut told = lock(&self.told);
-        if told.committed || std::mem::replace(&mut told.committing, true) {
-            return Err(CommitError::twice());
+        if told.committed || told.ending || std::mem::replace(&mut told.committing, true) {
+            return Err(CommitError::over());
         }
-        Ok(())
+        Ok(Committing { live: self })
     }
 
-    /// What became of it.
-    pub(crate) fn committed<T>(
-        &self,
-        done: Result<T, SqlError<InCommit>>,
-    ) -> Result<T, CommitError> {
-        let mut told = lock(&self.told);
-        told.committing = false;
-        told.committed |= done.is_ok();
-        // If it is not known whether it was committed, its end finds that out.
-        told.ending &= done.as_ref().err().is_none_or(SqlError::is_in_doubt);
-        drop(told);
-        done.map_err(|error| {
-            if matches!(error.failure(), Some(InCommit::Fenced)) {
-                self.lose(Reason::LeaseLost);
-            }
-            CommitError::of(error)
-        })
+    pub(crate) fn is_committing(&self) -> bool {
+        lock(&self.told).committing
     }
 
     pub(crate) fn is_at_its_end(&self) {
@@ -237,11 +220,18 @@ impl Live {
 
     /// It does not stop within its grace.
     pub(crate) fn is_late(&self) {
-        lock(&self.told).overdue = true;
+        lock(&self.told).overdue.get_or_insert_with(|| {
+            Instant::now().checked_sub(self.grace).unwrap_or_else(Instant::now)
+        });
     }
 
     pub(crate) fn is_overdue(&self) -> bool {
-        lock(&self.told).overdue
+        lock(&self.told).overdue.is_some()
+    }
+
+    /// How long ago it should have begun to stop, if it does not.
+    pub(crate) fn late(&self) -> Option<Duration> {
+        lock(&self.told).overdue.map(|since| since.elapsed())
     }
 
     /// What it said last.
@@ -269,5 +259,35 @@ impl Live {
     /// For those that ask whether it is theirs.
     pub(crate) fn is_of(&self, intent: &Intent) -> bool {
         intent.id == self.id && intent.generation == self.generation
+    }
+}
+
+/// A commit that is being done. Dropped before it knew what became of it, another one may be
+/// begun, unless it was on its way already.
+#[must_use]
+pub(crate) struct Committing<'a> {
+    live: &'a Live,
+}
+
+impl Committing<'_> {
+    /// What became of it.
+    pub(crate) fn became<T>(self, done: Result<T, SqlError<InCommit>>) -> Result<T, CommitError> {
+        let mut told = lock(&self.live.told);
+        told.committed |= done.is_ok();
+        // If it is not known whether it was committed, its end finds that out.
+        told.ending &= done.as_ref().err().is_none_or(SqlError::is_in_doubt);
+        drop(told);
+        done.map_err(|error| {
+            if matches!(error.failure(), Some(InCommit::Fenced)) {
+                self.live.lose(Reason::LeaseLost);
+            }
+            CommitError::of(error)
+        })
+    }
+}
+
+impl Drop for Committing<'_> {
+    fn drop(&mut self) {
+        lock(&self.live.told).committing = false;
     }
 }

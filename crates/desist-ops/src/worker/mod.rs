@@ -65,6 +65,18 @@ impl<S> Drop for Only<S> {
     }
 }
 
+/// Whoever has run until now runs no more.
+struct Left<S>(Arc<Worker<S>>);
+
+impl<S> Drop for Left<S> {
+    fn drop(&mut self) {
+        for live in self.0.register.all() {
+            live.lose(Reason::LeaseLost);
+        }
+        self.0.stop.cancel_with(Reason::Shutdown);
+    }
+}
+
 pub(crate) async fn run<S: Store>(operations: Operations<S>, stop: Stop) -> Result<Report, Error> {
     let Some(_only) = Only::new(&operations) else {
         let said = "these operations are run already; one process runs them once, and another \
@@ -77,18 +89,20 @@ pub(crate) async fn run<S: Store>(operations: Operations<S>, stop: Stop) -> Resu
         stop: stop.child(),
         operations,
     });
-    // Who is dropped takes its runs along.
+    // Who is dropped takes its runs along; and tells them, for some have threads of their own.
+    let _left = Left(Arc::clone(&worker));
     let mut runs = tokio::task::JoinSet::new();
     {
         let (listens, keeps) = (lease::listen(&worker), lease::keep(&worker));
         let (hears, notes) = (hear::hear(&worker), hear::note(&worker));
-        let tidies = tidy::tidy(&worker);
+        let (at_once, tidies) = (hear::at_once(&worker), tidy::tidy(&worker));
         let works = claim::work(&worker, &mut runs);
         tokio::select! {
             () = listens => {}
             () = keeps => {}
             () = hears => {}
             () = notes => {}
+            () = at_once => {}
             () = tidies => {}
             () = works => {}
         }

@@ -13,20 +13,24 @@ use tokio::time::{Instant, sleep};
 
 use super::{Live, Worker};
 use crate::error::chain;
-use crate::kind::Settings;
+use crate::kind::{Settings, inside};
 use crate::policy::WhenOverdue;
 use crate::protocol::{Finish, Finished, Wish};
 use crate::store::{Store, Within};
-use crate::{BoxError, Context, Lasting, State, measure, text};
+use crate::{BoxError, Context, Kind, Lasting, State, measure, text};
 
 /// Between two tries to write an end, at first and at most.
 const AGAIN: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
+
+/// What a version does not take is another's, for so long after it was started; and it is left to
+/// others for so long.
+const ROLLOUT: Duration = Duration::from_secs(3600);
+const OTHERS: Duration = Duration::from_secs(10);
 
 /// How a handler ended.
 enum Ended {
     Gave(String),
     Failed(BoxError),
-    Panicked(String),
     /// Its input is no longer what it takes.
     NotTaken(serde_json::Error),
     /// It was overdue.
@@ -40,28 +44,25 @@ pub(super) async fn run<S: Store>(worker: Arc<Worker<S>>, live: Arc<Live>, input
     let _registered = Registered { worker: &worker, live: &live };
     let begin = Instant::now();
     let Some(kind) = worker.operations.shared().kinds.get(&live.kind) else { return };
-    if let Some(limit) = kind.settings.timeout {
-        live.times_out_after(limit);
-    }
-    let ended = if live.stop.token().is_cancelled() {
-        Ended::NotBegun
-    } else {
-        let ctx = Context { live: Arc::clone(&live), operations: worker.operations.clone() };
-        match catch_unwind(AssertUnwindSafe(|| kind.handler.begin(ctx, &input))) {
-            Ok(Ok(work)) => worked(&live, &kind.settings, measure::in_span(&live, work)).await,
-            Ok(Err(error)) => Ended::NotTaken(error),
-            Err(panic) => Ended::Panicked(said(&*panic)),
-        }
-    };
-    live.is_at_its_end();
-    let outcome = match wish(&worker, &live, &kind.settings, ended) {
+    // A handler panics wherever code of its own is run: as it is polled or dropped, or as its
+    // error is asked what it says. What has panicked has ended, and was begun.
+    let work = Caught(Box::pin(until_ended(&worker, &live, kind, &input)));
+    let wish = work.await.unwrap_or_else(|error| {
+        live.is_at_its_end();
+        let (error, again_after) =
+            (text::kept(error, text::ERROR), kind.settings.again_after(live.attempt));
+        Some(Wish::Fail { error, again_after, lasting: false })
+    });
+    let outcome = match wish {
         Some(wish) => written(&worker, &live, wish).await,
         None => Finished::Fenced,
     };
     match outcome {
-        Finished::Is(State::Finished(outcome)) => worker.counts.ended(outcome),
-        Finished::Is(_) if live.is_given_back() => worker.counts.given_back(),
-        Finished::Is(_) => worker.counts.again(),
+        Finished::Is(State::Finished(outcome)) | Finished::Was(State::Finished(outcome)) => {
+            worker.counts.ended(outcome);
+        }
+        Finished::Is(_) | Finished::Was(_) if live.is_given_back() => worker.counts.given_back(),
+        Finished::Is(_) | Finished::Was(_) => worker.counts.again(),
         Finished::Fenced => worker.counts.lost(),
     }
     measure::ended(&live, outcome, begin.elapsed());
@@ -71,6 +72,29 @@ pub(super) async fn run<S: Store>(worker: Arc<Worker<S>>, live: Arc<Live>, input
             hints.work();
         }
     });
+}
+
+/// What its handler's end is to be; `None`: it is somebody else's to say.
+async fn until_ended<S: Store>(
+    worker: &Worker<S>,
+    live: &Arc<Live>,
+    kind: &Kind<S>,
+    input: &str,
+) -> Option<Wish> {
+    if let Some(limit) = kind.settings.timeout {
+        live.times_out_after(limit);
+    }
+    let ended = if live.stop.token().is_cancelled() {
+        Ended::NotBegun
+    } else {
+        let ctx = Context { live: Arc::clone(live), operations: worker.operations.clone() };
+        match kind.handler.begin(ctx, input) {
+            Ok(work) => worked(worker, live, &kind.settings, measure::in_span(live, work)).await,
+            Err(error) => Ended::NotTaken(error),
+        }
+    };
+    live.is_at_its_end();
+    wish(worker, live, &kind.settings, ended)
 }
 
 struct Registered<'a, S: Store> {
@@ -85,28 +109,29 @@ impl<S: Store> Drop for Registered<'_, S> {
 }
 
 /// Until the handler has ended, or is not waited for.
-async fn worked(
-    live: &Live,
+async fn worked<S: Store>(
+    worker: &Worker<S>,
+    live: &Arc<Live>,
     settings: &Settings,
     work: impl Future<Output = Result<String, BoxError>> + Send,
 ) -> Ended {
-    let mut work = pin!(Caught(Box::pin(work)));
-    let ended = |caught| match caught {
-        Ok(Ok(output)) => Ended::Gave(output),
-        Ok(Err(error)) => Ended::Failed(error),
-        Err(panic) => Ended::Panicked(panic),
+    let mut work = pin!(work);
+    let ended = |done| match done {
+        Ok(output) => Ended::Gave(output),
+        Err(error) => Ended::Failed(error),
     };
     tokio::select! {
         biased;
-        caught = &mut work => return ended(caught),
+        done = &mut work => return ended(done),
         _ = live.stop.token().cancelled() => {}
     }
     tokio::select! {
         biased;
-        caught = &mut work => return ended(caught),
+        done = &mut work => return ended(done),
         () = sleep(live.grace) => {}
     }
     measure::overdue(live);
+    worker.register.has_heard(live);
     match settings.when_overdue {
         WhenOverdue::Wait => ended(work.await),
         WhenOverdue::Drop => Ended::Dropped,
@@ -145,20 +170,35 @@ fn wish<S: Store>(
         return Some(worker.operations.succeed(output));
     }
     let is_told = live.intent().is_some();
+    if matches!(ended, Ended::NotBegun) && !is_told {
+        // Nobody has done anything. If it was lost, the fence knows whether somebody has it.
+        live.gives_back();
+        return Some(Wish::GiveBack { after: Duration::ZERO, error: None });
+    }
     if live.is_lost() && !is_told {
         return None;
     }
     let lasting = match &ended {
-        Ended::Failed(error) => Lasting::is(&**error),
+        Ended::Failed(error) => Lasting::is(inside(error)),
         Ended::NotTaken(_) => true,
         _ => false,
     };
+    let stopped = worker.stop.stop();
     let is_dropped = matches!(ended, Ended::Dropped);
     let (error, is_stop) = match ended {
-        Ended::Failed(error) => (Some(chain(&*error)), find_cancelled(&*error).is_some()),
-        Ended::Panicked(said) => (Some(said), false),
+        Ended::Failed(error) => {
+            let is_stop = find_cancelled(inside(&error)).is_some() || quotes(&error, live);
+            (Some(chain(inside(&error))), is_stop)
+        }
         Ended::NotTaken(error) => {
-            (Some(format!("its input is not what its kind takes here: {error}")), false)
+            let error = format!("its input is not what its kind takes here: {error}");
+            if !is_told && live.age < ROLLOUT {
+                // It was checked as it was started: that was another version, which may be
+                // about to come.
+                live.gives_back();
+                return Some(Wish::GiveBack { after: OTHERS, error: Some(error) });
+            }
+            (Some(error), false)
         }
         Ended::Dropped => {
             (Some(format!("it did not stop within {:?}, and was dropped", live.grace)), true)
@@ -172,12 +212,11 @@ fn wish<S: Store>(
         let is_plain = is_stop && !is_dropped;
         return Some(Wish::Stop { error: error.filter(|_| !is_plain) });
     }
-    let stopped = worker.stop.stop();
     let is_asked = live.stop.token().is_cancelled();
     let is_late = live.stop.reason() == Some(Reason::Deadline) && !stopped.is_cancelled();
     if !is_late && (is_asked || (is_stop && stopped.draining().is_cancelled())) {
         live.gives_back();
-        return Some(Wish::GiveBack);
+        return Some(Wish::GiveBack { after: Duration::ZERO, error: None });
     }
     let again_after = settings.again_after(live.attempt);
     let error = match (is_late, settings.timeout) {
@@ -187,6 +226,16 @@ fn wish<S: Store>(
         _ => error.unwrap_or_default(),
     };
     Some(Wish::Fail { error, again_after, lasting })
+}
+
+/// Whether it says, in words, what cancelled this run: an error within one that hides it, as
+/// `anyhow`'s does.
+fn quotes(error: &BoxError, live: &Live) -> bool {
+    let said = format!("{error:#}");
+    [live.stop.token(), live.stop.draining()]
+        .into_iter()
+        .filter_map(desist::Token::cancellation)
+        .any(|why| said.contains(&why.to_string()))
 }
 
 /// What became of it: the database is asked until it has answered.

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use super::Worker;
 use crate::measure;
@@ -12,6 +12,8 @@ use crate::store::{Store, Within};
 
 /// Progress is written so often at most.
 const PROGRESS: Duration = Duration::from_secs(1);
+/// After a lease is over, or what is over is held by somebody.
+const SOON: Duration = Duration::from_millis(100);
 /// What is old is removed so often.
 const PRUNE: Duration = Duration::from_secs(60);
 
@@ -65,31 +67,27 @@ async fn keep_progress<S: Store>(worker: &Worker<S>) {
 
 async fn take_over<S: Store>(worker: &Worker<S>) {
     let shared = worker.operations.shared();
-    // Dead for a fifth of a lease at most before somebody looks.
-    let mut every = every(shared.settings.lease / 5);
     loop {
-        every.tick().await;
-        loop {
-            match shared.store.transact(Within::Control, TakeOver).await {
-                Ok(taken) => {
-                    measure::taken_over(&taken);
-                    let changed: Vec<_> = taken.again.iter().chain(&taken.ended).copied().collect();
-                    worker.operations.local().tell(|hints| {
-                        changed.iter().for_each(|id| hints.changed(*id));
-                    });
-                    if !taken.again.is_empty() {
-                        shared.hints.work();
-                    }
-                    if !taken.more {
-                        break;
-                    }
+        let mut wait = shared.settings.lease / 5;
+        match shared.store.transact(Within::Control, TakeOver).await {
+            Ok(taken) => {
+                measure::taken_over(&taken);
+                let changed: Vec<_> = taken.again.iter().chain(&taken.ended).copied().collect();
+                worker.operations.local().tell(|hints| {
+                    changed.iter().for_each(|id| hints.changed(*id));
+                });
+                if !taken.again.is_empty() {
+                    shared.hints.work();
                 }
-                Err(error) => {
-                    measure::trouble("take over", &error);
-                    break;
+                if taken.more {
+                    continue;
                 }
+                // As soon as somebody could be dead. Whoever lives has renewed by then.
+                wait = taken.next.map_or(wait, |next| wait.min(next + SOON));
             }
+            Err(error) => measure::trouble("take over", &error),
         }
+        sleep(wait).await;
     }
 }
 

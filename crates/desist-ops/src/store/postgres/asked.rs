@@ -13,6 +13,10 @@ pub(super) const ALL: &str = "desist_ops";
 
 /// For the transaction that it is said in, whatever is between here and the server.
 const BOUND: &str = "SET LOCAL idle_in_transaction_session_timeout = '5s'";
+/// And for one that is nothing but a step: each statement sees what was committed before it, whatever
+/// is usual there.
+const STEP: &str = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; \
+                    SET LOCAL idle_in_transaction_session_timeout = '5s'";
 
 /// The driver's client, within a transaction.
 pub(super) struct Asked<'a, C>(pub(super) &'a C);
@@ -20,15 +24,32 @@ pub(super) struct Asked<'a, C>(pub(super) &'a C);
 /// Does the step, within a transaction that the server ends if nothing more is said in it: who is
 /// cut off or stopped in its middle would keep its locks for as long as the server takes it for
 /// alive, which may be hours, and nobody could take over from it.
-pub(super) async fn bounded<C, W>(client: &C, work: W) -> Result<W::Done, Error>
+pub(super) async fn step<C, W>(client: &C, work: W) -> Result<W::Done, Error>
+where
+    C: GenericClient + Sync,
+    W: Work,
+{
+    after(STEP, client, work).await
+}
+
+/// The same as the last step of a transaction of somebody else's.
+pub(super) async fn last_step<C, W>(client: &C, work: W) -> Result<W::Done, Error>
+where
+    C: GenericClient + Sync,
+    W: Work,
+{
+    after(BOUND, client, work).await
+}
+
+async fn after<C, W>(says: &str, client: &C, work: W) -> Result<W::Done, Error>
 where
     C: GenericClient + Sync,
     W: Work,
 {
     // In the same flush as the first statement.
-    let (bounded, done) =
-        tokio::join!(client.batch_execute(BOUND), async { work.run(&mut Asked(client)).await });
-    bounded.map_err(failed)?;
+    let (said, done) =
+        tokio::join!(client.batch_execute(says), async { work.run(&mut Asked(client)).await });
+    said.map_err(failed)?;
     done
 }
 

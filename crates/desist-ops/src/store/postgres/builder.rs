@@ -17,6 +17,8 @@ use crate::store::Local;
 
 /// Connections of its own for what keeps operations going.
 const CONTROL: usize = 4;
+/// And for requests.
+const REQUESTS: usize = 4;
 /// And for the lease, and for hearing what was asked for.
 const LEASE: usize = 2;
 
@@ -75,8 +77,8 @@ impl PostgresBuilder {
         Self { config, direct: None, pool: None, push: true, make: Box::new(Plain) }
     }
 
-    /// The pool of one's own that [`commit`](crate::Context::commit) writes with, and that
-    /// requests are made with. What keeps operations going has connections of its own.
+    /// The pool of one's own that [`commit`](crate::Context::commit) writes with. What keeps
+    /// operations going has connections of its own, and so have those who start and cancel.
     ///
     /// ```
     /// use desist_ops::Postgres;
@@ -159,6 +161,8 @@ impl PostgresBuilder {
         };
         // Whoever gives up does not wait for a server that may be away.
         let control = self.make.pool(self.config.clone(), CONTROL, Wait::AtOnce).map_err(built)?;
+        let requests =
+            self.make.pool(self.config.clone(), REQUESTS, Wait::AtOnce).map_err(built)?;
         let lease = self.make.pool(self.config.clone(), LEASE, Wait::AtOnce).map_err(built)?;
         let mut direct = self.direct.unwrap_or(self.config);
         // A listener sends nothing, so nothing else tells that it is cut off.
@@ -166,7 +170,9 @@ impl PostgresBuilder {
         direct.keepalives_interval(Duration::from_secs(5)).keepalives_retries(2);
         let listener = self.push.then(|| self.make.listener(direct));
         let local = Arc::new(Local::default());
-        Ok(Postgres { shared: Arc::new(Shared { pool, control, lease, listener, local }) })
+        Ok(Postgres {
+            shared: Arc::new(Shared { pool, requests, control, lease, listener, local }),
+        })
     }
 }
 

@@ -5,7 +5,7 @@ use std::future::Future;
 use desist_sql::postgres::Tx;
 use serde_core::Serialize;
 
-use super::asked::bounded;
+use super::asked::last_step;
 use crate::commit::InCommit;
 use crate::{BoxError, CommitError, Context, Postgres};
 
@@ -19,7 +19,12 @@ impl Context<Postgres> {
     ///
     /// # Errors
     ///
-    /// The closure failed; it was stopped, also because its lease is lost; the database failed.
+    /// The closure failed; it was stopped, also because its lease is lost; this run is over; the
+    /// database failed.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, it is rolled back, unless the commit was on its way: then no other one may be begun.
     ///
     /// ```no_run
     /// use desist_ops::{BoxError, Context, Postgres};
@@ -42,15 +47,21 @@ impl Context<Postgres> {
         Fut: Future<Output = Result<T, BoxError>>,
         T: Serialize,
     {
-        self.live.may_commit()?;
+        let committing = self.live.may_commit()?;
         let pool = self.operations.store().pool();
         let does = pool.transaction(self.token(), |mut tx| async move {
+            // A process that is stopped in its middle keeps what it has locked for so long.
+            let lease = self.operations.shared().settings.lease.as_millis().saturating_mul(4);
+            let bound = lease.clamp(60_000, i32::MAX as u128);
+            tx.batch_execute(&format!("SET LOCAL idle_in_transaction_session_timeout = {bound}"))
+                .await
+                .map_err(InCommit::from)?;
             // The handler has the transaction, and gives it back: the end comes last.
             let saved = tx.savepoint(|tx| async move { work(tx).await.map_err(InCommit::Handler) });
             let given = saved.await?;
             let finish = self.operations.finish_of(&self.live, &given)?;
-            InCommit::checked(bounded(&**tx, finish).await, given)
+            InCommit::checked(last_step(&**tx, finish).await, given)
         });
-        self.live.committed(does.await)
+        committing.became(does.await)
     }
 }

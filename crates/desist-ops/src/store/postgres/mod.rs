@@ -19,7 +19,7 @@ use tokio_postgres::error::SqlState;
 
 pub use self::builder::PostgresBuilder;
 
-use self::asked::{Asked, bounded};
+use self::asked::{Asked, step};
 use self::listener::Listener;
 use super::{Conn, Keeps, Local, Store, Within, Work};
 use crate::error::Kind;
@@ -29,6 +29,8 @@ use crate::{CancelAnswer, CancelRequest, Error, OperationId};
 
 /// How long a step may take before it is given up.
 const STEP: Duration = Duration::from_secs(5);
+/// And one over a whole tree.
+const LARGE: Duration = Duration::from_secs(60);
 /// And the tables may take to be made.
 const MIGRATION: Duration = Duration::from_secs(60);
 /// So often one is done again that met another one.
@@ -52,8 +54,11 @@ pub struct Postgres {
 }
 
 struct Shared {
-    /// For what users do, [`Context::commit`](crate::Context::commit) among it.
+    /// For what users do, [`Context::commit`](crate::Context::commit) among it, which may take all of
+    /// it for long.
     pool: Pool,
+    /// For who starts, cancels and asks: also those who want such a commit to stop.
+    requests: Pool,
     /// For what keeps operations going: it waits for nobody's work.
     control: Pool,
     /// For the lease: it waits for no lock of an operation, which may be held for long.
@@ -154,7 +159,7 @@ impl Postgres {
         let pool = match within {
             Within::Lease => &self.shared.lease,
             Within::Control => &self.shared.control,
-            Within::Request => &self.shared.pool,
+            Within::Request => &self.shared.requests,
         };
         let token = Source::with_timeout(bound).token();
         if W::READS {
@@ -162,7 +167,7 @@ impl Postgres {
                 .run(&token, |conn| async move { work.run(&mut Asked(&**conn)).await })
                 .await;
         }
-        pool.transaction(&token, |tx| async move { bounded(&**tx, work).await }).await
+        pool.transaction(&token, |tx| async move { step(&**tx, work).await }).await
     }
 
     async fn step<W: Work>(
@@ -185,12 +190,15 @@ impl Postgres {
 impl Store for Postgres {}
 
 impl Keeps for Postgres {
+    const ONE_WRITES: bool = false;
+
     fn transact<W: Work>(
         &self,
         within: Within,
         work: W,
     ) -> impl Future<Output = Result<W::Done, Error>> + Send {
-        self.step(within, STEP, work)
+        let bound = if work.is_large() { LARGE } else { STEP };
+        self.step(within, bound, work)
     }
 
     async fn migrate(&self) -> Result<(), Error> {

@@ -2,7 +2,8 @@
 
 use tokio_postgres::GenericClient;
 
-use super::asked::Asked;
+use super::asked::{Asked, failed};
+use crate::error::Kind;
 use crate::store::Work;
 use crate::{Error, Postgres, Start, Started};
 
@@ -36,6 +37,25 @@ impl Start<'_, Postgres> {
     pub async fn start_in<C: GenericClient + Sync>(self, tx: &C) -> Result<Started, Error> {
         let (_, mut start) = self.checked()?;
         start.tells = true;
+        if start.key.is_some() || start.parent.is_some() {
+            sees_the_newest(tx).await?;
+        }
         Ok(Started::of(&start.run(&mut Asked(tx)).await?))
     }
+}
+
+/// Who has a key, and whether a tree was cancelled, is asked after others were waited for: a
+/// transaction that keeps seeing what it saw at first would not know.
+async fn sees_the_newest<C: GenericClient + Sync>(tx: &C) -> Result<(), Error> {
+    let asks = "SELECT current_setting('transaction_isolation')";
+    let row = tx.query_typed_one(asks, &[]).await.map_err(failed)?;
+    let isolation = row.try_get::<_, String>(0).map_err(failed)?;
+    if isolation == "read committed" {
+        return Ok(());
+    }
+    let said = format!(
+        "an operation with a key or a parent cannot be started in a transaction that is {isolation}; \
+         begin it with ISOLATION LEVEL READ COMMITTED, or start it outside"
+    );
+    Err(Error::new(Kind::Input, said))
 }

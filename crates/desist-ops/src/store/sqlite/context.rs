@@ -19,7 +19,12 @@ impl Context<Sqlite> {
     ///
     /// # Errors
     ///
-    /// The closure failed; it was stopped, also because its lease is lost; the database failed.
+    /// The closure failed; it was stopped, also because its lease is lost; this run is over; the
+    /// database failed.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, it is rolled back, unless the commit was on its way: then no other one may be begun.
     ///
     /// ```
     /// use desist_ops::{BoxError, Context, Sqlite};
@@ -41,13 +46,13 @@ impl Context<Sqlite> {
         F: FnOnce(&mut Transaction<'_>) -> Result<T, BoxError> + Send + 'static,
         T: Serialize + Send + 'static,
     {
-        self.live.may_commit()?;
+        let committing = self.live.may_commit()?;
         let (live, operations) = (Arc::clone(&self.live), self.operations.clone());
         let does = self.operations.store().pool().transaction(self.token(), move |tx| {
             let given = work(tx).map_err(InCommit::Handler)?;
             let finish = operations.finish_of(&live, &given)?;
             InCommit::checked(drive(tx, finish), given)
         });
-        self.live.committed(does.await)
+        committing.became(does.await)
     }
 }

@@ -30,6 +30,8 @@ use crate::{BoxError, CancelAnswer, CancelRequest, Error, OperationId};
 
 /// How long a step may take before it is given up: the write lock is somebody else's.
 const STEP: Duration = Duration::from_secs(10);
+/// And one over a whole tree.
+const LARGE: Duration = Duration::from_secs(60);
 
 /// Operations in a SQLite file. Several processes of one machine may share it.
 ///
@@ -174,8 +176,10 @@ impl Sqlite {
 impl Store for Sqlite {}
 
 impl Keeps for Sqlite {
+    const ONE_WRITES: bool = true;
+
     async fn transact<W: Work>(&self, _: Within, work: W) -> Result<W::Done, Error> {
-        let bound = Source::with_timeout(STEP);
+        let bound = Source::with_timeout(if work.is_large() { LARGE } else { STEP });
         let (pool, token) = (&self.shared.pool, bound.token());
         let does = if W::READS {
             pool.run(&token, move |conn| drive(conn, work))
