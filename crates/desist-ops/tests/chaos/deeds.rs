@@ -101,7 +101,8 @@ impl Theatre {
         }
     }
 
-    pub(crate) async fn does(&mut self, deed: Deed, dice: &mut Dice) {
+    /// `false`: it cannot be done just now.
+    pub(crate) async fn does(&mut self, deed: Deed, dice: &mut Dice) -> bool {
         let idle = |slot: &Slot| slot.busy <= Instant::now();
         let mut places: Vec<_> = (0..self.slots.len()).filter(|n| idle(&self.slots[*n])).collect();
         dice.shuffle(&mut places);
@@ -152,6 +153,7 @@ impl Theatre {
         if done {
             *self.counts.entry(deed).or_default() += 1;
         }
+        done
     }
 
     fn cut(&mut self, place: usize, cut: Cut, time: Duration) -> bool {

@@ -16,7 +16,12 @@ async fn client(base: &OnPostgres) -> Client {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_holds_operations_in_a_transaction_costs_no_process_its_lease() {
+async fn what_somebody_holds_costs_no_lease_and_keeps_nobody_else_waiting() {
+    tokio::join!(no_lease_is_lost(), others_are_taken_over(), others_say_how_far_they_are());
+}
+
+/// Of a process whose runs end, and wait for who holds them.
+async fn no_lease_is_lost() {
     const COUNT: usize = 40;
     let Some(base) = OnPostgres::shared() else { return };
     let folder = Folder::new();
@@ -69,8 +74,8 @@ async fn who_holds_operations_in_a_transaction_costs_no_process_its_lease() {
     assert!(verdict.wrong.is_empty(), "{}", verdict.said());
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_that_somebody_holds_keeps_no_other_one_from_being_taken_over() {
+/// Though the first one to be taken over is held.
+async fn others_are_taken_over() {
     let Some(base) = OnPostgres::shared() else { return };
     let folder = Folder::new();
     let all = Setup { lease: 20_000, concurrency: 1, ..setup(base.place(), &folder, "who asks") };
@@ -119,8 +124,8 @@ async fn one_that_somebody_holds_keeps_no_other_one_from_being_taken_over() {
     assert!(verdict.wrong.is_empty(), "{}", verdict.said());
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_that_somebody_holds_keeps_no_progress_of_others_from_being_written() {
+/// Though the progress of one that is held cannot be written.
+async fn others_say_how_far_they_are() {
     let Some(base) = OnPostgres::shared() else { return };
     let folder = Folder::new();
     let all = Setup { lease: 20_000, ..setup(base.place(), &folder, "who asks") };
