@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use desist_sql::Wait;
-use desist_sql::postgres::{BuildError, Pool, RawStream};
+use desist_sql::postgres::{BuildError, Pool, PoolBuilder, RawStream};
 use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
 use tokio_postgres::{Config, NoTls, Socket};
 
 use super::listener::Listener;
-use super::{Postgres, Shared};
+use super::{Postgres, STEP, Shared};
 use crate::Error;
 use crate::error::Kind;
 use crate::store::Local;
@@ -34,7 +34,7 @@ pub struct PostgresBuilder {
 
 /// What needs to know how TLS is spoken.
 trait Make: Send + Sync {
-    fn pool(&self, config: Config, size: usize, wait: Wait) -> Result<Pool, BuildError>;
+    fn pool(&self, config: Config, size: usize, is_ours: bool) -> Result<Pool, BuildError>;
     fn listener(&self, config: Config) -> Listener;
 }
 
@@ -50,8 +50,8 @@ where
     <T as MakeTlsConnect<RawStream>>::TlsConnect: Send + Sync,
     <<T as MakeTlsConnect<RawStream>>::TlsConnect as TlsConnect<RawStream>>::Future: Send,
 {
-    fn pool(&self, config: Config, size: usize, wait: Wait) -> Result<Pool, BuildError> {
-        Pool::builder(config).size(size).wait(wait).tls(self.0.clone()).build()
+    fn pool(&self, config: Config, size: usize, is_ours: bool) -> Result<Pool, BuildError> {
+        patient(Pool::builder(config).size(size), is_ours).tls(self.0.clone()).build()
     }
 
     fn listener(&self, config: Config) -> Listener {
@@ -59,12 +59,18 @@ where
     }
 }
 
+/// Whatever is done in steps may be done again, so it gives up soon: it does not wait for a server
+/// that may be away, and not long for whether it was committed.
+fn patient(pool: PoolBuilder, is_ours: bool) -> PoolBuilder {
+    if is_ours { pool.wait(Wait::AtOnce).commit_within(STEP) } else { pool }
+}
+
 /// The pool knows best how it connects without TLS.
 struct Plain;
 
 impl Make for Plain {
-    fn pool(&self, config: Config, size: usize, wait: Wait) -> Result<Pool, BuildError> {
-        Pool::builder(config).size(size).wait(wait).build()
+    fn pool(&self, config: Config, size: usize, is_ours: bool) -> Result<Pool, BuildError> {
+        patient(Pool::builder(config).size(size), is_ours).build()
     }
 
     fn listener(&self, config: Config) -> Listener {
@@ -157,13 +163,10 @@ impl PostgresBuilder {
         };
         let pool = match self.pool {
             Some(pool) => pool,
-            None => self.make.pool(self.config.clone(), 16, Wait::default()).map_err(built)?,
+            None => self.make.pool(self.config.clone(), 16, false).map_err(built)?,
         };
-        // Whoever gives up does not wait for a server that may be away.
-        let control = self.make.pool(self.config.clone(), CONTROL, Wait::AtOnce).map_err(built)?;
-        let requests =
-            self.make.pool(self.config.clone(), REQUESTS, Wait::AtOnce).map_err(built)?;
-        let lease = self.make.pool(self.config.clone(), LEASE, Wait::AtOnce).map_err(built)?;
+        let own = |size| self.make.pool(self.config.clone(), size, true).map_err(built);
+        let (control, requests, lease) = (own(CONTROL)?, own(REQUESTS)?, own(LEASE)?);
         let mut direct = self.direct.unwrap_or(self.config);
         // A listener sends nothing, so nothing else tells that it is cut off.
         direct.keepalives(true).keepalives_idle(Duration::from_secs(10));
