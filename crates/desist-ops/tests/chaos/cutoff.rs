@@ -92,3 +92,30 @@ async fn a_commit_whose_answer_is_late_is_not_taken_for_lost() {
     assert_eq!(until("it has its answer", line).await, "ended");
     assert_eq!(process.term(), Some(0));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_operation_whose_claim_is_never_answered_runs_soon_and_once() {
+    let Some(base) = OnPostgres::shared() else { return };
+    let folder = Folder::new();
+    let all = Setup { lease: 30_000, ..setup(base.place(), &folder, "who asks") };
+    let operations: Operations<Postgres> = worker::opened(&all, &base.store()).await;
+    base.is_watched().await;
+    let cable = Cable::to(base.port).await;
+    let place = Place::Postgres(base.url_at(cable.port()));
+    let process = Process::start(&Setup { place, label: "w".into(), ..all.clone() });
+    cable.set_trap(Trap::Unanswered("claimed"));
+    // Its process lives, so nobody takes over from it; and it has one attempt.
+    let id = operations.start("frail", &0_u64).await.unwrap().id();
+    cable.until_unanswered().await;
+    let begin = std::time::Instant::now();
+    let done = operations.wait(id, PATIENCE).await.unwrap();
+    assert_eq!(done.state, State::Finished(Outcome::Succeeded), "{done:?}");
+    assert_eq!(done.attempt, 1, "{done:?}");
+    let took = begin.elapsed();
+    println!("a claim that was never answered: done after {took:.1?}");
+    // Longer than a step may take, and then it is looked for.
+    assert!(took < MS(20_000), "it took {took:?}");
+    assert_eq!(process.term(), Some(0));
+    let verdict = judge(&base, &Default::default(), &all.log).await;
+    assert!(verdict.wrong.is_empty(), "{}", verdict.said());
+}
