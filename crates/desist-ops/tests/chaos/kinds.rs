@@ -256,7 +256,7 @@ async fn stubborn<S: Effects>(ctx: &Context<S>, n: u64, _: &Outside) -> Done {
 }
 
 async fn long<S: Effects>(ctx: &Context<S>, n: u64, _: &Outside) -> Done {
-    let steps = n % 60;
+    let steps = n % 30;
     for step in 0..steps {
         sleep(MS(30), ctx.token()).await?;
         ctx.progress(step, steps, "goes on");
