@@ -29,7 +29,7 @@ async fn goes_on(kind: &str, loses: Loses, fence: bool) -> Option<Verdict> {
     base.is_watched().await;
     // One that does not look at its lease for long does not see it go.
     let (lease, look_every) =
-        if loses == Loses::Unknowing { (300_000, 300_000) } else { (2000, 1000) };
+        if loses == Loses::Unknowing { (300_000, 300_000) } else { (4000, 1000) };
     let first = Setup { label: "first".into(), lease, look_every, ..all.clone() };
     let first = Process::start(&first);
     let id = operations.start(kind, &0_u64).await.unwrap().id();

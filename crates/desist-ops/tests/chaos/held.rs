@@ -25,7 +25,7 @@ async fn no_lease_is_lost() {
     const COUNT: usize = 40;
     let Some(base) = OnPostgres::shared() else { return };
     let folder = Folder::new();
-    let all = Setup { lease: 6000, concurrency: 50, ..setup(base.place(), &folder, "who asks") };
+    let all = Setup { lease: 8000, concurrency: 50, ..setup(base.place(), &folder, "who asks") };
     let operations: Operations<Postgres> = worker::opened(&all, &base.store()).await;
     base.is_watched().await;
     let process = Process::start(&Setup { label: "w".into(), ..all.clone() });
