@@ -47,7 +47,7 @@ async fn who_cannot_renew_stops_before_its_lease_is_over_and_comes_back_as_anoth
 ) {
     let (gate, (tell, mut told)) = (Gate::default(), mpsc::unbounded_channel());
     let (store, line) = world.on_a_line().await;
-    let all = opens(store, [tells(&gate, tell)], Duration::from_secs(4)).await.unwrap();
+    let all = opens(store, [tells(&gate, tell)], Duration::from_secs(6)).await.unwrap();
     let run = runs(&all);
     let id = running(&all, "tells").await;
     gate.came().await;

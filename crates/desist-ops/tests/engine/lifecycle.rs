@@ -104,7 +104,7 @@ async fn much_progress_is_written_seldom_and_the_last_of_it_always<W: World>(wor
         for step in 1..=STEPS {
             ctx.progress(step, STEPS, format!("step {step}"));
             if step % 100 == 0 {
-                tokio::task::yield_now().await;
+                tokio::time::sleep(millis(1)).await;
             }
         }
         ok(())
@@ -115,7 +115,10 @@ async fn much_progress_is_written_seldom_and_the_last_of_it_always<W: World>(wor
     let done = ended(&all, begun(&all, "steps").await).await;
     let progress = done.progress.unwrap();
     assert_eq!((progress.done, progress.message.as_str()), (STEPS, "step 20000"));
-    assert!(done.version < 100, "{} versions", done.version);
+    // Once a second, however long it has taken.
+    let took = done.finished_at.unwrap().duration_since(done.started_at.unwrap()).unwrap();
+    let most = 5 + i64::try_from(took.as_secs()).unwrap();
+    assert!(done.version <= most, "{} versions in {took:?}", done.version);
     run.end().await;
 }
 

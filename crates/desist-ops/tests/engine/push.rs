@@ -22,6 +22,8 @@ async fn by_push_all_comes_at_once<W: World>(world: &W) {
     let id = running(&here, "long").await;
     here.cancel(id, by("ada")).await.unwrap();
     assert_eq!(ended(&here, id).await.state, CANCELLED);
+    // Others are told of starts twenty milliseconds apart.
+    tokio::time::sleep(millis(30)).await;
     let id = begun(&here, "long").await;
     soon(here.until_running(id)).await.unwrap();
     here.cancel_tree(id, by("ada")).await.unwrap();
@@ -58,7 +60,10 @@ async fn on_postgres_a_listener_that_is_killed_comes_back() {
     let there = there.open().await.unwrap();
     let here = process(&world, [stays("long")]).await;
     let run = runs(&there);
-    let ids = [running(&here, "long").await, running(&here, "long").await];
+    let first = running(&here, "long").await;
+    // Others are told of starts twenty milliseconds apart.
+    tokio::time::sleep(millis(30)).await;
+    let ids = [first, running(&here, "long").await];
     for id in ids {
         let kills = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
                      WHERE application_name = 'listener'";
