@@ -110,7 +110,7 @@ async fn one_that_was_given_back_is_cancelled_at_once<W: World>(world: &W) {
     let here = process(world, [stays("long")]).await;
     let run = runs(&here);
     let id = running(&here, "long").await;
-    assert_eq!(run.end().await.given_back(), 1);
+    assert!(run.end().await.given_back() >= 1);
 
     let answer = here.cancel(id, by("ada")).await.unwrap();
     assert_eq!(answer, CancelAnswer::CancelledBeforeStart);
