@@ -15,8 +15,7 @@ pub(super) const ALL: &str = "desist_ops";
 const BOUND: &str = "SET LOCAL idle_in_transaction_session_timeout = '5s'";
 /// And for one that is nothing but a step: each statement sees what was committed before it, whatever
 /// is usual there.
-const STEP: &str = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; \
-                    SET LOCAL idle_in_transaction_session_timeout = '5s'";
+const FRESH: &str = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED";
 
 /// The driver's client, within a transaction.
 pub(super) struct Asked<'a, C>(pub(super) &'a C);
@@ -29,7 +28,7 @@ where
     C: GenericClient + Sync,
     W: Work,
 {
-    after(STEP, client, work).await
+    after(&format!("{FRESH}; {BOUND}"), client, work).await
 }
 
 /// The same as the last step of a transaction of somebody else's.
