@@ -120,6 +120,15 @@ impl Running {
     }
 }
 
+/// Nobody runs any of these here any more.
+pub(crate) fn nothing_runs<'a>(kinds: impl Iterator<Item = &'a str>) {
+    for kind in kinds {
+        let labels = [("kind", kind.to_owned())];
+        is("desist_ops_running", &labels, 0);
+        is("desist_ops_overdue", &labels, 0);
+    }
+}
+
 /// Whether pushes come, and how long the last call to itself took, if that is news.
 pub(crate) fn push(hints: &Hints, last: &mut Option<Duration>) {
     let (push, _, round) = hints.push();

@@ -66,14 +66,15 @@ impl<S> Drop for Only<S> {
 }
 
 /// Whoever has run until now runs no more.
-struct Left<S>(Arc<Worker<S>>);
+struct Left<S: Store>(Arc<Worker<S>>);
 
-impl<S> Drop for Left<S> {
+impl<S: Store> Drop for Left<S> {
     fn drop(&mut self) {
         for live in self.0.register.all() {
             live.lose(Reason::LeaseLost);
         }
         self.0.stop.cancel_with(Reason::Shutdown);
+        crate::measure::nothing_runs(self.0.operations.kinds());
     }
 }
 

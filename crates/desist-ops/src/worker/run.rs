@@ -214,9 +214,10 @@ fn wish<S: Store>(
     }
     let is_asked = live.stop.token().is_cancelled();
     let is_late = live.stop.reason() == Some(Reason::Deadline) && !stopped.is_cancelled();
-    if !is_late && (is_asked || (is_stop && stopped.draining().is_cancelled())) {
+    if !is_late && !lasting && (is_asked || (is_stop && stopped.draining().is_cancelled())) {
         live.gives_back();
-        return Some(Wish::GiveBack { after: Duration::ZERO, error: None });
+        let error = error.filter(|_| !is_stop);
+        return Some(Wish::GiveBack { after: Duration::ZERO, error });
     }
     let again_after = settings.again_after(live.attempt);
     let error = match (is_late, settings.timeout) {

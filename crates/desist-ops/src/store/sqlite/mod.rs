@@ -130,7 +130,8 @@ impl Sqlite {
     }
 
     /// Asks an operation to stop, in a transaction of one's own: it is asked when that is
-    /// committed, and not if it is not.
+    /// committed, and not if it is not. One that has read before it writes may find the database
+    /// locked; those of [`Pool::transaction`] write from their beginning.
     ///
     /// # Errors
     ///
