@@ -155,13 +155,21 @@ impl Work for GiveBackOrphans {
             generation = generation + 1, attempt = attempt - 1, version = version + 1 \
             WHERE id IN {any 1} AND node = $2 AND cancel_at IS NULL RETURNING id";
         let waiting = conn.rows(waits, values![ids.as_str(), self.node.as_str()]).await?;
-        let mut changed = Vec::new();
-        for mut row in ended.into_iter().chain(waiting) {
-            changed.push(row.parsed()?);
+        let count = ended.len() + waiting.len();
+        let why = "its claim was not answered";
+        let given_back = detail! { "why": why };
+        let cancelled = detail! { "outcome": "cancelled", "error": why };
+        for (rows, what, said) in
+            [(ended, "finished", cancelled), (waiting, "given_back", given_back)]
+        {
+            let mut ids = Vec::new();
+            for mut row in rows {
+                ids.push(row.parsed()?);
+            }
+            let ids = listed(ids);
+            event(conn, &ids, what, said).await?;
+            conn.call_changed(&ids).await?;
         }
-        let count = changed.len();
-        let said = detail! { "why": "its claim was not answered" };
-        event(conn, &listed(changed), "given_back", said).await?;
         Ok(count)
     }
 }

@@ -6,7 +6,7 @@ use tokio_postgres::{GenericClient, Row as PgRow};
 
 use crate::Error;
 use crate::error::Kind;
-use crate::store::{Conn, Dialect, Row, Value, Work, conn_strange as strange, values};
+use crate::store::{Conn, Dialect, Row, Value, Within, Work, conn_strange as strange, values};
 
 /// The channel of calls to everybody.
 pub(super) const ALL: &str = "desist_ops";
@@ -20,15 +20,19 @@ const FRESH: &str = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED";
 /// The driver's client, within a transaction.
 pub(super) struct Asked<'a, C>(pub(super) &'a C);
 
+/// And for one that nobody is to wait behind: it does not wait for what somebody holds.
+const BRIEF: &str = "SET LOCAL lock_timeout = '300ms'";
+
 /// Does the step, within a transaction that the server ends if nothing more is said in it: who is
 /// cut off or stopped in its middle would keep its locks for as long as the server takes it for
 /// alive, which may be hours, and nobody could take over from it.
-pub(super) async fn step<C, W>(client: &C, work: W) -> Result<W::Done, Error>
+pub(super) async fn step<C, W>(client: &C, within: Within, work: W) -> Result<W::Done, Error>
 where
     C: GenericClient + Sync,
     W: Work,
 {
-    after(&format!("{FRESH}; {BOUND}"), client, work).await
+    let brief = if within == Within::Control { BRIEF } else { "" };
+    after(&format!("{FRESH}; {BOUND}; {brief}"), client, work).await
 }
 
 /// The same as the last step of a transaction of somebody else's.

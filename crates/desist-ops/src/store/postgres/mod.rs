@@ -167,7 +167,7 @@ impl Postgres {
                 .run(&token, |conn| async move { work.run(&mut Asked(&**conn)).await })
                 .await;
         }
-        pool.transaction(&token, |tx| async move { step(&**tx, work).await }).await
+        pool.transaction(&token, |tx| async move { step(&**tx, within, work).await }).await
     }
 
     async fn step<W: Work>(
@@ -202,7 +202,7 @@ impl Keeps for Postgres {
     }
 
     async fn migrate(&self) -> Result<(), Error> {
-        self.step(Within::Control, MIGRATION, Migrate).await
+        self.step(Within::Request, MIGRATION, Migrate).await
     }
 
     async fn listen(&self, node: String, hints: Arc<Hints>) {
