@@ -20,11 +20,11 @@ on_both!(
     many_commits_are_not_taken_for_lost,
 );
 
-async fn effects<W: World>(world: &W) -> i64 {
+pub(crate) async fn effects<W: World>(world: &W) -> i64 {
     world.number("SELECT count(*) FROM effect").await
 }
 
-async fn with_table<W: World>(world: &W) {
+pub(crate) async fn with_table<W: World>(world: &W) {
     world.sql("CREATE TABLE effect (text text)").await;
 }
 

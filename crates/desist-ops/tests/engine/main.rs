@@ -13,6 +13,8 @@ mod lifecycle;
 mod listing;
 #[cfg(feature = "metrics")]
 mod measured;
+mod over;
+mod panics;
 mod proxy;
 mod push;
 mod races;
