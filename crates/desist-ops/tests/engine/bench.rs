@@ -125,6 +125,17 @@ pub(crate) async fn running<S: Store>(operations: &Operations<S>, kind: &str) ->
     id
 }
 
+/// So many of a kind that takes nothing, at once.
+pub(crate) async fn waiting<W: World>(world: &W, kind: &str, count: u32) {
+    let starts = format!(
+        "INSERT INTO desist_ops (id, kind, state, input, created_at, run_at) \
+         SELECT 'op_' || substr('00000000000000000000000000' || n, length('' || n) + 1), '{kind}', \
+         'waiting', 'null', 1, 1 FROM (WITH RECURSIVE n (n) AS \
+         (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < {count}) SELECT n FROM n) numbers"
+    );
+    world.sql(&starts).await;
+}
+
 /// What happened to it, in order.
 pub(crate) async fn story<S: Store>(operations: &Operations<S>, id: OperationId) -> Vec<String> {
     let events = operations.events(id, 0).await.unwrap();

@@ -8,6 +8,7 @@ use crate::world::{World, on_both};
 
 on_both!(
     all_with_a_tag_are_cancelled_and_no_others,
+    however_many_have_a_tag_all_are_cancelled,
     the_same_key_joins_what_waits_or_runs,
     the_same_key_does_not_join_what_was_asked_to_stop,
     the_same_key_supersedes_what_waits_or_runs,
@@ -43,6 +44,23 @@ async fn all_with_a_tag_are_cancelled_and_no_others<W: World>(world: &W) {
     assert_eq!(here.count(&Filter::new().tag(tag)).await.unwrap(), 3);
     assert_eq!(here.count(&Filter::new().tag("all")).await.unwrap(), 4);
     run.end().await;
+}
+
+async fn however_many_have_a_tag_all_are_cancelled<W: World>(world: &W) {
+    // More than are asked at a time, and not a multiple of that.
+    const ALL: u32 = 2500;
+    let all = process(world, [stays("waits")]).await;
+    waiting(world, "waits", ALL).await;
+    world.sql("INSERT INTO desist_ops_tag SELECT 'all', id FROM desist_ops").await;
+    let other = begun(&all, "waits").await;
+    let answers = soon(all.cancel_tagged("all", by("ada"))).await.unwrap();
+
+    assert_eq!((answers.len(), answers.before_start()), (ALL as usize, ALL as usize));
+    let distinct: std::collections::HashSet<_> = answers.iter().map(|(id, _)| id).collect();
+    assert_eq!(distinct.len(), ALL as usize);
+    let cancelled = all.count(&Filter::new().state(CANCELLED).tag("all")).await.unwrap();
+    assert_eq!(cancelled, u64::from(ALL));
+    assert_eq!(now(&all, other).await.state, State::Waiting);
 }
 
 async fn the_same_key_joins_what_waits_or_runs<W: World>(world: &W) {
@@ -136,7 +154,7 @@ async fn a_key_is_one_of_its_kind<W: World>(world: &W) {
 }
 
 /// Ten at once, from two processes.
-async fn ten<S: Store>(
+pub(crate) async fn ten<S: Store>(
     one: &Operations<S>,
     other: &Operations<S>,
     key: &'static str,

@@ -2,6 +2,8 @@
 
 mod bench;
 mod cancels;
+mod causes;
+mod claims;
 mod commits;
 mod cut_off;
 mod deaths;
@@ -14,6 +16,7 @@ mod listing;
 #[cfg(feature = "metrics")]
 mod measured;
 mod over;
+mod overdue;
 mod panics;
 mod proxy;
 mod push;
