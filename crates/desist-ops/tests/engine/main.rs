@@ -10,6 +10,7 @@ mod deaths;
 mod ends;
 mod input;
 mod intents;
+mod isolation;
 mod keys;
 mod lifecycle;
 mod listing;
@@ -27,6 +28,7 @@ mod schema;
 #[path = "../../../desist-sql/tests/common/server.rs"]
 #[allow(dead_code)] // They are for all tests of servers.
 mod server;
+mod start_in;
 mod stops;
 mod trees;
 mod watching;
