@@ -13,6 +13,7 @@ on_both!(
     a_list_goes_on_where_a_page_ended,
     what_is_old_is_removed_with_all_that_belongs_to_it,
     what_has_not_ended_is_never_removed,
+    of_a_tree_the_root_is_not_removed_while_something_below_is_there,
     nothing_is_removed_if_it_is_to_be_kept_for_ever,
 );
 
@@ -158,5 +159,30 @@ async fn nothing_is_removed_if_it_is_to_be_kept_for_ever<W: World>(world: &W) {
     let run = runs(&all);
     ended(&all, begun(&all, "short").await).await;
     assert_eq!(now(&all, id).await.state, SUCCEEDED);
+    run.end().await;
+}
+
+async fn of_a_tree_the_root_is_not_removed_while_something_below_is_there<W: World>(world: &W) {
+    let kinds = || [counts("short", &Count::default()), stays("long")];
+    let here = process(world, kinds()).await;
+    let run = runs(&here);
+    let root = ended(&here, begun(&here, "short").await).await.id;
+    let child = here.start("long", &()).parent(root).await.unwrap().id();
+    soon(here.until_running(child)).await.unwrap();
+    // What has ended after it, alone, goes when it would go.
+    let alone = ended(&here, begun(&here, "short").await).await.id;
+    let there = builder(world, kinds()).await.keep_finished(Duration::ZERO);
+    let run_there = runs(&there.open().await.unwrap());
+    soon(async {
+        while here.get(alone).await.unwrap().is_some() {
+            tokio::time::sleep(millis(10)).await;
+        }
+    })
+    .await;
+
+    assert_eq!(now(&here, root).await.state, SUCCEEDED);
+    assert_eq!(here.cancel_tree(root, by("ada")).await.unwrap().requested(), 1);
+    assert_eq!(ended(&here, child).await.state, CANCELLED);
+    run_there.end().await;
     run.end().await;
 }

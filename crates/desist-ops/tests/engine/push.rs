@@ -1,11 +1,20 @@
 //! Pushes, and what is done without them.
 
-use desist_ops::{Operations, Postgres, Push};
+use desist_ops::{Operations, Postgres, Push, Store};
 
 use crate::bench::*;
 use crate::world::{OnPostgres, World, on_both};
 
 on_both!(by_push_all_comes_at_once,);
+
+async fn until_it_listens<S: Store>(there: &Operations<S>) {
+    soon(async {
+        while there.push().0 != Push::Works {
+            tokio::time::sleep(millis(10)).await;
+        }
+    })
+    .await;
+}
 
 async fn by_push_all_comes_at_once<W: World>(world: &W) {
     // Nothing looks by itself.
@@ -13,12 +22,7 @@ async fn by_push_all_comes_at_once<W: World>(world: &W) {
     let here = open().await.open().await.unwrap();
     let there = open().await.open().await.unwrap();
     let run = runs(&there);
-    soon(async {
-        while there.push().0 != Push::Works {
-            tokio::time::sleep(millis(10)).await;
-        }
-    })
-    .await;
+    until_it_listens(&there).await;
     let id = running(&here, "long").await;
     here.cancel(id, by("ada")).await.unwrap();
     assert_eq!(ended(&here, id).await.state, CANCELLED);
@@ -28,6 +32,28 @@ async fn by_push_all_comes_at_once<W: World>(world: &W) {
     soon(here.until_running(id)).await.unwrap();
     here.cancel_tree(id, by("ada")).await.unwrap();
     assert_eq!(ended(&here, id).await.state, CANCELLED);
+    run.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn on_postgres_the_second_of_two_starts_is_told_of_as_well() {
+    let Some(world) = OnPostgres::begin().await else { return };
+    // One only starts, and the other does not look by itself.
+    let open = async || {
+        builder(&world, [stays("long").concurrency(100)]).await.look_every(HOUR).lease(HOUR)
+    };
+    let (here, there) = (open().await.open().await.unwrap(), open().await.open().await.unwrap());
+    let run = runs(&there);
+    until_it_listens(&there).await;
+    for _ in 0..3 {
+        // As it is known to run the next one comes: too soon to be told of at once.
+        running(&here, "long").await;
+        running(&here, "long").await;
+        let (first, second) = tokio::join!(begun(&here, "long"), begun(&here, "long"));
+        for id in [first, second] {
+            soon(here.until_running(id)).await.unwrap();
+        }
+    }
     run.end().await;
 }
 
