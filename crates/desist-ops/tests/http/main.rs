@@ -2,8 +2,10 @@
 
 mod access;
 mod changes;
+mod pages;
 mod reads;
 mod site;
+mod unread;
 mod watching;
 
 use std::time::Duration;

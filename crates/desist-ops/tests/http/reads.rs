@@ -92,3 +92,22 @@ async fn history_tells_what_happened_in_order() {
     assert_eq!(asked["detail"]["message"], "enough");
     assert!(events.iter().all(|event| event["at"].as_str().unwrap().ends_with('Z')));
 }
+
+#[tokio::test]
+async fn a_wrong_method_and_a_name_that_is_no_text_are_said_to_be_that() {
+    let site = Site::open().await;
+    let id = site.start("ada", 1).await;
+    for request in [
+        site.get("ada", &format!("/{id}/cancel")),
+        site.get("ada", "/cancel"),
+        site.post("ada", &format!("/{id}"), &json!({})),
+        site.post("ada", &format!("/{id}/watch"), &json!({})),
+    ] {
+        let (status, detail) = refused(request).await;
+        assert_eq!((status, detail.contains("asked for with GET")), (405, true), "{detail}");
+    }
+    for what in ["", "/watch", "/history"] {
+        assert_eq!(refused(site.get("ada", &format!("/%ff{what}"))).await.0, 400, "{what}");
+    }
+    assert_eq!(refused(site.post("ada", "/%ff/cancel", &json!({}))).await.0, 400);
+}

@@ -35,7 +35,7 @@ pub(crate) struct Site {
 }
 
 /// `root` may do all; others see and change what they have started; `guest` sees all.
-fn hook(ask: &Ask<'_>) -> Access {
+pub(crate) fn hook(ask: &Ask<'_>) -> Access {
     let user = ask.request().headers.get("x-user").and_then(|user| user.to_str().ok());
     let Some(user) = user else { return Access::Unknown };
     let is_own = ask.operation().is_none_or(|operation| operation.actor.as_deref() == Some(user));

@@ -6,7 +6,7 @@ use reqwest::Response;
 use serde_json::Value;
 
 use crate::PATIENCE;
-use crate::site::{Site, said, sent};
+use crate::site::{Site, hook, refused, said, sent};
 
 /// Server-sent events, as they come.
 struct Events {
@@ -152,4 +152,35 @@ async fn who_may_see_it_no_more_is_sent_no_more() {
         assert_ne!(data["state"], "succeeded");
     }
     assert_eq!(said(site.get("ada", "/")).await.0, 403);
+}
+
+#[tokio::test]
+async fn who_has_seen_more_than_there_is_hears_of_the_end() {
+    let site = Site::open().await;
+    let id = site.start("ada", 1).await;
+    site.until_running(&id).await;
+    // As of a database that was put back to what it was before.
+    let path = format!("/{id}/watch");
+    let events = Events::of(site.get("ada", &path).header("last-event-id", "9000000")).await;
+    site.steps.add_permits(1);
+    let late = events.rest().await;
+    assert!(late.iter().all(|(_, number, _)| *number > 9_000_000), "{late:?}");
+}
+
+#[tokio::test]
+async fn so_many_watch_at_a_time_and_the_others_are_told_so() {
+    let site = Site::with(|routes| routes.authorize(hook).max_watching(1)).await;
+    let (first, second) = (site.start("ada", 1).await, site.start("ada", 1).await);
+    let watches = |id: &str| site.get("ada", &format!("/{id}/watch"));
+    let events = Events::of(watches(&first)).await;
+    let (status, detail) = refused(watches(&second)).await;
+    assert_eq!((status, detail.contains("too many watch already")), (503, true), "{detail}");
+    // Who cancels is answered at once, and need not wait for a place.
+    let cancel = serde_json::json!({ "wait_ms": 30_000 });
+    let (status, answer) = said(site.post("ada", &format!("/{first}/cancel"), &cancel)).await;
+    assert!(status.is_success(), "{answer}");
+    assert_eq!(events.rest().await.last().unwrap().2["state"], "cancelled");
+
+    let mut events = Events::of(watches(&second)).await;
+    assert!(events.next().await.is_some(), "there is room again");
 }
