@@ -311,3 +311,70 @@ fn is_traceparent(text: &str) -> bool {
     matches!(parts[..], [version, trace, parent, flags]
         if hex(version, 2) && hex(trace, 32) && hex(parent, 16) && hex(flags, 2))
 }
+
+#[cfg(all(test, feature = "sqlite"))]
+mod tests {
+    use crate::store::{Keeps, Within};
+    use crate::{
+        BoxError, CancelRequest, Context, Duplicates, Filter, Kind, Operations, Sqlite, State,
+        protocol,
+    };
+
+    async fn operations(policy: Duplicates) -> Operations<Sqlite> {
+        let kind = Kind::new("one", |_: Context<Sqlite>, _: ()| async { Ok::<_, BoxError>(()) });
+        let store = Sqlite::open(":memory:").await.unwrap();
+        Operations::builder(store).kind(kind.duplicates(policy)).open().await.unwrap()
+    }
+
+    /// One that is asked for as often as it is not answered.
+    fn start(operations: &Operations<Sqlite>) -> protocol::Start {
+        operations.start("one", &()).key("k").checked().unwrap().1
+    }
+
+    async fn asks(operations: &Operations<Sqlite>, start: &protocol::Start) -> protocol::Started {
+        operations.store().transact(Within::Request, start.clone()).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn one_that_is_asked_for_again_is_there_once_and_not_that_of_somebody_else() {
+        for policy in [Duplicates::Allowed, Duplicates::Joined, Duplicates::Superseded] {
+            let operations = operations(policy).await;
+            let start = start(&operations);
+            // The answer to the first is lost.
+            for _ in 0..3 {
+                let started = asks(&operations, &start).await;
+                assert_eq!((started.id, started.existing), (start.id, false), "{policy:?}");
+                assert!(!started.cancelled && started.superseded.answers.is_empty());
+            }
+            let one = operations.get(start.id).await.unwrap().unwrap();
+            assert_eq!((one.state, one.cancel), (State::Waiting, None), "{policy:?}");
+            assert_eq!(operations.count(&Filter::new()).await.unwrap(), 1);
+            assert_eq!(operations.events(start.id, 0).await.unwrap().len(), 1);
+        }
+    }
+
+    #[tokio::test]
+    async fn one_that_is_asked_for_again_supersedes_nothing_newer() {
+        let operations = operations(Duplicates::Superseded).await;
+        let first = start(&operations);
+        asks(&operations, &first).await;
+        let newest = operations.start("one", &()).key("k").await.unwrap().id();
+        let again = asks(&operations, &first).await;
+
+        assert!(again.id == first.id && again.cancelled && !again.existing);
+        let newest = operations.get(newest).await.unwrap().unwrap();
+        assert_eq!((newest.state, newest.cancel), (State::Waiting, None));
+    }
+
+    #[tokio::test]
+    async fn one_that_is_asked_for_again_is_itself_though_it_was_cancelled_meanwhile() {
+        let operations = operations(Duplicates::Joined).await;
+        let first = start(&operations);
+        asks(&operations, &first).await;
+        operations.cancel(first.id, CancelRequest::new()).await.unwrap();
+        let newest = operations.start("one", &()).key("k").await.unwrap().id();
+        let again = asks(&operations, &first).await;
+
+        assert!(again.id == first.id && again.id != newest && again.cancelled && !again.existing);
+    }
+}
