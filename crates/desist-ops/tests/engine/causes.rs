@@ -9,40 +9,52 @@ use crate::world::{World, on_both};
 
 on_both!(a_cancellation_within_another_error_is_one, a_drain_within_another_error_gives_it_back,);
 
-/// Says why it stopped, in words of its own.
-fn explains<S: Store>(name: &str) -> Kind<S> {
-    Kind::new(name, |ctx: Context<S>, drains: bool| async move {
+/// Says why it stopped, in words of its own or not.
+fn explains<S: Store>() -> Kind<S> {
+    Kind::new("explains", |ctx: Context<S>, (drains, explains): (bool, bool)| async move {
         let token = if drains { ctx.draining() } else { ctx.token() };
-        sleep(HOUR, token).await.context("while it waited")?;
+        let stopped = sleep(HOUR, token).await;
+        if explains {
+            stopped.context("while it waited")?
+        } else {
+            stopped?
+        }
         anyhow::Ok(())
     })
 }
 
 async fn a_cancellation_within_another_error_is_one<W: World>(world: &W) {
-    let all = process(world, [explains("explains").attempts(3)]).await;
+    let all = process(world, [explains().attempts(3)]).await;
     let run = runs(&all);
-    let id = all.start("explains", &false).await.unwrap().id();
-    soon(all.until_running(id)).await.unwrap();
-    all.cancel(id, by("ada")).await.unwrap();
-    let done = ended(&all, id).await;
-
-    assert_eq!((done.state, done.attempt), (CANCELLED, 1));
-    // It has stopped as it was asked to: that is no failure.
-    assert_eq!(done.error, None);
+    for explains in [false, true] {
+        let id = all.start("explains", &(false, explains)).await.unwrap().id();
+        soon(all.until_running(id)).await.unwrap();
+        all.cancel(id, by("ada")).await.unwrap();
+        let done = ended(&all, id).await;
+        assert_eq!((done.state, done.attempt), (CANCELLED, 1));
+        // It has stopped as it was asked to: that is no failure.
+        assert_eq!(done.error, None, "{explains}");
+    }
     run.end().await;
 }
 
 async fn a_drain_within_another_error_gives_it_back<W: World>(world: &W) {
-    let all = process(world, [explains("explains")]).await;
+    let all = process(world, [explains()]).await;
     let run = runs(&all);
-    let id = all.start("explains", &true).await.unwrap().id();
-    soon(all.until_running(id)).await.unwrap();
+    let mut ids = Vec::new();
+    for explains in [false, true] {
+        let id = all.start("explains", &(true, explains)).await.unwrap().id();
+        soon(all.until_running(id)).await.unwrap();
+        ids.push(id);
+    }
     run.stop.drain();
     let report = run.ended().await;
 
-    assert_eq!((report.given_back(), report.failed()), (1, 0), "{report}");
-    let left = now(&all, id).await;
-    assert_eq!((left.state, left.attempt, left.error), (State::Waiting, 0, None));
+    assert_eq!((report.given_back(), report.failed()), (2, 0), "{report}");
+    for id in ids {
+        let left = now(&all, id).await;
+        assert_eq!((left.state, left.attempt, left.error), (State::Waiting, 0, None));
+    }
 }
 
 #[cfg(feature = "anyhow")]

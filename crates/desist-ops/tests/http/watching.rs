@@ -163,7 +163,8 @@ async fn who_has_seen_more_than_there_is_hears_of_the_end() {
     let path = format!("/{id}/watch");
     let events = Events::of(site.get("ada", &path).header("last-event-id", "9000000")).await;
     site.steps.add_permits(1);
-    let late = events.rest().await;
+    // What keeps it alive comes all the time.
+    let late = tokio::time::timeout(PATIENCE, events.rest()).await.unwrap();
     assert!(late.iter().all(|(_, number, _)| *number > 9_000_000), "{late:?}");
 }
 
