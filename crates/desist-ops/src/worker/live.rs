@@ -44,9 +44,11 @@ struct Told {
     lost: bool,
     committed: bool,
     committing: bool,
-    /// Its handler has ended, or has nothing left to write in its commit, and that is being
-    /// written: it may not be there any more, and is not lost.
+    /// It has nothing left to write in its commit but its end: that may be there already, and it is
+    /// not lost.
     ending: bool,
+    /// Its handler has ended, and it is not undone by what a clone of its context does.
+    over: bool,
     given_back: bool,
     /// It does not stop; since when it should.
     overdue: Option<Instant>,
@@ -200,7 +202,11 @@ impl Live {
     pub(crate) fn may_commit(&self) -> Result<Committing<'_>, CommitError> {
         self.stop.token().check().map_err(CommitError::stopped)?;
         let mut told = lock(&self.told);
-        if told.committed || told.ending || std::mem::replace(&mut told.committing, true) {
+        if told.committed
+            || told.ending
+            || told.over
+            || std::mem::replace(&mut told.committing, true)
+        {
             return Err(CommitError::over());
         }
         Ok(Committing { live: self })
@@ -210,12 +216,19 @@ impl Live {
         lock(&self.told).committing
     }
 
+    /// Its commit has nothing left to write but its end.
     pub(crate) fn is_at_its_end(&self) {
         lock(&self.told).ending = true;
     }
 
+    /// Its handler has ended.
+    pub(crate) fn is_over(&self) {
+        lock(&self.told).over = true;
+    }
+
     pub(crate) fn is_ending(&self) -> bool {
-        lock(&self.told).ending
+        let told = lock(&self.told);
+        told.ending || told.over
     }
 
     /// It does not stop within its grace.

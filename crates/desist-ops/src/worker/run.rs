@@ -48,7 +48,7 @@ pub(super) async fn run<S: Store>(worker: Arc<Worker<S>>, live: Arc<Live>, input
     // error is asked what it says. What has panicked has ended, and was begun.
     let work = Caught(Box::pin(until_ended(&worker, &live, kind, &input)));
     let wish = work.await.unwrap_or_else(|error| {
-        live.is_at_its_end();
+        live.is_over();
         let (error, again_after) =
             (text::kept(error, text::ERROR), kind.settings.again_after(live.attempt));
         Some(Wish::Fail { error, again_after, lasting: false })
@@ -93,7 +93,7 @@ async fn until_ended<S: Store>(
             Err(error) => Ended::NotTaken(error),
         }
     };
-    live.is_at_its_end();
+    live.is_over();
     wish(worker, live, &kind.settings, ended)
 }
 
