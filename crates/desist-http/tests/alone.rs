@@ -20,8 +20,9 @@ use tokio::sync::Notify;
 use tower_service::Service;
 
 async fn calls_back(State(probe): State<Probe>, token: RequestToken) {
-    let handler = probe.begin();
+    // Before it is known to have begun: on a token that is cancelled it would panic in here.
     let _registered = token.on_cancel(|_| panic!("in a callback"));
+    let handler = probe.begin();
     token.cancelled().await;
     handler.finish();
 }
