@@ -12,6 +12,8 @@ use crate::{CancelRequest, OperationId};
 /// are one, and none is lost because there is no room.
 #[derive(Debug, Default)]
 pub struct Hints {
+    /// Whether anybody looks at what is heard. Otherwise it would only be more and more.
+    runs: Mutex<bool>,
     heard: Mutex<Heard>,
     /// Something is in `heard`.
     some: Notify,
@@ -90,14 +92,28 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Hints {
+    /// From now on somebody looks at what is heard, or nobody does. What was heard before is not
+    /// theirs.
+    pub(crate) fn runs(&self, runs: bool) {
+        *lock(&self.runs) = runs;
+        *lock(&self.heard) = Heard::default();
+        lock(&self.at_once).clear();
+    }
+
     /// That operation was asked to stop.
     pub(crate) fn cancel(&self, id: OperationId) {
+        if !*lock(&self.runs) {
+            return;
+        }
         lock(&self.heard).cancels.insert(id);
         self.some.notify_one();
     }
 
     /// These are asked to stop, and it cannot be written before they end.
     pub(crate) fn at_once(&self, ids: &[OperationId], request: &CancelRequest) {
+        if !*lock(&self.runs) {
+            return;
+        }
         lock(&self.at_once).extend(ids.iter().map(|id| (*id, request.clone())));
         self.some_at_once.notify_one();
     }

@@ -17,10 +17,12 @@ use super::members::Members;
 use super::problem::{Named, Problem, named};
 use super::{Served, json};
 use crate::store::Store;
-use crate::{CancelAnswer, Duplicates, Error, Filter, Operation, OperationId};
+use crate::{CancelAnswer, Duplicates, Error, Filter, Operation, OperationId, Start, Started};
 
 /// Beside the input: tags, a key, names.
 const BESIDE: usize = 64 * 1024;
+/// So often it is looked who else has a key.
+const SUPERSEDING: u32 = 20;
 /// Whoever cancels waits for the end so long at most.
 const WAIT: Duration = Duration::from_secs(60);
 
@@ -39,44 +41,32 @@ pub(super) async fn start<S: Store>(
     let key = members.text("key")?;
     let delay = members.millis("delay_ms")?;
     members.nothing_else()?;
-    let above = match parent {
-        Some(id) => Some(served.operations.get(id).await?.ok_or_else(Problem::not_found)?),
-        None => None,
-    };
-    if above.as_ref().is_some_and(|above| !served.may_see(&request, above)) {
-        return Err(Problem::not_found());
-    }
     let verb = Verb::Start;
-    let operation = above.as_ref();
-    let ask = Ask { verb, request: &request, operation, kind: Some(&kind), tag: None };
-    let actor = served.may(&ask)?;
-    let mut start = served.operations.start_json(&kind, input).delay(delay);
+    let ask = |operation| Ask { verb, request: &request, operation, kind: Some(&*kind), tag: None };
+    // Whoever may start nothing learns nothing of what there is.
+    let mut actor = served.may(&ask(None))?;
+    if let Some(parent) = parent {
+        let above = served.operations.get(parent).await?;
+        let above = above.filter(|above| served.may_see(&request, above));
+        actor = served.may(&ask(Some(&above.ok_or_else(Problem::not_found)?)))?;
+    }
+    let wanted = || {
+        let mut start = served.operations.start_json(&kind, input.as_str()).delay(delay);
+        start = tags.iter().fold(start, |start, tag| start.tag(tag.as_str()));
+        start = parent.into_iter().fold(start, Start::parent);
+        start = key.iter().fold(start, |start, key| start.key(key.as_str()));
+        start = actor.iter().fold(start, |start, actor| start.actor(actor.as_str()));
+        let trace = request.headers.get("traceparent").and_then(|trace| trace.to_str().ok());
+        trace.into_iter().fold(start, Start::traceparent)
+    };
     let kinds = &served.operations.shared().kinds;
     let policy = kinds.get(&kind).map(|kind| kind.settings.duplicates);
-    if let Some(key) = key.as_ref().filter(|_| policy == Some(Duplicates::Superseded)) {
-        // Starting one must not stop what they may not stop, nor what somebody starts meanwhile.
-        let others = Filter::new().kind(&*kind).key(&**key).most(1000);
-        let others = served.operations.list(&others).await?;
-        let theirs = others.into_iter().filter(|other| served.may_stop(&request, other));
-        start = start.superseding_only(theirs.map(|other| other.id).collect());
-    }
-    for tag in tags {
-        start = start.tag(tag);
-    }
-    if let Some(parent) = parent {
-        start = start.parent(parent);
-    }
-    if let Some(key) = key {
-        start = start.key(key);
-    }
-    if let Some(actor) = actor {
-        start = start.actor(actor);
-    }
-    let trace = request.headers.get("traceparent").and_then(|trace| trace.to_str().ok());
-    if let Some(trace) = trace {
-        start = start.traceparent(trace);
-    }
-    let started = start.await?;
+    let started = match &key {
+        Some(key) if policy == Some(Duplicates::Superseded) => {
+            superseding(&served, &request, &Filter::new().kind(&*kind).key(&**key), wanted).await?
+        }
+        _ => wanted().await?,
+    };
     let operation = served.operations.get(started.id()).await;
     if started.is_joined() {
         let other = operation.as_ref().ok().and_then(Option::as_ref);
@@ -94,6 +84,27 @@ pub(super) async fn start<S: Store>(
         "operation": operation.as_ref().map(json::operation),
     });
     Ok((status, [(header::LOCATION, place)], Json(body)).into_response())
+}
+
+/// Starting one must not stop what they may not stop, nor what somebody else starts meanwhile.
+async fn superseding<'a, S: Store>(
+    served: &Served<S>,
+    request: &Parts,
+    others: &Filter,
+    wanted: impl Fn() -> Start<'a, S>,
+) -> Result<Started, Problem> {
+    for _ in 0..SUPERSEDING {
+        let others = served.operations.list(others).await?;
+        if !others.iter().all(|other| served.may_stop(request, other)) {
+            break;
+        }
+        match wanted().superseding_only(others.iter().map(|other| other.id).collect()).await {
+            // One more was started meanwhile, which may be theirs, too.
+            Err(error) if error.is_taken() => {}
+            started => return Ok(started?),
+        }
+    }
+    Err(Problem::from(Error::taken()))
 }
 
 /// Where it is, below wherever these routes are nested.
@@ -139,9 +150,13 @@ pub(super) async fn cancel<S: Store>(
         body["tree"] = counts(&all);
     }
     // It is asked for, whether or not its end is seen.
-    let operation = ended(&served, &request, operation.id, wait).await;
+    let id = operation.id;
+    let operation = ended(&served, &request, id, wait).await;
     let is_over = operation.as_ref().is_some_and(|operation| operation.state.is_finished());
-    body["operation"] = operation.as_ref().map(json::operation).into();
+    body["id"] = id.to_string().into();
+    body["state"] = operation.as_ref().map(|operation| operation.state.as_str()).into();
+    let shown = operation.as_ref().filter(|operation| served.may_see(&request, operation));
+    body["operation"] = shown.map(json::operation).into();
     let status = if is_over { StatusCode::OK } else { StatusCode::ACCEPTED };
     Ok((status, Json(body)).into_response())
 }

@@ -42,7 +42,14 @@ fn filter(asked: Vec<(String, String)>) -> Result<Filter, Problem> {
             "parent" => filter.parent(id(&value)?),
             "tree" => filter.tree(id(&value)?),
             "actor" => filter.actor(value),
-            "reason" => filter.reason(crate::cancel::reason(&value)),
+            "reason" => {
+                let reason = crate::cancel::reason(&value);
+                if reason.as_str() != value {
+                    let says = "`reason` is one that code knows, as `requested` or `superseded`";
+                    return Err(Problem::bad(says));
+                }
+                filter.reason(reason)
+            }
             "cancelled_by" => filter.cancelled_by(value),
             "before" => filter.before(number(&name, &value)?),
             "limit" => filter.most(u32::try_from(number(&name, &value)?).unwrap_or(u32::MAX)),
@@ -66,12 +73,16 @@ pub(super) async fn list<S: Store>(
     served.may_without(Verb::List, &request)?;
     let filter = filter(pairs(asked)?)?;
     let (mut seen, mut next, mut before) = (Vec::new(), None, filter.before);
-    // What they may not see leaves no trace: neither a short page, nor where the next one begins.
+    // What they may not see leaves no trace: neither a short page, nor where the next one begins, but
+    // after very many that they may not. More are looked through the fewer may be seen.
+    let mut most = filter.most;
     'pages: for _ in 0..PAGES {
-        let mut page = filter.clone().most(1000);
+        let mut page = filter.clone().most(most);
         page.before = before;
+        most = (most * 4).clamp(50, 1000);
         let all = served.operations.list(&page).await?;
-        before = all.last().filter(|_| all.len() == 1000).map(|last| last.sequence);
+        let is_full = u32::try_from(all.len()).is_ok_and(|found| found >= page.most);
+        before = all.last().filter(|_| is_full).map(|last| last.sequence);
         for one in all.iter().filter(|one| served.may_see(&request, one)) {
             seen.push(json::operation(one));
             if u32::try_from(seen.len()).is_ok_and(|seen| seen >= filter.most) {

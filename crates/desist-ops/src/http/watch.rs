@@ -1,6 +1,6 @@
 //! What happens to an operation, as it happens: server-sent events.
 //!
-//! Each event has as its id the version of the operation after it. Who comes again with the last
+//! What ends a version has its number as its id: `operation`, or the event of an earlier one. Who comes again with the last
 //! id that they have (a browser does so by itself) is sent what came after that: events are kept,
 //! progress is not, and the last of it is enough.
 
@@ -121,7 +121,10 @@ impl<S: Store> Watching<S> {
             // What is newer than what is shown comes with what is shown next.
             let mut shown = events.iter().filter(|event| event.number <= operation.version);
             for event in shown.clone() {
-                let sent = Event::default().event(&event.what).id(event.number.to_string());
+                let sent = Event::default().event(&event.what);
+                // The last of a version has its number: who has seen that has seen all of it.
+                let is_last = event.number < operation.version;
+                let sent = if is_last { sent.id(event.number.to_string()) } else { sent };
                 all.push(sent.data(json::event(event).to_string()));
             }
             let Some(newest) = shown.next_back() else { break };

@@ -1,5 +1,6 @@
 //! A node takes operations to run: P4, P5, P10.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use super::rows::{duration, small};
@@ -47,12 +48,12 @@ pub(crate) struct Run {
     pub(crate) traceparent: Option<String>,
     pub(crate) parent: Option<OperationId>,
     pub(crate) tags: String,
-    /// Since it was started.
-    pub(crate) age: Duration,
+    /// Since a process did not take its input.
+    pub(crate) refused: Option<Duration>,
 }
 
 const RUN: &str = "seq, id, kind, generation, attempt, attempts, input, actor, traceparent, parent, \
-    tags, {now} - created_at";
+    tags, {now} - refused_at";
 
 fn run(row: &mut Row) -> Result<(i64, Run), Error> {
     let sequence = row.int()?;
@@ -67,7 +68,7 @@ fn run(row: &mut Row) -> Result<(i64, Run), Error> {
         traceparent: row.maybe_text()?,
         parent: row.maybe_text()?.and_then(|parent| parent.parse().ok()),
         tags: row.text()?,
-        age: duration(row.int()?),
+        refused: row.maybe_int()?.map(duration),
     };
     Ok((sequence, run))
 }
@@ -127,14 +128,14 @@ impl Work for Claim {
 pub(crate) struct GiveBackOrphans {
     pub(crate) node: String,
     /// Those that it runs, each with its generation.
-    pub(crate) runs: Vec<(OperationId, i64)>,
+    pub(crate) runs: HashSet<(OperationId, i64)>,
 }
 
 impl Work for GiveBackOrphans {
     type Done = usize;
 
     async fn run<C: Conn>(self, conn: &mut C) -> Result<usize, Error> {
-        let finds = "SELECT id, generation FROM desist_ops WHERE node = $1 ORDER BY id";
+        let finds = "SELECT id, generation FROM desist_ops WHERE node = $1 ORDER BY id {skip}";
         let mut orphans = Vec::new();
         for mut row in conn.rows(finds, values![self.node.as_str()]).await? {
             let (id, generation) = (row.parsed()?, row.int()?);

@@ -49,6 +49,7 @@ pub(crate) enum Wish {
     GiveBack {
         after: Duration,
         error: Option<String>,
+        refused: bool,
     },
     /// It stopped because it was asked to; with what went wrong meanwhile.
     Stop {
@@ -108,6 +109,7 @@ impl Work for Finish {
             return Ok(if is_mine { Finished::Was(state) } else { Finished::Fenced });
         }
         let is_late = attempt >= attempts;
+        let is_refused = matches!(end.wish, Wish::GiveBack { refused: true, .. });
         let (next, output, error, attempt, wait) = match end.wish {
             Wish::Succeed { output, note } => {
                 (State::Finished(Outcome::Succeeded), output, note, attempt, None)
@@ -127,7 +129,7 @@ impl Work for Finish {
             Wish::Fail { error, again_after, .. } => {
                 (State::Waiting, None, Some(error), attempt, Some(again_after))
             }
-            Wish::GiveBack { after, error } => {
+            Wish::GiveBack { after, error, .. } => {
                 (State::Waiting, None, error, attempt - 1, Some(after))
             }
         };
@@ -140,8 +142,8 @@ impl Work for Finish {
             message = COALESCE($8, message), \
             progress_at = CASE WHEN $6 IS NULL THEN progress_at ELSE {now} - $9 END, \
             heard_at = COALESCE(heard_at, CASE WHEN {now} - $10 < cancel_at THEN cancel_at \
-            ELSE {now} - $10 END), seen_at = COALESCE(seen_at, {now} - $11) \
-            WHERE id = $12";
+            ELSE {now} - $10 END), seen_at = COALESCE(seen_at, {now} - $11), \
+            refused_at = CASE WHEN $12 = 1 THEN COALESCE(refused_at, {now}) END WHERE id = $13";
         let step = end.step.as_ref();
         conn.rows(
             ends,
@@ -157,6 +159,7 @@ impl Work for Finish {
                 step.map_or(0, |step| micros(step.ago)),
                 end.heard.map(micros),
                 end.seen.map(micros),
+                i64::from(is_refused),
                 id,
             ],
         )
@@ -231,9 +234,10 @@ pub(crate) struct HeardOne {
 }
 
 impl Work for Heard {
-    type Done = ();
+    /// Of which it is kept that they do not stop.
+    type Done = Vec<(OperationId, i64)>;
 
-    async fn run<C: Conn>(self, conn: &mut C) -> Result<(), Error> {
+    async fn run<C: Conn>(self, conn: &mut C) -> Result<Self::Done, Error> {
         // Not before it was asked, however coarse the database's clock is. It waits for nobody.
         let keeps = "UPDATE desist_ops SET heard_at = COALESCE(heard_at, CASE \
             WHEN {now} - $1 < cancel_at THEN cancel_at ELSE {now} - $1 END), \
@@ -246,9 +250,14 @@ impl Work for Heard {
             let (id, generation) = (one.id, one.generation);
             let values = values![ago(one.heard), ago(one.seen), ago(one.late), id, generation];
             if super::any(&conn.rows(keeps, values).await?) {
-                if one.late.is_some() { &mut late } else { &mut heard }.push(id);
+                match one.late {
+                    Some(_) => late.push((id, generation)),
+                    None => heard.push(id),
+                }
             }
         }
+        let noted = late.clone();
+        let late = late.into_iter().map(|(id, _)| id).collect();
         for (what, ids) in [("heard", heard), ("overdue", late)] {
             if !ids.is_empty() {
                 let ids = listed(ids);
@@ -256,6 +265,6 @@ impl Work for Heard {
                 conn.call_changed(&ids).await?;
             }
         }
-        Ok(())
+        Ok(noted)
     }
 }

@@ -32,8 +32,16 @@ impl Work for Prune {
             return Ok(false);
         }
         let more = i64::try_from(ids.len()) == Ok(AT_ONCE);
-        let ids = listed(ids);
-        for table in ["desist_ops_event", "desist_ops_tag", "desist_ops"] {
+        // They are locked by now: what was started below one before that is seen here.
+        let removes = "DELETE FROM desist_ops WHERE id IN {any 1} AND NOT EXISTS \
+            (SELECT 1 FROM desist_ops child WHERE child.parent = desist_ops.id) RETURNING id";
+        let mut gone = Vec::<OperationId>::new();
+        for mut row in conn.rows(removes, values![listed(ids)]).await? {
+            gone.push(row.parsed()?);
+        }
+        let more = more && !gone.is_empty();
+        let ids = listed(gone);
+        for table in ["desist_ops_event", "desist_ops_tag"] {
             let removes = format!("DELETE FROM {table} WHERE id IN {{any 1}}");
             conn.rows(&removes, values![ids.as_str()]).await?;
         }

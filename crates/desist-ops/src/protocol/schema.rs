@@ -64,6 +64,7 @@ const MIGRATIONS: &[Migration] = &[Migration {
             heard_at bigint,
             seen_at bigint,
             stop_at bigint,
+            refused_at bigint,
             tree_cancel text,
             CHECK ((node IS NOT NULL) = (state = 'running')),
             CHECK ((finished_at IS NOT NULL) = (state NOT IN ('waiting', 'running')))

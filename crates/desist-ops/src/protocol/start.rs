@@ -167,16 +167,24 @@ async fn born_cancelled<C: Conn>(
     parent: OperationId,
     ancestors: Vec<OperationId>,
 ) -> Result<Option<CancelRequest>, Error> {
-    if ancestors.is_empty() {
+    let is_gone = || {
         let said = format!(
             "there is no operation {parent} to be below; it may have been removed, being old"
         );
-        return Err(Error::new(Kind::NotFound, said));
+        Error::new(Kind::NotFound, said)
+    };
+    if ancestors.is_empty() {
+        return Err(is_gone());
     }
     // Whoever cancels a tree waits for this one to be in it, or it waits for them.
     let looks = "SELECT tree_cancel FROM desist_ops WHERE id IN {any 1} ORDER BY id {alive}";
-    let mut found = None;
-    for mut row in conn.rows(looks, values![listed(ancestors)]).await? {
+    let (mut found, count) = (None, ancestors.len());
+    let rows = conn.rows(looks, values![listed(ancestors)]).await?;
+    if rows.len() < count {
+        // It was removed just now, and with it whatever mark it bore.
+        return Err(is_gone());
+    }
+    for mut row in rows {
         if let Some(request) = row.maybe_text()? {
             found.get_or_insert(request);
         }

@@ -11,7 +11,7 @@ use crate::{Error, OperationId};
 const AT_ONCE: i64 = 500;
 
 /// So many nodes.
-const NODES: i64 = 20;
+const NODES: i64 = 200;
 
 /// Looks for nodes whose leases are over, and takes what they ran.
 #[derive(Debug, Clone)]

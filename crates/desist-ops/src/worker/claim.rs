@@ -20,6 +20,8 @@ const AGAIN: Duration = Duration::from_millis(250);
 const SOON: Duration = Duration::from_millis(250);
 /// What is given back has this long to be written.
 const SETTLE: Duration = Duration::from_secs(5);
+/// And what was never begun.
+const AUDIT: Duration = Duration::from_secs(2);
 
 /// Until it was asked to stop, and what it ran has ended, or is not waited for any longer.
 pub(super) async fn work<S: Store>(worker: &Arc<Worker<S>>, runs: &mut JoinSet<()>) {
@@ -29,6 +31,7 @@ pub(super) async fn work<S: Store>(worker: &Arc<Worker<S>>, runs: &mut JoinSet<(
     let mut audited = Some(Instant::now());
     let look_every = worker.operations.shared().settings.look_every;
     while !stop.draining().is_cancelled() {
+        while runs.try_join_next().is_some() {}
         let mut wait = look_every;
         let node = nodes.borrow_and_update().clone();
         if let Some(node) = node {
@@ -59,9 +62,20 @@ pub(super) async fn work<S: Store>(worker: &Arc<Worker<S>>, runs: &mut JoinSet<(
             () = sleep(wait) => {}
             _ = stop.draining().cancelled() => {}
         }
-        while runs.try_join_next().is_some() {}
     }
     end(worker, runs).await;
+    // A claim whose answer was lost has taken what nobody runs.
+    if let Some(node) = worker.register.node() {
+        let _ = tokio::time::timeout(AUDIT, audit(worker, &node)).await;
+    }
+}
+
+/// What is said to run here and does not goes back. No claim is on its way now; those that end
+/// meanwhile are counted as running.
+async fn audit<S: Store>(worker: &Worker<S>, node: &str) -> Result<(), crate::Error> {
+    let runs = worker.register.all().iter().map(|live| (live.id, live.generation)).collect();
+    let orphans = GiveBackOrphans { node: node.to_owned(), runs };
+    worker.operations.store().transact(Within::Control, orphans).await.map(drop)
 }
 
 async fn claim<S: Store>(
@@ -72,10 +86,7 @@ async fn claim<S: Store>(
 ) -> Result<Claimed, crate::Error> {
     let shared = worker.operations.shared();
     if audited.is_none_or(|at| at.elapsed() >= shared.settings.look_every) {
-        // No claim is on its way now. Those that end meanwhile are counted as running.
-        let running = worker.register.all().iter().map(|live| (live.id, live.generation)).collect();
-        let orphans = GiveBackOrphans { node: node.to_owned(), runs: running };
-        shared.store.transact(Within::Control, orphans).await?;
+        audit(worker, node).await?;
         *audited = Some(Instant::now());
     }
     let counts = worker.register.counts();

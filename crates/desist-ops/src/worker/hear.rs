@@ -72,24 +72,30 @@ pub(super) fn tell<S: Store>(worker: &Worker<S>, live: &Arc<Live>, intent: &Inte
     worker.register.has_heard(live);
 }
 
+/// So many rows are held at a time.
+pub(super) const AT_ONCE: usize = 25;
+
 /// Keeps which have heard, for as long as it is polled. Nobody waits for that, and their ends say
-/// it again.
+/// it again; of those that do not end it is tried again.
 pub(super) async fn note<S: Store>(worker: &Worker<S>) {
     loop {
-        let mut heard = Vec::new();
-        for live in worker.register.until_heard().await {
-            heard.push(HeardOne {
+        let lives = worker.register.until_heard().await;
+        for some in lives.chunks(AT_ONCE) {
+            let one = |live: &Arc<Live>| HeardOne {
                 id: live.id,
                 generation: live.generation,
                 heard: live.heard().map(|(_, since)| since),
                 seen: live.heard().and_then(|_| live.seen()),
                 late: live.late(),
-            });
-        }
-        if let Err(error) =
-            worker.operations.store().transact(Within::Control, Heard { heard }).await
-        {
-            measure::trouble("heard", &error);
+            };
+            let heard = Heard { heard: some.iter().map(one).collect() };
+            match worker.operations.store().transact(Within::Control, heard).await {
+                Ok(late) => {
+                    let is = |live: &&Arc<Live>| late.contains(&(live.id, live.generation));
+                    some.iter().filter(is).for_each(|live| live.is_noted());
+                }
+                Err(error) => measure::trouble("heard", &error),
+            }
         }
     }
 }

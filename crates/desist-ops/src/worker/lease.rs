@@ -1,5 +1,6 @@
 //! The lease: P7 to P9.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -100,10 +101,11 @@ fn apply<S: Store>(worker: &Worker<S>, before: &[Arc<super::Live>], intents: &[I
             super::hear::tell(worker, &live, intent);
         }
     }
+    let there: HashSet<_> = intents.iter().map(|intent| (intent.id, intent.generation)).collect();
     for live in before {
         // One that has written its end is not there any more, and is not lost; also if it does
         // not know that yet. A commit of one that is lost is refused.
-        let is_there = intents.iter().any(|intent| live.is_of(intent));
+        let is_there = there.contains(&(live.id, live.generation));
         if !is_there && !live.is_ending() && !live.may_have_committed() {
             live.lose(Reason::LeaseLost);
         }

@@ -24,8 +24,8 @@ pub(crate) struct Live {
     pub(crate) parent: Option<OperationId>,
     pub(crate) tags: Vec<String>,
     pub(crate) grace: Duration,
-    /// From its start until it was claimed.
-    pub(crate) age: Duration,
+    /// How long ago a process did not take its input.
+    pub(crate) refused: Option<Duration>,
     source: StopSource,
     pub(crate) stop: Stop,
     told: Arc<Mutex<Told>>,
@@ -52,6 +52,7 @@ struct Told {
     given_back: bool,
     /// It does not stop; since when it should.
     overdue: Option<Instant>,
+    noted: bool,
 }
 
 #[derive(Debug, Default)]
@@ -85,7 +86,7 @@ impl Live {
             parent: run.parent,
             tags: serde_json::from_str(&run.tags).unwrap_or_default(),
             grace,
-            age: run.age,
+            refused: run.refused,
             source,
             stop,
             told,
@@ -242,6 +243,16 @@ impl Live {
         lock(&self.told).overdue.is_some()
     }
 
+    /// That it does not stop is kept.
+    pub(crate) fn is_noted(&self) {
+        lock(&self.told).noted = true;
+    }
+
+    pub(crate) fn is_to_be_noted(&self) -> bool {
+        let told = lock(&self.told);
+        told.overdue.is_some() && !told.noted
+    }
+
     /// How long ago it should have begun to stop, if it does not.
     pub(crate) fn late(&self) -> Option<Duration> {
         lock(&self.told).overdue.map(|since| since.elapsed())
@@ -265,13 +276,6 @@ impl Live {
     pub(crate) fn may_have_committed(&self) -> bool {
         let told = lock(&self.told);
         told.committed || told.committing
-    }
-}
-
-impl Live {
-    /// For those that ask whether it is theirs.
-    pub(crate) fn is_of(&self, intent: &Intent) -> bool {
-        intent.id == self.id && intent.generation == self.generation
     }
 }
 

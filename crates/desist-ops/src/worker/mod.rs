@@ -54,12 +54,16 @@ impl<S> Only<S> {
         let running: &AtomicBool = &operations.shared().running;
         // Ordering: whoever sees `false` sees that the last one has ended, by the store in `drop`.
         let was = running.swap(true, Ordering::AcqRel);
-        (!was).then(|| Self(operations.clone()))
+        (!was).then(|| {
+            operations.shared().hints.runs(true);
+            Self(operations.clone())
+        })
     }
 }
 
 impl<S> Drop for Only<S> {
     fn drop(&mut self) {
+        self.0.shared().hints.runs(false);
         // Ordering: pairs with the swap of the next one.
         self.0.shared().running.store(false, Ordering::Release);
     }

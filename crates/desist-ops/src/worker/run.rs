@@ -22,8 +22,8 @@ use crate::{BoxError, Context, Kind, Lasting, State, measure, text};
 /// Between two tries to write an end, at first and at most.
 const AGAIN: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 
-/// What a version does not take is another's, for so long after it was started; and it is left to
-/// others for so long.
+/// What a version does not take is another's, for so long after that was first seen; and it is left to
+/// others for so long at a time.
 const ROLLOUT: Duration = Duration::from_secs(3600);
 const OTHERS: Duration = Duration::from_secs(10);
 
@@ -170,10 +170,11 @@ fn wish<S: Store>(
         return Some(worker.operations.succeed(output));
     }
     let is_told = live.intent().is_some();
-    if matches!(ended, Ended::NotBegun) && !is_told {
+    let is_in_time = live.stop.reason() != Some(Reason::Deadline);
+    if matches!(ended, Ended::NotBegun) && !is_told && is_in_time {
         // Nobody has done anything. If it was lost, the fence knows whether somebody has it.
         live.gives_back();
-        return Some(Wish::GiveBack { after: Duration::ZERO, error: None });
+        return Some(Wish::GiveBack { after: Duration::ZERO, error: None, refused: false });
     }
     if live.is_lost() && !is_told {
         return None;
@@ -192,11 +193,11 @@ fn wish<S: Store>(
         }
         Ended::NotTaken(error) => {
             let error = format!("its input is not what its kind takes here: {error}");
-            if !is_told && live.age < ROLLOUT {
+            if !is_told && live.refused.is_none_or(|since| since < ROLLOUT) {
                 // It was checked as it was started: that was another version, which may be
                 // about to come.
                 live.gives_back();
-                return Some(Wish::GiveBack { after: OTHERS, error: Some(error) });
+                return Some(Wish::GiveBack { after: OTHERS, error: Some(error), refused: true });
             }
             (Some(error), false)
         }
@@ -217,7 +218,7 @@ fn wish<S: Store>(
     if !is_late && !lasting && (is_asked || (is_stop && stopped.draining().is_cancelled())) {
         live.gives_back();
         let error = error.filter(|_| !is_stop);
-        return Some(Wish::GiveBack { after: Duration::ZERO, error });
+        return Some(Wish::GiveBack { after: Duration::ZERO, error, refused: false });
     }
     let again_after = settings.again_after(live.attempt);
     let error = match (is_late, settings.timeout) {

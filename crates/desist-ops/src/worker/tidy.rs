@@ -1,13 +1,15 @@
 //! What is done now and then: progress is written, the dead are looked for, what is old is
 //! removed.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
-use super::Worker;
+use super::hear::AT_ONCE;
+use super::{Live, Worker};
 use crate::measure;
-use crate::protocol::{KeepProgress, Prune, TakeOver};
+use crate::protocol::{KeepProgress, Prune, Step, TakeOver};
 use crate::store::{Store, Within};
 
 /// Progress is written so often at most.
@@ -36,31 +38,32 @@ async fn keep_progress<S: Store>(worker: &Worker<S>) {
         every.tick().await;
         running.are(&worker.register.all());
         measure::push(&worker.operations.shared().hints, &mut last_call);
-        let mut steps = Vec::new();
-        let mut of = Vec::new();
-        for live in worker.register.all() {
-            if let Some(step) = live.unwritten() {
-                steps.push((live.id, live.generation, step));
-                of.push(live);
-            }
+        let all = worker.register.all();
+        // What could not be written of those that do not stop is written again.
+        all.iter().filter(|live| live.is_to_be_noted()).for_each(|live| {
+            worker.register.has_heard(live);
+        });
+        let steps: Vec<_> =
+            all.into_iter().filter_map(|live| Some((live.unwritten()?, live))).collect();
+        for some in steps.chunks(AT_ONCE) {
+            keep_some(worker, some).await;
         }
-        if steps.is_empty() {
-            continue;
+    }
+}
+
+async fn keep_some<S: Store>(worker: &Worker<S>, some: &[(Step, Arc<Live>)]) {
+    let steps = some.iter().map(|(step, live)| (live.id, live.generation, step.clone())).collect();
+    let of = some.iter().map(|(_, live)| live);
+    match worker.operations.store().transact(Within::Control, KeepProgress { steps }).await {
+        Ok(left) => {
+            of.clone().filter(|live| left.contains(&live.id)).for_each(|live| live.write_again());
+            worker.operations.local().tell(|hints| {
+                of.clone().for_each(|live| hints.changed(live.id));
+            });
         }
-        let ids: Vec<_> = of.iter().map(|live| live.id).collect();
-        match worker.operations.store().transact(Within::Control, KeepProgress { steps }).await {
-            Ok(left) => {
-                of.iter()
-                    .filter(|live| left.contains(&live.id))
-                    .for_each(|live| live.write_again());
-                worker.operations.local().tell(|hints| {
-                    ids.iter().for_each(|id| hints.changed(*id));
-                });
-            }
-            Err(error) => {
-                measure::trouble("progress", &error);
-                of.iter().for_each(|live| live.write_again());
-            }
+        Err(error) => {
+            measure::trouble("progress", &error);
+            of.for_each(|live| live.write_again());
         }
     }
 }

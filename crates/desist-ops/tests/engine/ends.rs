@@ -200,7 +200,7 @@ async fn an_input_that_a_newer_kind_does_not_take_is_left_to_others_and_fails_in
     let said = left.error.unwrap();
     assert!(said.starts_with("its input is not what its kind takes here"), "{said}");
 
-    world.sql("UPDATE desist_ops SET run_at = 0, created_at = 0").await;
+    world.sql("UPDATE desist_ops SET run_at = 0, refused_at = 0").await;
     let done = ended(&before, id).await;
     assert_eq!((done.state, done.attempt), (FAILED, 1));
     run.end().await;

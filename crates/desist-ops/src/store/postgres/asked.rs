@@ -15,12 +15,13 @@ pub(super) const ALL: &str = "desist_ops";
 const BOUND: &str = "SET LOCAL idle_in_transaction_session_timeout = '5s'";
 /// And for one that is nothing but a step: each statement sees what was committed before it, whatever
 /// is usual there.
-const FRESH: &str = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED";
+pub(super) const FRESH: &str = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED";
 
 /// The driver's client, within a transaction.
 pub(super) struct Asked<'a, C>(pub(super) &'a C);
 
-/// And for one that nobody is to wait behind: it does not wait for what somebody holds.
+/// And for one that nobody is to wait behind: it does not wait for what somebody holds, and gives its
+/// connection back before it asks again.
 const BRIEF: &str = "SET LOCAL lock_timeout = '300ms'";
 
 /// Does the step, within a transaction that the server ends if nothing more is said in it: who is
@@ -31,7 +32,7 @@ where
     C: GenericClient + Sync,
     W: Work,
 {
-    let brief = if within == Within::Control { BRIEF } else { "" };
+    let brief = if within == Within::Lease { "" } else { BRIEF };
     after(&format!("{FRESH}; {BOUND}; {brief}"), client, work).await
 }
 

@@ -17,8 +17,9 @@ use crate::store::Local;
 
 /// Connections of its own for what keeps operations going.
 const CONTROL: usize = 4;
-/// And for requests.
+/// And for those who start and cancel, and those who ask.
 const REQUESTS: usize = 4;
+const READS: usize = 4;
 /// And for the lease, and for hearing what was asked for.
 const LEASE: usize = 2;
 
@@ -166,7 +167,8 @@ impl PostgresBuilder {
             None => self.make.pool(self.config.clone(), 16, false).map_err(built)?,
         };
         let own = |size| self.make.pool(self.config.clone(), size, true).map_err(built);
-        let (control, requests, lease) = (own(CONTROL)?, own(REQUESTS)?, own(LEASE)?);
+        let (control, requests) = (own(CONTROL)?, own(REQUESTS)?);
+        let (reads, lease) = (own(READS)?, own(LEASE)?);
         let mut direct = self.direct.unwrap_or(self.config);
         // A listener sends nothing, so nothing else tells that it is cut off.
         direct.keepalives(true).keepalives_idle(Duration::from_secs(10));
@@ -174,7 +176,7 @@ impl PostgresBuilder {
         let listener = self.push.then(|| self.make.listener(direct));
         let local = Arc::new(Local::default());
         Ok(Postgres {
-            shared: Arc::new(Shared { pool, requests, control, lease, listener, local }),
+            shared: Arc::new(Shared { pool, requests, reads, control, lease, listener, local }),
         })
     }
 }

@@ -5,7 +5,7 @@ use std::future::Future;
 use desist_sql::postgres::Tx;
 use serde_core::Serialize;
 
-use super::asked::last_step;
+use super::asked::{FRESH, last_step};
 use crate::commit::InCommit;
 use crate::{BoxError, CommitError, Context, Postgres};
 
@@ -13,6 +13,8 @@ impl Context<Postgres> {
     /// Does this in a transaction that ends the operation as well: both are there, or neither is.
     /// What the closure gives is the operation's output; what its handler returns after that
     /// changes nothing.
+    ///
+    /// It is READ COMMITTED, whatever is usual: the end has to see who has the operation now.
     ///
     /// It is committed only if this run still has the operation; so it is there once, however
     /// often the operation was begun. A cancel that comes before the commit undoes it.
@@ -53,9 +55,8 @@ impl Context<Postgres> {
             // A process that is stopped in its middle keeps what it has locked for so long.
             let lease = self.operations.shared().settings.lease.as_millis().saturating_mul(4);
             let bound = lease.clamp(60_000, i32::MAX as u128);
-            tx.batch_execute(&format!("SET LOCAL idle_in_transaction_session_timeout = {bound}"))
-                .await
-                .map_err(InCommit::from)?;
+            let bound = format!("SET LOCAL idle_in_transaction_session_timeout = {bound}");
+            tx.batch_execute(&format!("{FRESH}; {bound}")).await.map_err(InCommit::from)?;
             // The handler has the transaction, and gives it back: the end comes last.
             let saved = tx.savepoint(|tx| async move { work(tx).await.map_err(InCommit::Handler) });
             let given = saved.await?;

@@ -9,7 +9,7 @@ mod start;
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use desist::Source;
 use desist_sql::Error as SqlError;
@@ -33,6 +33,8 @@ const STEP: Duration = Duration::from_secs(5);
 const LARGE: Duration = Duration::from_secs(60);
 /// And the tables may take to be made.
 const MIGRATION: Duration = Duration::from_secs(60);
+/// Before one is done again that needs what somebody holds.
+const PAUSE: Duration = Duration::from_millis(50);
 /// So often one is done again that met another one.
 const AGAIN: u32 = 5;
 
@@ -57,8 +59,10 @@ struct Shared {
     /// For what users do, [`Context::commit`](crate::Context::commit) among it, which may take all of
     /// it for long.
     pool: Pool,
-    /// For who starts, cancels and asks: also those who want such a commit to stop.
+    /// For who starts and cancels: also those who want such a commit to stop.
     requests: Pool,
+    /// For who asks, and watches: many of them keep no cancel waiting.
+    reads: Pool,
     /// For what keeps operations going: it waits for nobody's work.
     control: Pool,
     /// For the lease: it waits for no lock of an operation, which may be held for long.
@@ -159,6 +163,7 @@ impl Postgres {
         let pool = match within {
             Within::Lease => &self.shared.lease,
             Within::Control => &self.shared.control,
+            Within::Request if W::READS => &self.shared.reads,
             Within::Request => &self.shared.requests,
         };
         let token = Source::with_timeout(bound).token();
@@ -176,11 +181,16 @@ impl Postgres {
         bound: Duration,
         work: W,
     ) -> Result<W::Done, Error> {
-        let mut tries = 0;
+        let (mut tries, begin) = (0, Instant::now());
         loop {
             tries += 1;
-            match self.once(within, bound, work.clone()).await {
+            let left = bound.saturating_sub(begin.elapsed());
+            match self.once(within, left, work.clone()).await {
                 Err(error) if tries < AGAIN && is_met(&error) => {}
+                // Somebody holds what it needs. Others are served meanwhile.
+                Err(error) if within == Within::Request && left > PAUSE && is_held(&error) => {
+                    tokio::time::sleep(PAUSE).await;
+                }
                 done => return done.map_err(|error| of_step(error, bound)),
             }
         }
@@ -242,11 +252,19 @@ impl Work for CallWorkers {
 
 /// Whether it met another one, and may be done again at once.
 fn is_met(error: &SqlError<Error>) -> bool {
+    is_one_of(error, &[SqlState::T_R_SERIALIZATION_FAILURE, SqlState::T_R_DEADLOCK_DETECTED])
+}
+
+/// Whether somebody holds what it needs.
+fn is_held(error: &SqlError<Error>) -> bool {
+    is_one_of(error, &[SqlState::LOCK_NOT_AVAILABLE])
+}
+
+fn is_one_of(error: &SqlError<Error>, codes: &[SqlState]) -> bool {
     let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(error) = next {
         if let Some(error) = error.downcast_ref::<tokio_postgres::Error>() {
-            let met = [SqlState::T_R_SERIALIZATION_FAILURE, SqlState::T_R_DEADLOCK_DETECTED];
-            return error.code().is_some_and(|code| met.contains(code));
+            return error.code().is_some_and(|code| codes.contains(code));
         }
         next = error.source();
     }
