@@ -1,5 +1,6 @@
 //! Operations on real databases, SQLite and Postgres: each promise is tried on both.
 
+mod asked;
 mod bench;
 mod cancels;
 mod causes;

@@ -2,6 +2,7 @@
 
 mod access;
 mod changes;
+mod keys;
 mod pages;
 mod reads;
 mod site;

@@ -23,6 +23,7 @@ pub(super) struct Asked<'a, C>(pub(super) &'a C);
 /// And for one that nobody is to wait behind: it does not wait for what somebody holds, and gives its
 /// connection back before it asks again.
 const BRIEF: &str = "SET LOCAL lock_timeout = '300ms'";
+const BRIEFER: &str = "SET LOCAL lock_timeout = '50ms'";
 
 /// Does the step, within a transaction that the server ends if nothing more is said in it: who is
 /// cut off or stopped in its middle would keep its locks for as long as the server takes it for
@@ -32,7 +33,11 @@ where
     C: GenericClient + Sync,
     W: Work,
 {
-    let brief = if within == Within::Lease { "" } else { BRIEF };
+    let brief = match within {
+        Within::Lease => "",
+        Within::Control => BRIEF,
+        Within::Request => BRIEFER,
+    };
     after(&format!("{FRESH}; {BOUND}; {brief}"), client, work).await
 }
 

@@ -33,8 +33,8 @@ const STEP: Duration = Duration::from_secs(5);
 const LARGE: Duration = Duration::from_secs(60);
 /// And the tables may take to be made.
 const MIGRATION: Duration = Duration::from_secs(60);
-/// Before one is done again that needs what somebody holds.
-const PAUSE: Duration = Duration::from_millis(50);
+/// Before one is done again that needs what somebody holds, at first and at most.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(30), Duration::from_millis(500));
 /// So often one is done again that met another one.
 const AGAIN: u32 = 5;
 
@@ -181,15 +181,16 @@ impl Postgres {
         bound: Duration,
         work: W,
     ) -> Result<W::Done, Error> {
-        let (mut tries, begin) = (0, Instant::now());
+        let (mut tries, mut pause, begin) = (0, PAUSE.0, Instant::now());
         loop {
             tries += 1;
             let left = bound.saturating_sub(begin.elapsed());
             match self.once(within, left, work.clone()).await {
                 Err(error) if tries < AGAIN && is_met(&error) => {}
                 // Somebody holds what it needs. Others are served meanwhile.
-                Err(error) if within == Within::Request && left > PAUSE && is_held(&error) => {
-                    tokio::time::sleep(PAUSE).await;
+                Err(error) if within == Within::Request && left > pause && is_held(&error) => {
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(PAUSE.1);
                 }
                 done => return done.map_err(|error| of_step(error, bound)),
             }
