@@ -132,5 +132,7 @@ async fn a_handler_has_one_grace_and_one_place_wherever_it_goes_on() {
         server.hears(Said::Dropped).await;
         let outlived = begin.elapsed();
         assert!(outlived >= GRACE && outlived < GRACE + GRACE / 2, "it goes on for {outlived:?}");
+        // It says so as it is dropped, and its place is free after that.
+        server.hears_nothing().await;
     }
 }
