@@ -162,6 +162,13 @@ pub(crate) fn taken_over(taken: &TakenOver) {
     }
 }
 
+/// A callback of a handler has panicked as its token was cancelled; the panic hook has told of it.
+pub(crate) fn callback_panicked() {
+    count("desist_ops_trouble_total", &[("doing", "call back".to_owned())], 1);
+    #[cfg(feature = "tracing")]
+    tracing::error!("a callback on the token of an operation has panicked");
+}
+
 pub(crate) fn lease_lost() {
     count("desist_ops_leases_lost_total", &[], 1);
     #[cfg(feature = "tracing")]

@@ -59,7 +59,11 @@ impl<S: Store> Served<S> {
                 if self.hook.is_none() {
                     self.may_without(verb, request)?;
                 }
-                self.operations.get(id).await?
+                if verb.changes() {
+                    self.operations.to_change(id).await?
+                } else {
+                    self.operations.get(id).await?
+                }
             }
             Err(_) => None,
         };

@@ -63,7 +63,13 @@ pub(super) async fn start<S: Store>(
     let policy = kinds.get(&kind).map(|kind| kind.settings.duplicates);
     let started = match &key {
         Some(key) if policy == Some(Duplicates::Superseded) => {
-            superseding(&served, &request, &Filter::new().kind(&*kind).key(&**key), wanted).await?
+            superseding(
+                &served,
+                &request,
+                &Filter::new().kind(&*kind).key(&**key).most(1000),
+                wanted,
+            )
+            .await?
         }
         _ => wanted().await?,
     };

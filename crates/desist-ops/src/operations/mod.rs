@@ -343,6 +343,12 @@ impl<S: Store> Operations<S> {
         worker::run(self.clone(), stop.clone())
     }
 
+    /// One that is about to be changed, as it is now.
+    #[cfg(feature = "http")]
+    pub(crate) async fn to_change(&self, id: OperationId) -> Result<Option<Operation>, Error> {
+        self.shared.store.transact(Within::Change, protocol::Get { id }).await
+    }
+
     async fn asks<W: crate::store::Work>(&self, work: W) -> Result<W::Done, Error> {
         self.shared.store.transact(Within::Request, work).await
     }

@@ -70,7 +70,8 @@ impl Work for Start {
             Some(parent) => born_cancelled(conn, parent, above).await?,
             None => None,
         };
-        if let Some(key) = &self.key {
+        // One that never runs is in nobody's way.
+        if let Some(key) = self.key.as_ref().filter(|_| born_cancelled.is_none()) {
             let finds = "SELECT id, cancel_at FROM desist_ops WHERE kind = $1 AND key = $2 \
                          AND state IN ('waiting', 'running') ORDER BY id {lock}";
             let mut others = Vec::new();

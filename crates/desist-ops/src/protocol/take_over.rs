@@ -41,6 +41,10 @@ impl Work for TakeOver {
         for mut row in conn.rows(dead, values![NODES]).await? {
             let (node, label) = (row.text()?, row.text()?);
             take(conn, &node, &label, &mut taken).await?;
+            // Others can be taken by others, and what was taken is kept.
+            if taken.again.len() + taken.ended.len() >= AT_ONCE as usize {
+                break;
+            }
         }
         if !taken.again.is_empty() {
             conn.call_workers().await?;
@@ -86,7 +90,7 @@ async fn take<C: Conn>(
         }
         let listed = listed(ids.iter().copied());
         let takes = "UPDATE desist_ops SET state = $1, node = NULL, error = $2, \
-            generation = generation + 1, version = version + 1, \
+            generation = generation + 1, version = version + 1, refused_at = NULL, \
             run_at = CASE WHEN $1 = 'waiting' THEN {now} ELSE run_at END, \
             finished_at = CASE WHEN $1 = 'waiting' THEN NULL ELSE {now} END \
             WHERE id IN {any 3}";

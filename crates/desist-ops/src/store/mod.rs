@@ -78,4 +78,13 @@ pub enum Within {
     Control,
     /// What somebody waits for.
     Request,
+    /// The same, where they are about to change it: those who only look do not keep them waiting.
+    Change,
+}
+
+#[cfg(feature = "postgres")]
+impl Within {
+    fn is_waited_for(self) -> bool {
+        matches!(self, Self::Request | Self::Change)
+    }
 }

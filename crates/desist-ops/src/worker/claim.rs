@@ -157,7 +157,7 @@ async fn end<S: Store>(worker: &Arc<Worker<S>>, runs: &mut JoinSet<()>) {
         }
     }
     // Drained for longer than it may take.
-    worker.stop.cancel_with(Reason::Shutdown);
+    super::quietly(|| worker.stop.cancel_with(Reason::Shutdown));
     let grace = worker.register.all().iter().map(|live| live.grace).max().unwrap_or_default();
     let end = Instant::now() + grace + SETTLE;
     while let Ok(Some(_)) = timeout_at(end, runs.join_next()).await {}

@@ -7,6 +7,7 @@ use desist::{Reason, Registration};
 use desist_sql::Error as SqlError;
 use desist_tokio::{Stop, StopSource};
 
+use super::quietly;
 use crate::commit::{CommitError, InCommit};
 use crate::protocol::{End, Intent, Run, Step, Wish};
 use crate::{CancelMode, CancelRequest, OperationId};
@@ -112,10 +113,10 @@ impl Live {
             }
             is_first
         };
-        match request.mode {
+        quietly(|| match request.mode {
             CancelMode::Drain => self.source.drain_with(request.cause()),
             CancelMode::Cancel => self.source.cancel_with(request.cause()),
-        };
+        });
         is_first
     }
 
@@ -124,7 +125,7 @@ impl Live {
         lock(&self.told).lost = true;
         let why = "this process could not keep its right to the operation; somebody else may have \
                    it now";
-        self.source.cancel_with(reason.with(why));
+        quietly(|| self.source.cancel_with(reason.with(why)));
     }
 
     pub(crate) fn is_lost(&self) -> bool {

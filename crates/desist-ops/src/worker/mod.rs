@@ -22,6 +22,7 @@ mod report;
 mod run;
 mod tidy;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -44,6 +45,14 @@ pub(crate) struct Worker<S> {
     pub(crate) counts: Counts,
     /// What its runs are below.
     pub(crate) stop: desist_tokio::StopSource,
+}
+
+/// Cancels a token that handlers have: a callback of theirs that panics, which it does here, is nobody
+/// else's end. The others have been called by then.
+fn quietly(cancels: impl FnOnce() -> bool) {
+    if catch_unwind(AssertUnwindSafe(cancels)).is_err() {
+        crate::measure::callback_panicked();
+    }
 }
 
 /// There is one at a time, for its operations would be given to the other.
@@ -77,7 +86,7 @@ impl<S: Store> Drop for Left<S> {
         for live in self.0.register.all() {
             live.lose(Reason::LeaseLost);
         }
-        self.0.stop.cancel_with(Reason::Shutdown);
+        quietly(|| self.0.stop.cancel_with(Reason::Shutdown));
         crate::measure::nothing_runs(self.0.operations.kinds());
     }
 }

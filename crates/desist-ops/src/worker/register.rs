@@ -65,7 +65,11 @@ impl Register {
     }
 
     pub(crate) fn has_heard(&self, live: &Arc<Live>) {
-        self.heard.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(live));
+        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        if !heard.iter().any(|known| Arc::ptr_eq(known, live)) {
+            heard.push(Arc::clone(live));
+        }
+        drop(heard);
         self.some_heard.notify_one();
     }
 

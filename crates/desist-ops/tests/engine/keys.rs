@@ -7,6 +7,7 @@ use crate::bench::*;
 use crate::world::{World, on_both};
 
 on_both!(
+    one_that_is_born_cancelled_supersedes_nobody,
     all_with_a_tag_are_cancelled_and_no_others,
     however_many_have_a_tag_all_are_cancelled,
     the_same_key_joins_what_waits_or_runs,
@@ -191,4 +192,15 @@ async fn of_many_starts_that_supersede_each_other_one_survives<W: World>(world: 
     assert_eq!(one.count(&Filter::new().state(State::Waiting)).await.unwrap(), 3);
     let gone = Filter::new().state(CANCELLED).reason(Reason::Superseded);
     assert_eq!(one.count(&gone).await.unwrap(), 27);
+}
+
+async fn one_that_is_born_cancelled_supersedes_nobody<W: World>(world: &W) {
+    let kind = stays("one").duplicates(Duplicates::Superseded).concurrency(0);
+    let all = process(world, [kind]).await;
+    let lives = all.start("one", &()).key("k").await.unwrap().id();
+    let root = begun(&all, "one").await;
+    all.cancel_tree(root, by("ada")).await.unwrap();
+    let late = all.start("one", &()).parent(root).key("k").await.unwrap();
+    assert!(late.is_cancelled());
+    assert_eq!(now(&all, lives).await.state, State::Waiting, "nobody does its work otherwise");
 }

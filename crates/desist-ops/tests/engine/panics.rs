@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use desist_ops::{BoxError, Context, Kind, Operation, Operations, Store, WhenOverdue};
+use desist_ops::{BoxError, Context, Kind, Operation, Operations, State, Store, WhenOverdue};
 
 use crate::bench::*;
 use crate::world::{World, on_both};
@@ -11,6 +11,7 @@ on_both!(
     a_panic_in_what_is_dropped_is_a_failure,
     a_panic_in_the_words_of_an_error_is_a_failure,
     a_panic_is_tried_again_as_any_other_failure,
+    a_callback_that_panics_is_the_end_of_nobody_else,
 );
 
 /// It has failed, and was begun so often.
@@ -93,4 +94,29 @@ async fn a_panic_is_tried_again_as_any_other_failure<W: World>(world: &W) {
     let run = runs(&all);
     fails(&all, "speechless", &count, 2).await;
     assert_eq!(run.end().await.tried_again(), 1);
+}
+
+async fn a_callback_that_panics_is_the_end_of_nobody_else<W: World>(world: &W) {
+    let gate = Gate::default();
+    let calls = gate.clone();
+    let kind = Kind::new("calls", move |ctx: Context<_>, _: ()| {
+        let gate = calls.clone();
+        async move {
+            let _called = ctx.token().on_cancel(|_| panic!("in a callback"));
+            gate.here();
+            Err::<(), BoxError>(ctx.token().cancelled().await.into())
+        }
+    });
+    let all = process(world, [kind, stays("other")]).await;
+    let run = runs(&all);
+    let (calls, other) = (begun(&all, "calls").await, running(&all, "other").await);
+    gate.came().await;
+    all.cancel(calls, by("ada")).await.unwrap();
+    assert_eq!(ended(&all, calls).await.state, CANCELLED);
+    // The other one is still heard of, and told.
+    assert_eq!(now(&all, other).await.state, State::Running);
+    all.cancel(other, by("ada")).await.unwrap();
+    assert_eq!(ended(&all, other).await.state, CANCELLED);
+    let report = run.end().await;
+    assert_eq!((report.cancelled(), report.lost()), (2, 0));
 }

@@ -18,12 +18,31 @@ const BOUND: &str = "SET LOCAL idle_in_transaction_session_timeout = '5s'";
 pub(super) const FRESH: &str = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED";
 
 /// The driver's client, within a transaction.
-pub(super) struct Asked<'a, C>(pub(super) &'a C);
+pub(super) struct Asked<'a, C> {
+    client: &'a C,
+    /// Whether the transaction ends with this step, and is not somebody else's to go on with.
+    is_last: bool,
+}
+
+impl<'a, C: GenericClient + Sync> Asked<'a, C> {
+    /// In the middle of a transaction of somebody else's, or without any.
+    pub(super) fn within(client: &'a C) -> Self {
+        Self { client, is_last: false }
+    }
+
+    /// What a call waits for as it is committed is waited for: it is everybody's, and short.
+    async fn is_patient(&mut self) -> Result<(), Error> {
+        if self.is_last {
+            let patient = "SELECT set_config('lock_timeout', '0', true)";
+            self.rows(patient, Vec::new()).await?;
+        }
+        Ok(())
+    }
+}
 
 /// And for one that nobody is to wait behind: it does not wait for what somebody holds, and gives its
 /// connection back before it asks again.
-const BRIEF: &str = "SET LOCAL lock_timeout = '300ms'";
-const BRIEFER: &str = "SET LOCAL lock_timeout = '50ms'";
+const BRIEF: &str = "SET LOCAL lock_timeout = '50ms'";
 
 /// Does the step, within a transaction that the server ends if nothing more is said in it: who is
 /// cut off or stopped in its middle would keep its locks for as long as the server takes it for
@@ -33,11 +52,8 @@ where
     C: GenericClient + Sync,
     W: Work,
 {
-    let brief = match within {
-        Within::Lease => "",
-        Within::Control => BRIEF,
-        Within::Request => BRIEFER,
-    };
+    // What is over a whole tree stays in the row for it, or those who pass it never end.
+    let brief = if within == Within::Lease || work.is_large() { "" } else { BRIEF };
     after(&format!("{FRESH}; {BOUND}; {brief}"), client, work).await
 }
 
@@ -56,8 +72,9 @@ where
     W: Work,
 {
     // In the same flush as the first statement.
-    let (said, done) =
-        tokio::join!(client.batch_execute(says), async { work.run(&mut Asked(client)).await });
+    let (said, done) = tokio::join!(client.batch_execute(says), async {
+        work.run(&mut Asked { client, is_last: true }).await
+    });
     said.map_err(failed)?;
     done
 }
@@ -76,7 +93,7 @@ impl<C: GenericClient + Sync> Conn for Asked<'_, C> {
                 Value::Int(number) => (number as &(dyn ToSql + Sync), Type::INT8),
             })
             .collect();
-        let rows = self.0.query_typed(&statement, &values).await.map_err(failed)?;
+        let rows = self.client.query_typed(&statement, &values).await.map_err(failed)?;
         rows.iter().map(row).collect()
     }
 
@@ -93,18 +110,21 @@ impl<C: GenericClient + Sync> Conn for Asked<'_, C> {
     }
 
     async fn call_nodes(&mut self, ids: &str) -> Result<(), Error> {
+        self.is_patient().await?;
         let calls = "SELECT count(pg_notify('desist_ops_' || node, 'cancel ' || id)) \
                      FROM desist_ops WHERE id IN {any 1} AND node IS NOT NULL";
         self.rows(calls, values![ids]).await.map(drop)
     }
 
     async fn call_changed(&mut self, ids: &str) -> Result<(), Error> {
+        self.is_patient().await?;
         let calls =
             "SELECT count(pg_notify($1, 'changed ' || id)) FROM desist_ops WHERE id IN {any 2}";
         self.rows(calls, values![ALL, ids]).await.map(drop)
     }
 
     async fn call_workers(&mut self) -> Result<(), Error> {
+        self.is_patient().await?;
         let calls = "SELECT count(pg_notify($1, 'work'))";
         self.rows(calls, values![ALL]).await.map(drop)
     }

@@ -150,7 +150,7 @@ impl Postgres {
         request: &CancelRequest,
     ) -> Result<CancelAnswer, Error> {
         let (target, request) = (Target::One(id), request.clone());
-        let done = Cancel { target, request }.run(&mut Asked(tx)).await?;
+        let done = Cancel { target, request }.run(&mut Asked::within(tx)).await?;
         Ok(done.answers.into_iter().next().map_or(CancelAnswer::NotFound, |(_, answer)| answer))
     }
 
@@ -164,12 +164,12 @@ impl Postgres {
             Within::Lease => &self.shared.lease,
             Within::Control => &self.shared.control,
             Within::Request if W::READS => &self.shared.reads,
-            Within::Request => &self.shared.requests,
+            Within::Request | Within::Change => &self.shared.requests,
         };
         let token = Source::with_timeout(bound).token();
         if W::READS {
             return pool
-                .run(&token, |conn| async move { work.run(&mut Asked(&**conn)).await })
+                .run(&token, |conn| async move { work.run(&mut Asked::within(&**conn)).await })
                 .await;
         }
         pool.transaction(&token, |tx| async move { step(&**tx, within, work).await }).await
@@ -183,12 +183,11 @@ impl Postgres {
     ) -> Result<W::Done, Error> {
         let (mut tries, mut pause, begin) = (0, PAUSE.0, Instant::now());
         loop {
-            tries += 1;
             let left = bound.saturating_sub(begin.elapsed());
             match self.once(within, left, work.clone()).await {
-                Err(error) if tries < AGAIN && is_met(&error) => {}
+                Err(error) if tries < AGAIN && is_met(&error) => tries += 1,
                 // Somebody holds what it needs. Others are served meanwhile.
-                Err(error) if within == Within::Request && left > pause && is_held(&error) => {
+                Err(error) if within.is_waited_for() && left > pause && is_held(&error) => {
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(PAUSE.1);
                 }

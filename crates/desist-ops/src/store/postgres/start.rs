@@ -40,7 +40,7 @@ impl Start<'_, Postgres> {
         if start.key.is_some() || start.parent.is_some() {
             sees_the_newest(tx).await?;
         }
-        Ok(Started::of(&start.run(&mut Asked(tx)).await?))
+        Ok(Started::of(&start.run(&mut Asked::within(tx)).await?))
     }
 }
 
