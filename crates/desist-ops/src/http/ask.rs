@@ -56,7 +56,9 @@ impl<S: Store> Served<S> {
         let operation = match id.parse::<OperationId>() {
             Ok(id) => {
                 // Before the database is asked by whoever may ask nothing.
-                if self.hook.is_none() {
+                if verb.changes() {
+                    self.may_be_asked(request)?;
+                } else if self.hook.is_none() {
                     self.may_without(verb, request)?;
                 }
                 if verb.changes() {

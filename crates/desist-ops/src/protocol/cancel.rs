@@ -117,8 +117,7 @@ async fn tree<C: Conn>(
         });
         all.answers.extend(asked);
         for ids in fresh.chunks(AT_ONCE) {
-            let marks =
-                "UPDATE desist_ops SET tree_cancel = COALESCE(tree_cancel, $1) WHERE id IN {any 2}";
+            let marks = "UPDATE desist_ops SET tree_cancel = $1 WHERE id IN {any 2} AND tree_cancel IS NULL";
             conn.rows(marks, values![request_of_tree(request), listed(ids.iter().copied())])
                 .await?;
         }

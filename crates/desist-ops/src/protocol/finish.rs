@@ -109,6 +109,7 @@ impl Work for Finish {
             return Ok(if is_mine { Finished::Was(state) } else { Finished::Fenced });
         }
         let is_late = attempt >= attempts;
+        let gives_back = matches!(end.wish, Wish::GiveBack { .. });
         let is_refused = matches!(end.wish, Wish::GiveBack { refused: true, .. });
         let (next, output, error, attempt, wait) = match end.wish {
             Wish::Succeed { output, note } => {
@@ -173,8 +174,12 @@ impl Work for Finish {
                     detail! { "outcome": outcome.as_str(), "error": error, "in_spite_of_a_cancel": in_spite },
                 )
             }
-            _ if error.is_some() => ("retried", detail! { "error": error, "attempt": attempt }),
-            _ => ("given_back", detail! { "why": "its process stops" }),
+            // Also one that failed as its process stopped: that is not counted.
+            _ if gives_back => {
+                let why = error.as_deref().unwrap_or("its process stops");
+                ("given_back", detail! { "why": why })
+            }
+            _ => ("retried", detail! { "error": error, "attempt": attempt }),
         };
         event(conn, &ids, what, said).await?;
         if is_asked {

@@ -38,11 +38,17 @@ use crate::error::Kind as Why;
 use crate::store::Store;
 use crate::{Error, Operations};
 
+/// So many ends are written at a time.
+const ENDS: usize = 2;
+
 /// What the loops have in common.
 pub(crate) struct Worker<S> {
     pub(crate) operations: Operations<S>,
     pub(crate) register: Register,
     pub(crate) counts: Counts,
+    /// How many ends are written at a time: what takes and takes over is not to wait behind those that
+    /// somebody holds.
+    pub(crate) ends: tokio::sync::Semaphore,
     /// What its runs are below.
     pub(crate) stop: desist_tokio::StopSource,
 }
@@ -100,6 +106,7 @@ pub(crate) async fn run<S: Store>(operations: Operations<S>, stop: Stop) -> Resu
     let worker = Arc::new(Worker {
         register: Register::new(),
         counts: Counts::default(),
+        ends: tokio::sync::Semaphore::new(ENDS),
         stop: stop.child(),
         operations,
     });

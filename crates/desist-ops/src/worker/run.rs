@@ -245,10 +245,13 @@ async fn written<S: Store>(worker: &Worker<S>, live: &Live, wish: Wish) -> Finis
     let fence = worker.operations.shared().settings.fence;
     let mut wait = AGAIN.0;
     loop {
-        let finish = Finish { end: live.end(wish.clone()), fence };
-        match worker.operations.store().transact(Within::Control, finish).await {
-            Ok(finished) => return finished,
-            Err(error) => measure::trouble("finish", &error),
+        {
+            let _place = worker.ends.acquire().await;
+            let finish = Finish { end: live.end(wish.clone()), fence };
+            match worker.operations.store().transact(Within::Control, finish).await {
+                Ok(finished) => return finished,
+                Err(error) => measure::trouble("finish", &error),
+            }
         }
         sleep(wait).await;
         wait = (wait * 2).min(AGAIN.1);

@@ -48,6 +48,37 @@ async fn whoever_asks_for_what_is_held_keeps_nobody_else_waiting() {
     run.end().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_cancels_a_tree_that_is_held_keeps_nobody_else_waiting() {
+    let Some(world) = OnPostgres::begin().await else { return };
+    let all = process(&world, [stays("long").concurrency(0)]).await;
+    let (root, other) = (begun(&all, "long").await, begun(&all, "long").await);
+    let mut holds = world.client().await;
+    let tx = holds.transaction().await.unwrap();
+    let late = all.start("long", &()).parent(root).start_in(&tx).await.unwrap().id();
+
+    let mut asking = JoinSet::new();
+    for _ in 0..6 {
+        let all = all.clone();
+        asking.spawn(async move { all.cancel_tree(root, by("bob")).await });
+    }
+    // They wait for who starts below it.
+    soon(async {
+        let waits = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted";
+        while world.number(waits).await == 0 {
+            tokio::time::sleep(millis(5)).await;
+        }
+    })
+    .await;
+    assert_eq!(all.cancel(other, by("eve")).await.unwrap(), CancelAnswer::CancelledBeforeStart);
+    assert!(asking.try_join_next().is_none(), "what is held is not answered before");
+    tx.commit().await.unwrap();
+    for answer in asking.join_all().await {
+        assert!(answer.unwrap().iter().any(|(id, _)| id == root));
+    }
+    assert_eq!(now(&all, late).await.state, CANCELLED);
+}
+
 async fn is_over(all: &desist_ops::Operations<Postgres>, id: desist_ops::OperationId) -> bool {
     now(all, id).await.state.is_finished()
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use desist_sql::Wait;
 use desist_sql::postgres::{BuildError, Pool, PoolBuilder, RawStream};
+use tokio::sync::Semaphore;
 use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
 use tokio_postgres::{Config, NoTls, Socket};
 
@@ -20,6 +21,8 @@ const CONTROL: usize = 4;
 /// And for those who start and cancel, and those who ask.
 const REQUESTS: usize = 4;
 const READS: usize = 4;
+/// So many of the former may be over whole trees.
+const LARGE: usize = 2;
 /// And for the lease, and for hearing what was asked for.
 const LEASE: usize = 2;
 
@@ -169,6 +172,7 @@ impl PostgresBuilder {
         let own = |size| self.make.pool(self.config.clone(), size, true).map_err(built);
         let (control, requests) = (own(CONTROL)?, own(REQUESTS)?);
         let (reads, lease) = (own(READS)?, own(LEASE)?);
+        let large = Semaphore::new(LARGE);
         let mut direct = self.direct.unwrap_or(self.config);
         // A listener sends nothing, so nothing else tells that it is cut off.
         direct.keepalives(true).keepalives_idle(Duration::from_secs(10));
@@ -176,7 +180,16 @@ impl PostgresBuilder {
         let listener = self.push.then(|| self.make.listener(direct));
         let local = Arc::new(Local::default());
         Ok(Postgres {
-            shared: Arc::new(Shared { pool, requests, reads, control, lease, listener, local }),
+            shared: Arc::new(Shared {
+                pool,
+                requests,
+                large,
+                reads,
+                control,
+                lease,
+                listener,
+                local,
+            }),
         })
     }
 }

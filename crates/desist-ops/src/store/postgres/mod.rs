@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use desist::Source;
 use desist_sql::Error as SqlError;
 use desist_sql::postgres::Pool;
+use tokio::sync::Semaphore;
 use tokio_postgres::GenericClient;
 use tokio_postgres::error::SqlState;
 
@@ -61,6 +62,8 @@ struct Shared {
     pool: Pool,
     /// For who starts and cancels: also those who want such a commit to stop.
     requests: Pool,
+    /// How many of those may be over whole trees at a time: these wait in their connections.
+    large: Semaphore,
     /// For who asks, and watches: many of them keep no cancel waiting.
     reads: Pool,
     /// For what keeps operations going: it waits for nobody's work.
@@ -182,6 +185,16 @@ impl Postgres {
         work: W,
     ) -> Result<W::Done, Error> {
         let (mut tries, mut pause, begin) = (0, PAUSE.0, Instant::now());
+        let _place = if work.is_large() {
+            let place = tokio::time::timeout(bound, self.shared.large.acquire()).await;
+            Some(place.map_err(|late| {
+                let said = "others cancel whole trees already, and wait for what somebody holds; ask \
+                            again in a moment";
+                Error::new(Kind::Database, said).because(late)
+            })?)
+        } else {
+            None
+        };
         loop {
             let left = bound.saturating_sub(begin.elapsed());
             match self.once(within, left, work.clone()).await {
