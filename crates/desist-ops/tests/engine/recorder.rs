@@ -59,12 +59,13 @@ impl CounterFn for Meter {
 }
 
 impl GaugeFn for Meter {
-    fn increment(&self, _: f64) {
-        panic!("it says what is");
+    /// As the pools below count theirs, where they are compiled to.
+    fn increment(&self, by: f64) {
+        self.tell(by);
     }
 
-    fn decrement(&self, _: f64) {
-        panic!("it says what is");
+    fn decrement(&self, by: f64) {
+        self.tell(-by);
     }
 
     fn set(&self, value: f64) {
