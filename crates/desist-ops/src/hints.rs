@@ -1,11 +1,12 @@
 //! What was heard, and is to be looked at: P1 of the protocol.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
+use crate::lock::lock;
 use crate::{CancelRequest, OperationId};
 
 /// Hints of one process. They are kept as sets, so that a thousand of them about one operation
@@ -84,11 +85,6 @@ impl Default for Channel {
     fn default() -> Self {
         Self { push: Push::Off, since: Instant::now(), called: None, round: None }
     }
-}
-
-/// None of them is left half changed.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Hints {

@@ -21,6 +21,7 @@ pub mod http;
 mod id;
 mod kind;
 mod lasting;
+mod lock;
 mod measure;
 mod operation;
 mod operations;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::Operations;
 use crate::error::Kind as Why;
+use crate::lock::lock;
 use crate::protocol;
 use crate::store::{Store, Within};
 use crate::{Error, OperationId, text};
@@ -236,7 +237,7 @@ enum Tells {
 
 impl Told {
     fn tells(&self) -> Tells {
-        let mut told = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut told = lock(&self.0);
         let (last, is_due) = &mut *told;
         if *is_due {
             Tells::Already
@@ -250,7 +251,7 @@ impl Told {
     }
 
     fn told(&self) {
-        let mut told = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut told = lock(&self.0);
         *told = (Some(Instant::now()), false);
     }
 }

@@ -1,8 +1,9 @@
 //! What is told within a process.
 
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 
 use crate::hints::Hints;
+use crate::lock::lock;
 
 /// All that listen to one store in this process.
 #[derive(Debug, Default)]
@@ -12,13 +13,13 @@ pub struct Local {
 
 impl Local {
     pub(crate) fn joins(&self, hints: &Arc<Hints>) {
-        let mut listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut listeners = lock(&self.listeners);
         listeners.retain(|listener| listener.strong_count() > 0);
         listeners.push(Arc::downgrade(hints));
     }
 
     pub(crate) fn tell(&self, tells: impl Fn(&Hints)) {
-        let listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let listeners = lock(&self.listeners).clone();
         listeners.iter().filter_map(Weak::upgrade).for_each(|hints| tells(&hints));
     }
 }

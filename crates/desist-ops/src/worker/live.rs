@@ -1,6 +1,6 @@
 //! A run, as those see it that are not its handler.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use desist::{Reason, Registration};
@@ -9,6 +9,7 @@ use desist_tokio::{Stop, StopSource};
 
 use super::quietly;
 use crate::commit::{CommitError, InCommit};
+use crate::lock::lock;
 use crate::protocol::{End, Intent, Run, Step, Wish};
 use crate::{CancelMode, CancelRequest, OperationId};
 
@@ -62,8 +63,16 @@ struct Steps {
     is_written: bool,
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+impl Steps {
+    /// The last one.
+    fn step(&self) -> Option<Step> {
+        self.last.as_ref().map(|(done, total, message, at)| Step {
+            done: *done,
+            total: *total,
+            message: message.clone(),
+            ago: at.elapsed(),
+        })
+    }
 }
 
 impl Live {
@@ -164,12 +173,7 @@ impl Live {
         if std::mem::replace(&mut steps.is_written, true) {
             return None;
         }
-        steps.last.as_ref().map(|(done, total, message, at)| Step {
-            done: *done,
-            total: *total,
-            message: message.clone(),
-            ago: at.elapsed(),
-        })
+        steps.step()
     }
 
     /// It was not written after all.
@@ -178,13 +182,7 @@ impl Live {
     }
 
     fn last_step(&self) -> Option<Step> {
-        let steps = lock(&self.steps);
-        steps.last.as_ref().map(|(done, total, message, at)| Step {
-            done: *done,
-            total: *total,
-            message: message.clone(),
-            ago: at.elapsed(),
-        })
+        lock(&self.steps).step()
     }
 
     /// What is to be written of its end.

@@ -1,12 +1,13 @@
 //! What runs here.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::{Notify, watch};
 
 use super::Live;
 use crate::OperationId;
+use crate::lock::lock;
 use crate::protocol::Intent;
 
 /// What runs here, under which node.
@@ -31,7 +32,7 @@ impl Register {
     }
 
     fn runs(&self) -> MutexGuard<'_, HashMap<(OperationId, i64), Arc<Live>>> {
-        self.runs.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.runs)
     }
 
     pub(crate) fn add(&self, live: &Arc<Live>) {
@@ -65,7 +66,7 @@ impl Register {
     }
 
     pub(crate) fn has_heard(&self, live: &Arc<Live>) {
-        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut heard = lock(&self.heard);
         if !heard.iter().any(|known| Arc::ptr_eq(known, live)) {
             heard.push(Arc::clone(live));
         }
@@ -75,7 +76,7 @@ impl Register {
 
     pub(crate) async fn until_heard(&self) -> Vec<Arc<Live>> {
         loop {
-            let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner).split_off(0);
+            let heard = lock(&self.heard).split_off(0);
             if !heard.is_empty() {
                 return heard;
             }

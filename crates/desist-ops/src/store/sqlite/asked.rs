@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 
 use desist_sql::sqlite::rusqlite::types::ValueRef;
@@ -10,6 +10,7 @@ use desist_sql::sqlite::rusqlite::{self, Connection};
 
 use crate::Error;
 use crate::error::Kind;
+use crate::lock::lock;
 use crate::store::{Conn, Dialect, Row, Value, Work};
 
 /// Where a step lays its statement, and finds what it gave.
@@ -28,7 +29,7 @@ enum Slot {
 
 impl Asked {
     fn slot(&self) -> MutexGuard<'_, Slot> {
-        self.slot.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.slot)
     }
 }
 
