@@ -22,8 +22,8 @@ mod trace;
 pub use self::clock::{clock, root_clock};
 pub use self::current::{WithCurrent, current, with_current};
 pub use self::group::{
-    BoxError, Ended, Grace, OnFailure, Outcome, Report, Spawner, Straggler, TaskFailed, TaskGroup,
-    TaskId, TaskOutput, TaskPanic,
+    BoxError, Ended, Grace, OnFailure, Outcome, Report, RunningTask, Spawner, Straggler,
+    TaskFailed, TaskGroup, TaskId, TaskOutput, TaskPanic,
 };
 pub use self::io::copy;
 #[cfg(unix)]

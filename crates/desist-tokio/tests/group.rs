@@ -11,6 +11,8 @@ mod hostile;
 mod nested;
 #[path = "group/outcomes.rs"]
 mod outcomes;
+#[path = "group/running.rs"]
+mod running;
 #[path = "group/settings.rs"]
 mod settings;
 #[path = "group/stopping.rs"]

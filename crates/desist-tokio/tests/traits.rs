@@ -3,9 +3,9 @@
 use std::future::{Future, Pending, Ready};
 
 use desist_tokio::{
-    Ended, Grace, Interval, OnFailure, Outcome, Report, Shield, Signal, Signals, Sleep, Spawner,
-    Stop, StopSource, Straggler, TaskFailed, TaskGroup, TaskId, TaskPanic, Timeout, UntilCancelled,
-    WithCurrent,
+    Ended, Grace, Interval, OnFailure, Outcome, Report, RunningTask, Shield, Signal, Signals,
+    Sleep, Spawner, Stop, StopSource, Straggler, TaskFailed, TaskGroup, TaskId, TaskPanic, Timeout,
+    UntilCancelled, WithCurrent,
 };
 
 fn send<T: Send>() {}
@@ -31,6 +31,7 @@ fn whatever_a_service_keeps_may_go_to_any_thread() {
         TaskPanic,
         TaskFailed,
         Straggler,
+        RunningTask,
         TaskGroup<u8>,
         Spawner<u8>,
         Outcome<u8>,

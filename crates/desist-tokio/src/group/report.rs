@@ -1,6 +1,5 @@
 //! What a group says when it was stopped.
 
-use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
 use std::panic::Location;
@@ -10,6 +9,7 @@ use desist::Cancelled;
 
 use super::ended::{Ended, TaskId};
 use super::outcome::Outcome;
+use super::running::RunningTask;
 use super::shared::LateEnd;
 
 /// How long the tasks of a group are given by
@@ -234,7 +234,7 @@ impl<T> Report<T> {
 
     /// What is to be said beside the stragglers.
     fn troubles(&self) -> impl Iterator<Item = &Ended<T>> {
-        let said: HashSet<_> = self.stragglers.iter().map(|straggler| straggler.id).collect();
+        let said: HashSet<_> = self.stragglers.iter().map(Straggler::id).collect();
         self.outcomes.iter().filter(move |ended| {
             let cut_short = matches!(ended.outcome, Outcome::Aborted | Outcome::StillRunning);
             ended.outcome.is_failure() || cut_short && !said.contains(&ended.id)
@@ -280,10 +280,7 @@ impl<T> fmt::Display for Report<T> {
 /// ```
 #[derive(Debug, Clone)]
 pub struct Straggler {
-    pub(super) id: TaskId,
-    pub(super) name: Cow<'static, str>,
-    pub(super) place: &'static Location<'static>,
-    pub(super) blocking: bool,
+    pub(super) task: RunningTask,
     pub(super) is_group: bool,
     pub(super) end: Option<LateEnd>,
     pub(super) waited: Duration,
@@ -306,7 +303,7 @@ impl Straggler {
     /// ```
     #[must_use]
     pub fn id(&self) -> TaskId {
-        self.id
+        self.task.id()
     }
 
     /// The name it was spawned with.
@@ -325,7 +322,7 @@ impl Straggler {
     /// ```
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.name
+        self.task.name()
     }
 
     /// Where it was spawned.
@@ -344,7 +341,7 @@ impl Straggler {
     /// ```
     #[must_use]
     pub fn place(&self) -> &'static Location<'static> {
-        self.place
+        self.task.place()
     }
 
     /// Whether it is of `spawn_blocking`, which nothing can abort.
@@ -363,7 +360,7 @@ impl Straggler {
     /// ```
     #[must_use]
     pub fn is_blocking(&self) -> bool {
-        self.blocking
+        self.task.is_blocking()
     }
 
     /// How long after the request it ended; `None`: it still runs.
@@ -407,8 +404,8 @@ impl Straggler {
 
 impl fmt::Display for Straggler {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "task `{}` (spawned at {}) ", self.name, self.place)?;
-        match (self.end, self.blocking) {
+        write!(f, "{} ", self.task)?;
+        match (self.end, self.is_blocking()) {
             (Some((after, how)), _) => {
                 let after = after.unwrap_or(self.waited);
                 write!(f, "{how} only {after:.3?} after it was asked to stop")

@@ -302,7 +302,7 @@ impl<T: Send + 'static> Shared<T> {
     pub(super) fn survey_late(&self, f: impl Fn(&Task) -> Option<Straggler>) -> Vec<Straggler> {
         let mut state = self.state();
         let late: Vec<_> = state.slots.tasks().filter_map(f).collect();
-        state.late.extend(late.iter().map(|straggler| (straggler.id, None)));
+        state.late.extend(late.iter().map(|straggler| (straggler.id(), None)));
         late
     }
 

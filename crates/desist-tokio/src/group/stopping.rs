@@ -11,6 +11,7 @@ use super::ended::{Ended, TaskFailed};
 use super::nested::Nested;
 use super::outcome::{NEVER_BEGUN, Outcome};
 use super::report::{Grace, Report, Straggler};
+use super::running::RunningTask;
 use super::shared::Shared;
 use super::slots::{Kind, Task};
 use crate::{clock, trace};
@@ -206,10 +207,10 @@ impl<T: Send + 'static> Shared<T> {
         let outcomes = self.take_all();
         let waited = self.since_asked().unwrap_or_default();
         for straggler in &mut stragglers {
-            straggler.end = self.late_end(straggler.id);
+            straggler.end = self.late_end(straggler.id());
             // Of a group in it, those who are left by now.
-            if let Some(label) = self.label(straggler.id).filter(|_| straggler.is_group) {
-                straggler.name = label;
+            if let Some(label) = self.label(straggler.id()).filter(|_| straggler.is_group) {
+                straggler.task.name = label;
             }
             straggler.waited = waited;
         }
@@ -238,10 +239,7 @@ fn late(task: &Task, waited: Duration) -> Option<Straggler> {
         return None;
     }
     Some(Straggler {
-        id: task.id,
-        name: task.label(),
-        place: task.place,
-        blocking: task.is_blocking(),
+        task: RunningTask::of(task),
         is_group: matches!(task.kind, Kind::Group(_)),
         end: None,
         waited,
