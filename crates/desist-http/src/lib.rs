@@ -39,5 +39,5 @@ pub use self::layer::{RequestLayer, RequestService, ResponseFuture, TokenBody};
 pub use self::policy::{Policy, PolicyLayer, PolicyService};
 pub use self::request::{MissingToken, RequestToken};
 #[cfg(feature = "axum")]
-pub use self::serve::{Incoming, Running, Serve, ServeReport, serve};
+pub use self::serve::{InFlight, Incoming, Running, Serve, ServeReport, serve};
 pub use self::stopped::Stopped;

@@ -79,8 +79,7 @@ impl Outcome {
     /// The stop, and the time from when it was asked for to now.
     fn stop(&self, request: &Request) -> Option<(&Cancelled, Duration)> {
         let Self::Cancelled(cancelled) = self else { return None };
-        let now = request.connection().server().stop.token().clock().now();
-        Some((cancelled, now.saturating_duration_since(cancelled.at())))
+        Some((cancelled, request.since(cancelled)))
     }
 }
 

@@ -17,6 +17,8 @@ mod http1;
 mod http2;
 #[path = "serve/http2_ends.rs"]
 mod http2_ends;
+#[path = "serve/in_flight.rs"]
+mod in_flight;
 #[path = "serve/makes.rs"]
 mod makes;
 #[path = "serve/many.rs"]

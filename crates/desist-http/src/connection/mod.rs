@@ -343,6 +343,12 @@ impl Connection {
         requests.entries().filter_map(Entry::request).collect()
     }
 
+    /// How many there are of them.
+    pub(crate) fn count(&self) -> usize {
+        // Ordering: for whoever looks from elsewhere; what is seen a little late is as good.
+        self.listed.as_ref().map_or(0, |listed| listed.running.load(Ordering::Relaxed))
+    }
+
     /// Its stream is gone, whatever it was in the end.
     pub(crate) fn stream_is_gone(&self) {
         let Some(listed) = &self.listed else { return };

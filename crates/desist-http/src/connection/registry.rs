@@ -17,9 +17,10 @@ pub(crate) struct Registry {
     changed: Notify,
 }
 
-/// What is left on a connection.
+/// What is left on a connection, or runs there.
 pub(crate) struct Left {
-    pub(crate) peer: String,
+    /// Who is at its other end, if that can be said.
+    pub(crate) peer: Option<String>,
     pub(crate) requests: Vec<Arc<Request>>,
 }
 
@@ -61,11 +62,36 @@ impl Registry {
     }
 
     pub(crate) fn left(&self) -> Vec<Left> {
-        let open: Vec<_> =
-            lock(&self.connections).iter().filter_map(|(_, open)| open.upgrade()).collect();
-        let left = open.iter().filter_map(|connection| {
-            Some(Left { peer: connection.peer()?, requests: connection.running() })
-        });
-        left.collect()
+        self.open().iter().map(Left::on).collect()
+    }
+
+    /// The same of those connections on which something runs; of the others there may be
+    /// many, and none is looked at any closer.
+    pub(crate) fn busy(&self) -> Vec<Left> {
+        self.open().iter().filter(|open| open.count() > 0).map(Left::on).collect()
+    }
+
+    /// How many requests run.
+    pub(crate) fn count(&self) -> usize {
+        self.open().iter().map(|open| open.count()).sum()
+    }
+
+    /// How many of them go on without their clients.
+    pub(crate) fn count_rescued(&self) -> usize {
+        let open = self.open();
+        let busy = open.iter().filter(|open| open.count() > 0);
+        let requests = busy.flat_map(|open| open.running());
+        requests.filter(|request| request.is.rescued.is_set()).count()
+    }
+
+    /// Not under the lock whatever is done with them: it may be the last that has one.
+    fn open(&self) -> Vec<Arc<Connection>> {
+        lock(&self.connections).iter().filter_map(|(_, open)| open.upgrade()).collect()
+    }
+}
+
+impl Left {
+    fn on(connection: &Arc<Connection>) -> Self {
+        Self { peer: connection.peer(), requests: connection.running() }
     }
 }

@@ -223,6 +223,12 @@ impl Request {
         }
     }
 
+    /// How long ago that was asked for.
+    pub(crate) fn since(&self, asked: &Cancelled) -> Duration {
+        let now = self.connection.server().stop.token().clock().now();
+        now.saturating_duration_since(asked.at())
+    }
+
     /// The route if it is known, else the path.
     pub(crate) fn name(&self) -> &str {
         #[cfg(feature = "axum")]

@@ -2,12 +2,14 @@
 
 mod closing;
 mod drive;
+mod in_flight;
 mod incoming;
 mod io;
 mod parting;
 mod ready;
 mod report;
 mod requests;
+mod running;
 mod settings;
 mod upload;
 
@@ -32,9 +34,11 @@ use tokio::sync::Semaphore;
 use tower_service::Service;
 
 use self::drive::Serving;
+pub use self::in_flight::InFlight;
 pub use self::incoming::Incoming;
 use self::io::Stream;
-pub use self::report::{Running, ServeReport};
+pub use self::report::ServeReport;
+pub use self::running::Running;
 pub use self::settings::Serve;
 use self::settings::Settings;
 use crate::alone::alone;
@@ -148,6 +152,9 @@ where
         stops.cancel_with(as_shutdown(why));
     });
     let registry = Arc::new(Registry::default());
+    if let Some(in_flight) = &settings.in_flight {
+        in_flight.tells_of(&registry);
+    }
     let aborting = Source::new();
     let server = RequestLayer::new(&stop)
         .policy(settings.policy)
@@ -207,7 +214,7 @@ where
         let _ended = timeout(settings.grace, &never, |_| registry.until_empty()).await;
     }
     let asked = asked.and_then(|token| token.cancellation());
-    let report = ServeReport::of(asked, registry.left());
+    let report = ServeReport::of(asked, &registry.left());
     leaving.ends();
     if !report.is_clean() {
         let _gone = timeout(SETTLE, &never, |_| registry.until_empty()).await;

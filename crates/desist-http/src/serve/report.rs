@@ -1,9 +1,9 @@
 use std::error::Error;
 use std::fmt;
-use std::time::Duration;
 
 use desist::Cancelled;
 
+use super::running::Running;
 use crate::connection::Left;
 
 /// What came of a server's stop.
@@ -32,42 +32,10 @@ pub struct ServeReport {
     pub(super) idle: usize,
 }
 
-/// A request that still ran when the server gave up waiting.
-///
-/// ```
-/// use desist_http::ServeReport;
-///
-/// fn log(report: &ServeReport) {
-///     for request in report.running() {
-///         eprintln!("{} {} from {:?} for {:?}", request.method(), request.route(), request.peer(), request.age());
-///     }
-/// }
-/// # let _ = log;
-/// ```
-#[derive(Debug, Clone)]
-pub struct Running {
-    method: http::Method,
-    route: String,
-    peer: Option<String>,
-    age: Duration,
-    rescued: bool,
-}
-
 impl ServeReport {
-    pub(super) fn of(asked: Option<Cancelled>, left: Vec<Left>) -> Self {
-        let (mut running, mut idle) = (Vec::new(), 0);
-        for Left { peer, requests } in left {
-            idle += usize::from(requests.is_empty());
-            running.extend(requests.into_iter().map(|request| Running {
-                method: request.method.clone(),
-                route: request.name().to_owned(),
-                peer: Some(peer.clone()),
-                age: request.began.elapsed(),
-                rescued: request.is.rescued.is_set(),
-            }));
-        }
-        running.sort_by_key(|request| std::cmp::Reverse(request.age));
-        Self { asked, running, idle }
+    pub(super) fn of(asked: Option<Cancelled>, left: &[Left]) -> Self {
+        let idle = left.iter().filter(|left| left.requests.is_empty()).count();
+        Self { asked, running: Running::all(left), idle }
     }
 
     /// Why the requests were asked to stop, if they had to be.
@@ -135,73 +103,6 @@ impl ServeReport {
 
 impl Error for ServeReport {}
 
-impl Running {
-    /// Its method.
-    ///
-    /// ```
-    /// fn is_upload(request: &desist_http::Running) -> bool {
-    ///     *request.method() == "POST"
-    /// }
-    /// # let _ = is_upload;
-    /// ```
-    #[must_use]
-    pub fn method(&self) -> &http::Method {
-        &self.method
-    }
-
-    /// Its route, where its handler took the token of an axum app, else its path.
-    ///
-    /// ```
-    /// fn is_export(request: &desist_http::Running) -> bool {
-    ///     request.route() == "/export/{id}"
-    /// }
-    /// # let _ = is_export;
-    /// ```
-    #[must_use]
-    pub fn route(&self) -> &str {
-        &self.route
-    }
-
-    /// Who asked.
-    ///
-    /// ```
-    /// fn peer(request: &desist_http::Running) -> &str {
-    ///     request.peer().unwrap_or("somebody")
-    /// }
-    /// # let _ = peer;
-    /// ```
-    #[must_use]
-    pub fn peer(&self) -> Option<&str> {
-        self.peer.as_deref()
-    }
-
-    /// How long ago it began.
-    ///
-    /// ```
-    /// fn is_old(request: &desist_http::Running) -> bool {
-    ///     request.age().as_secs() > 60
-    /// }
-    /// # let _ = is_old;
-    /// ```
-    #[must_use]
-    pub fn age(&self) -> Duration {
-        self.age
-    }
-
-    /// Whether its client had gone before.
-    ///
-    /// ```
-    /// fn mattered(request: &desist_http::Running) -> bool {
-    ///     !request.is_rescued()
-    /// }
-    /// # let _ = mattered;
-    /// ```
-    #[must_use]
-    pub fn is_rescued(&self) -> bool {
-        self.rescued
-    }
-}
-
 impl fmt::Display for ServeReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.is_clean() {
@@ -215,20 +116,6 @@ impl fmt::Display for ServeReport {
         )?;
         for request in &self.running {
             write!(f, "\n  {request}")?;
-        }
-        Ok(())
-    }
-}
-
-impl fmt::Display for Running {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { method, route, age, .. } = self;
-        write!(f, "{method} {route}, for {age:.1?}")?;
-        if let Some(peer) = &self.peer {
-            write!(f, ", from {peer}")?;
-        }
-        if self.rescued {
-            f.write_str(", whose client has gone")?;
         }
         Ok(())
     }

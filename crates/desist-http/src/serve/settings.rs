@@ -13,6 +13,7 @@ use desist_tokio::Stop;
 use tokio::net::TcpStream;
 
 use super::closing::{TcpOf, is_tcp_itself};
+use super::in_flight::InFlight;
 use crate::deadlines::Deadlines;
 use crate::layer::RequestLayer;
 use crate::policy::Policy;
@@ -41,6 +42,7 @@ pub(super) struct Settings {
     pub(super) keepalive: Option<Duration>,
     pub(super) user_timeout: Option<Duration>,
     pub(super) tcp_of: TcpOf,
+    pub(super) in_flight: Option<InFlight>,
 }
 
 /// When it has come, the server drains.
@@ -63,6 +65,7 @@ impl Default for Settings {
             keepalive: Some(Duration::from_secs(60)),
             user_timeout: None,
             tcp_of: is_tcp_itself(),
+            in_flight: None,
         }
     }
 }
@@ -346,6 +349,26 @@ impl<L, M, S> Serve<L, M, S> {
     {
         let tcp_of: TcpOf = Arc::new(move |io| tcp_of(io.downcast_ref()?));
         self.with(|settings| settings.tcp_of = tcp_of)
+    }
+
+    /// That tells what it is doing from when it begins, beside other servers that it was
+    /// given to.
+    ///
+    /// ```
+    /// # use axum::Router;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// # let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    /// use desist_http::InFlight;
+    ///
+    /// let in_flight = InFlight::new();
+    /// let server = desist_http::serve(listener, Router::<()>::new()).in_flight(&in_flight);
+    /// assert!(in_flight.is_empty(), "it has not begun");
+    /// # drop(server);
+    /// # }
+    /// ```
+    pub fn in_flight(self, in_flight: &InFlight) -> Self {
+        self.with(|settings| settings.in_flight = Some(in_flight.clone()))
     }
 
     /// Where it listens.
