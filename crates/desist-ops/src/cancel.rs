@@ -288,18 +288,21 @@ impl fmt::Display for CancelAnswers {
     }
 }
 
+/// All that code knows.
+pub(crate) const REASONS: [Reason; 10] = [
+    Reason::Requested,
+    Reason::Superseded,
+    Reason::Disconnected,
+    Reason::Deadline,
+    Reason::SiblingFailed,
+    Reason::Dropped,
+    Reason::Overload,
+    Reason::LeaseLost,
+    Reason::Shutdown,
+    Reason::Other,
+];
+
 /// The reason of that name.
 pub(crate) fn reason(text: &str) -> Reason {
-    const ALL: [Reason; 9] = [
-        Reason::Requested,
-        Reason::Superseded,
-        Reason::Disconnected,
-        Reason::Deadline,
-        Reason::SiblingFailed,
-        Reason::Dropped,
-        Reason::Overload,
-        Reason::LeaseLost,
-        Reason::Shutdown,
-    ];
-    ALL.into_iter().find(|reason| reason.as_str() == text).unwrap_or(Reason::Other)
+    REASONS.into_iter().find(|reason| reason.as_str() == text).unwrap_or(Reason::Other)
 }

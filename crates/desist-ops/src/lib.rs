@@ -10,6 +10,9 @@ pub mod _protocol {}
 
 mod cancel;
 mod commit;
+#[cfg(feature = "console")]
+#[cfg_attr(docsrs, doc(cfg(feature = "console")))]
+pub mod console;
 mod context;
 mod error;
 mod event;

@@ -23,6 +23,9 @@ pub enum Verb {
     CancelTree,
     /// To see which there are. Each of them is then asked about with `Show`.
     List,
+    /// To see what this process does at the moment: its requests, tasks and phase. None of that belongs
+    /// to an operation.
+    Process,
     /// To see an operation.
     Show,
     /// To start one; where it is to be below another one, the operation is that one.

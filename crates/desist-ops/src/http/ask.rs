@@ -5,30 +5,51 @@ use axum::http::request::Parts;
 
 use super::access::{Access, Ask, Verb};
 use super::problem::Problem;
-use super::{Served, guard};
+use super::{Rule, Served, guard, loopback};
 use crate::store::Store;
 use crate::{Operation, OperationId};
 
 /// Who does it.
-pub(super) type Actor = Option<String>;
+pub(crate) type Actor = Option<String>;
 
 impl<S: Store> Served<S> {
     fn access(&self, ask: &Ask<'_>) -> Result<Access, Problem> {
-        let Some(hook) = &self.hook else {
-            let says = "it is not said who may do what with operations; set \
-                        `Routes::authorize(|ask| ..)` in the service";
-            return Err(Problem::new(StatusCode::FORBIDDEN, says));
-        };
         if ask.verb.changes() {
-            guard::checked(ask.request)?;
+            self.may_be_changed(ask.request)?;
         }
-        Ok(hook(ask))
+        self.rule(ask)
     }
 
-    /// Whether it makes sense to read what is asked for.
-    pub(super) fn may_be_asked(&self, request: &Parts) -> Result<(), Problem> {
-        if self.hook.is_none() {
-            self.may_without(Verb::List, request)?;
+    /// What is said of it, from wherever it is asked.
+    fn rule(&self, ask: &Ask<'_>) -> Result<Access, Problem> {
+        match &self.rule {
+            Rule::Hook(hook) => Ok(hook(ask)),
+            Rule::Loopback(actor) => {
+                loopback::checked(ask.request)?;
+                Ok(Access::granted(actor))
+            }
+            Rule::Nothing => {
+                let says = "it is not said who may do what with operations; set \
+                            `Routes::authorize(|ask| ..)` in the service";
+                Err(Problem::new(StatusCode::FORBIDDEN, says))
+            }
+        }
+    }
+
+    /// Whether it makes sense to read what is asked about: the rest is the hook's.
+    fn may_be_read(&self, request: &Parts) -> Result<(), Problem> {
+        if matches!(self.rule, Rule::Hook(_)) {
+            return Ok(());
+        }
+        let (verb, operation, kind, tag) = (Verb::List, None, None, None);
+        self.rule(&Ask { verb, request, operation, kind, tag }).map(drop)
+    }
+
+    /// The same for what is to be changed.
+    pub(super) fn may_be_changed(&self, request: &Parts) -> Result<(), Problem> {
+        self.may_be_read(request)?;
+        if let Some(says) = self.reads_only {
+            return Err(Problem::new(StatusCode::FORBIDDEN, says));
         }
         guard::checked(request)
     }
@@ -42,7 +63,7 @@ impl<S: Store> Served<S> {
     }
 
     /// Something that is to none.
-    pub(super) fn may_without(&self, verb: Verb, request: &Parts) -> Result<Actor, Problem> {
+    pub(crate) fn may_without(&self, verb: Verb, request: &Parts) -> Result<Actor, Problem> {
         self.may(&Ask { verb, request, operation: None, kind: None, tag: None })
     }
 
@@ -57,13 +78,10 @@ impl<S: Store> Served<S> {
             Ok(id) => {
                 // Before the database is asked by whoever may ask nothing.
                 if verb.changes() {
-                    self.may_be_asked(request)?;
-                } else if self.hook.is_none() {
-                    self.may_without(verb, request)?;
-                }
-                if verb.changes() {
+                    self.may_be_changed(request)?;
                     self.operations.to_change(id).await?
                 } else {
+                    self.may_be_read(request)?;
                     self.operations.get(id).await?
                 }
             }
@@ -86,7 +104,7 @@ impl<S: Store> Served<S> {
         }
     }
 
-    pub(super) fn may_see(&self, request: &Parts, operation: &Operation) -> bool {
+    pub(crate) fn may_see(&self, request: &Parts, operation: &Operation) -> bool {
         self.may_do(Verb::Show, request, operation)
     }
 
@@ -97,6 +115,14 @@ impl<S: Store> Served<S> {
 
     pub(super) fn may_stop(&self, request: &Parts, operation: &Operation) -> bool {
         self.may_do(Verb::Cancel, request, operation)
+    }
+
+    /// Whether a page shall have a button for it. It is asked about once more when that is pressed.
+    #[cfg(feature = "console")]
+    pub(crate) fn could_stop(&self, request: &Parts, operation: &Operation) -> bool {
+        let verb = Verb::Cancel;
+        let ask = Ask { verb, request, operation: Some(operation), kind: None, tag: None };
+        self.reads_only.is_none() && matches!(self.rule(&ask), Ok(Access::Granted { .. }))
     }
 
     fn may_do(&self, verb: Verb, request: &Parts, operation: &Operation) -> bool {

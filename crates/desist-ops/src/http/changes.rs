@@ -32,7 +32,7 @@ pub(super) async fn start<S: Store>(
 ) -> Result<Response, Problem> {
     let (request, body) = request.into_parts();
     let most = served.operations.shared().settings.max_input + BESIDE;
-    served.may_be_asked(&request)?;
+    served.may_be_changed(&request)?;
     let mut members = Members::read(&request, body, most).await?;
     let kind = members.text("kind")?.ok_or_else(|| Problem::bad("`kind` is missing"))?;
     let input = members.json("input");
@@ -131,11 +131,21 @@ pub(super) async fn cancel<S: Store>(
     let mut members = Members::read(&request, body, BESIDE).await?;
     let mut asked = members.request()?;
     let is_tree = members.flag("tree")?;
+    let is_dry = members.flag("dry_run")?;
     let wait = members.millis("wait_ms")?.min(WAIT);
     members.nothing_else()?;
     if is_tree {
         let (verb, operation) = (Verb::CancelTree, Some(&operation));
         actor = served.may(&Ask { verb, request: &request, operation, kind: None, tag: None })?;
+    }
+    if is_dry {
+        if !is_tree {
+            return Err(Problem::bad(
+                "`dry_run` counts what is in a tree; say `\"tree\": true` as well",
+            ));
+        }
+        let would = would_stop(&served, Filter::new().tree(operation.id)).await?;
+        return Ok(Json(would).into_response());
     }
     if let Some(actor) = actor {
         asked = asked.actor(actor);
@@ -192,7 +202,7 @@ pub(super) async fn cancel_tagged<S: Store>(
     request: Request,
 ) -> Result<Response, Problem> {
     let (request, body) = request.into_parts();
-    served.may_be_asked(&request)?;
+    served.may_be_changed(&request)?;
     let mut members = Members::read(&request, body, BESIDE).await?;
     let tag = members.text("tag")?.ok_or_else(|| Problem::bad("`tag` is missing"))?;
     let mut asked = members.request()?;
@@ -202,16 +212,21 @@ pub(super) async fn cancel_tagged<S: Store>(
     let ask = Ask { verb, request: &request, operation: None, kind: None, tag: Some(&tag) };
     let actor = served.may(&ask)?;
     if is_dry {
-        let open = |state| Filter::new().tag(tag.as_str()).state(state);
-        let waiting = served.operations.count(&open(crate::State::Waiting)).await?;
-        let running = served.operations.count(&open(crate::State::Running)).await?;
-        return Ok(Json(json!({ "waiting": waiting, "running": running })).into_response());
+        let would = would_stop(&served, Filter::new().tag(tag.as_str())).await?;
+        return Ok(Json(would).into_response());
     }
     if let Some(actor) = actor {
         asked = asked.actor(actor);
     }
     let answers = served.operations.cancel_tagged(&tag, asked).await?;
     Ok(Json(counts(&answers)).into_response())
+}
+
+/// How many of these could be stopped.
+async fn would_stop<S: Store>(served: &Served<S>, these: Filter) -> Result<Value, Problem> {
+    let waiting = served.operations.count(&these.clone().state(crate::State::Waiting)).await?;
+    let running = served.operations.count(&these.state(crate::State::Running)).await?;
+    Ok(json!({ "waiting": waiting, "running": running }))
 }
 
 fn counts(answers: &crate::CancelAnswers) -> Value {

@@ -20,6 +20,7 @@ mod ask;
 mod changes;
 mod guard;
 mod json;
+mod loopback;
 mod members;
 mod problem;
 mod reads;
@@ -33,12 +34,21 @@ use axum::Router;
 use axum::routing::{get, post};
 
 pub use self::access::{Access, Ask, Verb};
+#[cfg(feature = "console")]
+pub(crate) use self::problem::Problem;
 
 use self::watchers::Watchers;
 use crate::Operations;
 use crate::store::Store;
 
-type Hook = Arc<dyn Fn(&Ask<'_>) -> Access + Send + Sync>;
+/// Who says what may be done.
+#[derive(Clone)]
+enum Rule {
+    Nothing,
+    Hook(Arc<dyn Fn(&Ask<'_>) -> Access + Send + Sync>),
+    /// Whoever is on this machine may do everything, under this name.
+    Loopback(String),
+}
 
 /// Routes for operations, to be nested into a router of one's own.
 ///
@@ -56,7 +66,7 @@ type Hook = Arc<dyn Fn(&Ask<'_>) -> Access + Send + Sync>;
 ///     let Some(user) = ask.request().extensions.get::<String>() else { return Access::Unknown };
 ///     let own = ask.operation().is_none_or(|operation| operation.actor.as_ref() == Some(user));
 ///     match ask.verb() {
-///         Verb::CancelTagged => Access::Denied,
+///         Verb::CancelTagged | Verb::Process => Access::Denied,
 ///         _ if own => Access::granted(user),
 ///         _ => Access::Denied,
 ///     }
@@ -69,21 +79,51 @@ type Hook = Arc<dyn Fn(&Ask<'_>) -> Access + Send + Sync>;
 #[must_use = "it becomes a router by `into_router`"]
 pub struct Routes<S> {
     operations: Operations<S>,
-    hook: Option<Hook>,
+    rule: Rule,
     max_watching: usize,
 }
 
 impl<S: Store> Routes<S> {
     /// For these. Until it is said who may do what, nobody may do anything.
     pub fn new(operations: Operations<S>) -> Self {
-        Self { operations, hook: None, max_watching: 1000 }
+        Self { operations, rule: Rule::Nothing, max_watching: 1000 }
     }
 
     /// Asks this, before anything is done, whether it may be. It should not block: what takes time,
     /// as finding out who asks, belongs into a middleware in front, which leaves it in the
     /// extensions of the request.
     pub fn authorize(mut self, hook: impl Fn(&Ask<'_>) -> Access + Send + Sync + 'static) -> Self {
-        self.hook = Some(Arc::new(hook));
+        self.rule = Rule::Hook(Arc::new(hook));
+        self
+    }
+
+    /// Lets whoever is on this machine do everything, under this name, and nobody else anything: for
+    /// development, and for what is reached through a tunnel. It takes the place of a hook.
+    ///
+    /// The app has to know from where a connection comes:
+    /// `into_make_service_with_connect_info::<SocketAddr>()`. What came through a proxy is refused,
+    /// and so is another name than `localhost` or an address of this machine in `Host`: a page of
+    /// another site could have its own name point here.
+    ///
+    /// ```
+    /// # use desist_ops::{BoxError, Context, Kind, Operations, Sqlite};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), desist_ops::Error> {
+    /// # async fn export(_: Context<Sqlite>, _: String) -> Result<(), BoxError> { Ok(()) }
+    /// # let store = Sqlite::open(":memory:").await?;
+    /// # let operations = Operations::builder(store).kind(Kind::new("export", export)).open().await?;
+    /// use desist_ops::http::Routes;
+    /// use std::net::SocketAddr;
+    ///
+    /// let routes = Routes::new(operations).open_to_loopback("developer");
+    /// let app = axum::Router::new().nest("/operations", routes.into_router());
+    /// let app = app.into_make_service_with_connect_info::<SocketAddr>();
+    /// # let _ = app;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn open_to_loopback(mut self, actor: impl Into<String>) -> Self {
+        self.rule = Rule::Loopback(actor.into());
         self
     }
 
@@ -96,8 +136,7 @@ impl<S: Store> Routes<S> {
 
     /// As a router.
     pub fn into_router<T: Clone + Send + Sync + 'static>(self) -> Router<T> {
-        let watchers = Watchers::new(self.max_watching);
-        let served = Served { operations: self.operations, hook: self.hook, watchers };
+        let served = self.into_served(None);
         Router::new()
             .route("/", get(reads::list::<S>).post(changes::start::<S>))
             .route("/overdue", get(reads::overdue::<S>))
@@ -109,20 +148,41 @@ impl<S: Store> Routes<S> {
             .method_not_allowed_fallback(problem::no_such_method)
             .with_state(Arc::new(served))
     }
+
+    /// What a page asks for, and with what it cancels.
+    #[cfg(feature = "console")]
+    pub(crate) fn for_a_page<T: Clone + Send + Sync + 'static>(
+        served: &Arc<Served<S>>,
+        path: &str,
+    ) -> Router<T> {
+        Router::new()
+            .route(&format!("{path}/"), get(reads::list::<S>))
+            .route(&format!("{path}/{{id}}/history"), get(reads::history::<S>))
+            .route(&format!("{path}/{{id}}/cancel"), post(changes::cancel::<S>))
+            .method_not_allowed_fallback(problem::no_such_method)
+            .with_state(Arc::clone(served))
+    }
+
+    pub(crate) fn into_served(self, reads_only: Option<&'static str>) -> Served<S> {
+        let watchers = Watchers::new(self.max_watching);
+        Served { operations: self.operations, rule: self.rule, watchers, reads_only }
+    }
 }
 
 /// What every route needs.
 pub(crate) struct Served<S> {
     pub(crate) operations: Operations<S>,
-    hook: Option<Hook>,
+    rule: Rule,
     pub(crate) watchers: Watchers,
+    /// Nothing is changed, whatever the hook says, and this is why.
+    pub(crate) reads_only: Option<&'static str>,
 }
 
 impl<S: fmt::Debug> fmt::Debug for Routes<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Routes")
             .field("operations", &self.operations)
-            .field("has_a_hook", &self.hook.is_some())
+            .field("has_a_hook", &!matches!(self.rule, Rule::Nothing))
             .finish_non_exhaustive()
     }
 }

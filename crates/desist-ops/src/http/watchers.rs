@@ -14,7 +14,7 @@ impl Watchers {
     }
 
     /// `None`: all are taken.
-    pub(super) fn place(&self) -> Option<OwnedSemaphorePermit> {
+    pub(crate) fn place(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.0).try_acquire_owned().ok()
     }
 }

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::{Operations, Settings, Shared};
@@ -165,6 +165,7 @@ impl<S: Store> OperationsBuilder<S> {
             hints,
             running: AtomicBool::new(false),
             told: super::start::Told::default(),
+            worker: Mutex::default(),
         }))
     }
 }

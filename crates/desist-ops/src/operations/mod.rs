@@ -7,8 +7,8 @@ mod watch;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use desist_tokio::Stop;
@@ -75,6 +75,8 @@ pub(crate) struct Shared<S> {
     /// There is one that runs them.
     pub(crate) running: AtomicBool,
     pub(crate) told: start::Told,
+    /// Who runs them here, while somebody does.
+    pub(crate) worker: Mutex<Weak<worker::Worker<S>>>,
 }
 
 #[derive(Debug, Clone)]
@@ -349,7 +351,14 @@ impl<S: Store> Operations<S> {
         self.shared.store.transact(Within::Change, protocol::Get { id }).await
     }
 
-    async fn asks<W: crate::store::Work>(&self, work: W) -> Result<W::Done, Error> {
+    /// How many of each kind run in this process.
+    #[cfg(feature = "console")]
+    pub(crate) fn running_here(&self) -> BTreeMap<String, usize> {
+        let worker = crate::lock::lock(&self.shared.worker).upgrade();
+        worker.map(|worker| worker.register.counts()).unwrap_or_default()
+    }
+
+    pub(crate) async fn asks<W: crate::store::Work>(&self, work: W) -> Result<W::Done, Error> {
         self.shared.store.transact(Within::Request, work).await
     }
 

@@ -9,6 +9,8 @@ mod prune;
 mod read;
 mod rows;
 mod schema;
+#[cfg(feature = "console")]
+mod shown;
 mod start;
 mod take_over;
 
@@ -21,6 +23,8 @@ pub(crate) use self::lease::{Intent, Intents, Join, Leave, Renew};
 pub(crate) use self::prune::Prune;
 pub(crate) use self::read::{Count, Events, Find, Get, List, Overdue};
 pub(crate) use self::schema::Migrate;
+#[cfg(feature = "console")]
+pub(crate) use self::shown::{Open, Opened, Shown};
 pub(crate) use self::start::{Start, Started};
 pub(crate) use self::take_over::{TakeOver, TakenOver};
 

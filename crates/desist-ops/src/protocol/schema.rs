@@ -77,8 +77,15 @@ const MIGRATIONS: &[Migration] = &[Migration {
         "CREATE INDEX desist_ops_stopping ON desist_ops (stop_at)
             WHERE stop_at IS NOT NULL AND state = 'running'",
         "CREATE INDEX desist_ops_finished ON desist_ops (finished_at) WHERE finished_at IS NOT NULL",
+        "CREATE INDEX desist_ops_stopped ON desist_ops (finished_at)
+            WHERE cancel_at IS NOT NULL AND finished_at IS NOT NULL",
         "CREATE INDEX desist_ops_kind ON desist_ops (kind, seq)",
         "CREATE INDEX desist_ops_state ON desist_ops (state, seq)",
+        "CREATE INDEX desist_ops_actor ON desist_ops (actor, seq) WHERE actor IS NOT NULL",
+        "CREATE INDEX desist_ops_reason ON desist_ops (cancel_reason, seq)
+            WHERE cancel_reason IS NOT NULL",
+        "CREATE INDEX desist_ops_canceller ON desist_ops (cancel_actor, seq)
+            WHERE cancel_actor IS NOT NULL",
         "CREATE TABLE desist_ops_tag (
             tag text NOT NULL,
             id text NOT NULL,

@@ -35,6 +35,7 @@ pub use self::report::Report;
 use self::register::Register;
 use self::report::Counts;
 use crate::error::Kind as Why;
+use crate::lock::lock;
 use crate::store::Store;
 use crate::{Error, Operations};
 
@@ -110,6 +111,7 @@ pub(crate) async fn run<S: Store>(operations: Operations<S>, stop: Stop) -> Resu
         stop: stop.child(),
         operations,
     });
+    *lock(&worker.operations.shared().worker) = Arc::downgrade(&worker);
     // Who is dropped takes its runs along; and tells them, for some have threads of their own.
     let _left = Left(Arc::clone(&worker));
     let mut runs = tokio::task::JoinSet::new();

@@ -1,0 +1,179 @@
+//! What there is to see, kept for all who look.
+//!
+//! While somebody looks, the database is asked twice a second, or less often where that takes long:
+//! which operations run, wait, or were stopped of late, each with its version; and then for those
+//! whose version is another one than before, whole. So nothing depends on being told, on a clock, or
+//! on the order in which others commit. While nobody looks, nothing is asked.
+//!
+//! Each change has the number of the look that found it. Who has seen everything up to a number is
+//! given what has a higher one; and who has slept for so long that what is gone has been forgotten
+//! begins anew.
+//!
+//! A look is a task of its own, and one at a time: it goes on when the reader who wanted it has gone,
+//! and a database that does not answer keeps nobody from being told so.
+
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant, SystemTime};
+
+use tokio::sync::watch;
+use tokio::time::timeout_at;
+
+use super::seen::{Found, One, Seen};
+use crate::lock::lock;
+use crate::protocol::{Open, Shown};
+use crate::store::Store;
+use crate::{Error, OperationId, Operations};
+
+/// So many are shown.
+pub(super) const RUNNING: u32 = 20_000;
+pub(super) const WAITING: u32 = 2000;
+const STOPPED: u32 = 1000;
+/// So many are read at once.
+const AT_ONCE: usize = 1000;
+/// So deep is a tree.
+const LEVELS: usize = 100;
+/// So often it is looked at most; and a look may take a twentieth of the time.
+const LOOK: Duration = Duration::from_millis(500);
+const SHARE: u32 = 20;
+
+pub(super) struct Board<S> {
+    operations: Operations<S>,
+    seen: Mutex<Seen>,
+    /// The number of the last look, good or bad.
+    looks: watch::Sender<u64>,
+}
+
+impl<S: Store> Board<S> {
+    pub(super) fn new(operations: Operations<S>) -> Arc<Self> {
+        Arc::new(Self { operations, seen: Mutex::default(), looks: watch::Sender::new(0) })
+    }
+
+    pub(super) fn seen(&self) -> MutexGuard<'_, Seen> {
+        lock(&self.seen)
+    }
+
+    /// Somebody reads, until that is dropped.
+    pub(super) fn reader(self: &Arc<Self>) -> Reader<S> {
+        self.seen().readers += 1;
+        Reader { board: Arc::clone(self), looks: self.looks.subscribe() }
+    }
+
+    /// Sees to it that it is looked, now or at that time: `None`, it is being looked.
+    fn wants_a_look(self: &Arc<Self>) -> Option<Instant> {
+        let mut seen = self.seen();
+        if seen.is_looking {
+            return None;
+        }
+        if let Some(next) = seen.next.filter(|next| *next > Instant::now()) {
+            return Some(next);
+        }
+        seen.is_looking = true;
+        drop(seen);
+        let looking = Looking { board: Arc::clone(self), began: Instant::now() };
+        tokio::spawn(async move { looking.look().await });
+        None
+    }
+}
+
+/// Somebody who reads.
+pub(super) struct Reader<S: Store> {
+    pub(super) board: Arc<Board<S>>,
+    looks: watch::Receiver<u64>,
+}
+
+impl<S: Store> Reader<S> {
+    /// Until somebody has looked, or this is over.
+    pub(super) async fn look_or(&mut self, end: Instant) {
+        loop {
+            let next = self.board.wants_a_look();
+            let until = next.map_or(end, |next| next.min(end));
+            if timeout_at(until.into(), self.looks.changed()).await.is_ok() || until == end {
+                return;
+            }
+        }
+    }
+}
+
+impl<S: Store> Drop for Reader<S> {
+    fn drop(&mut self) {
+        let mut seen = self.board.seen();
+        seen.readers -= 1;
+        if seen.readers == 0 {
+            seen.ends();
+        }
+    }
+}
+
+/// A look, until it is dropped: also one that panics is over.
+struct Looking<S: Store> {
+    board: Arc<Board<S>>,
+    began: Instant,
+}
+
+impl<S: Store> Drop for Looking<S> {
+    fn drop(&mut self) {
+        let mut seen = self.board.seen();
+        seen.is_looking = false;
+        seen.next = Some(Instant::now() + LOOK.max(self.began.elapsed() * SHARE));
+        drop(seen);
+        self.board.looks.send_modify(|looks| *looks += 1);
+    }
+}
+
+impl<S: Store> Looking<S> {
+    async fn look(self) {
+        let looked = self.read().await;
+        let mut seen = self.board.seen();
+        match looked {
+            Ok(found) => {
+                seen.down_since = None;
+                seen.takes(found, Instant::now());
+            }
+            Err(error) => {
+                seen.down_since.get_or_insert_with(SystemTime::now);
+                drop(seen);
+                crate::measure::trouble("look for a console", &error);
+            }
+        }
+    }
+
+    async fn read(&self) -> Result<Found, Error> {
+        let limits = Open { running: RUNNING + 1, waiting: WAITING + 1, stopped: STOPPED };
+        let mut open = self.board.operations.asks(limits).await?;
+        let running_more = cut(&mut open.running, RUNNING);
+        let waiting_more = cut(&mut open.waiting, WAITING);
+        let (epoch, wanted) = {
+            let seen = self.board.seen();
+            (seen.epoch, seen.wanted(&open))
+        };
+        let mut found = Found { epoch, open, running_more, waiting_more, ..Found::default() };
+        self.whole(&mut found, wanted).await?;
+        // What is above those that are shown, so that the tree is whole.
+        for _ in 0..LEVELS {
+            let above = self.board.seen().above(&found);
+            if above.is_empty() {
+                break;
+            }
+            self.whole(&mut found, above).await?;
+        }
+        Ok(found)
+    }
+
+    async fn whole(&self, found: &mut Found, ids: Vec<OperationId>) -> Result<(), Error> {
+        for ids in ids.chunks(AT_ONCE) {
+            found.asked.extend(ids);
+            let shown = Shown { ids: ids.to_vec() };
+            for operation in self.board.operations.asks(shown).await? {
+                found.read.insert(operation.id, One::new(operation));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn cut(all: &mut Vec<(OperationId, i64)>, most: u32) -> bool {
+    let most = most as usize;
+    let more = all.len() > most;
+    all.truncate(most);
+    more
+}

@@ -1,0 +1,261 @@
+//! What there is to see, as it happens: server-sent events.
+//!
+//! | event | tells |
+//! |---|---|
+//! | `hello` | what this console is, and may do |
+//! | `reset` | forget what you have, all of it follows |
+//! | `rows` | operations, new or changed |
+//! | `gone` | names of those that are not shown any more |
+//! | `asked` | how long those took to stop that were asked to, and have ended |
+//! | `process` | what this process does |
+//! | `whole` | that was all of it, for now |
+//! | `tick` | how many there are, what time it is, and whether the database answers |
+//! | `bye` | why it ends, and whether to come again |
+//!
+//! The hook is asked about each operation that a reader is sent, each time; and with each look
+//! whether the reader may still read at all.
+
+use std::collections::{HashMap, VecDeque};
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use axum::extract::{Request, State as Given};
+use axum::http::request::Parts;
+use axum::http::{HeaderName, StatusCode, header};
+use axum::response::sse::{Event, Sse};
+use axum::response::{IntoResponse, Response};
+use desist::Token;
+use desist_http::RequestToken;
+use futures_util::stream;
+use serde_json::{Value, json};
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::Served;
+use super::board::{RUNNING, Reader, WAITING};
+use super::row::{may_cancel, millis, stopped};
+use super::seen::{Is, One, Seen};
+use crate::http::{Problem, Verb};
+use crate::store::Store;
+use crate::{OperationId, State};
+
+/// A reader hears something at least so often, and takes what is shown for old after three of them.
+const TICK: Duration = Duration::from_secs(2);
+/// So often the state of the process is told at most.
+const PROCESS: Duration = Duration::from_secs(1);
+/// So many rows are told at once.
+const ROWS: usize = 500;
+
+pub(super) async fn live<S: Store>(
+    Given(served): Given<Arc<Served<S>>>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (request, _) = request.into_parts();
+    served.routes.may_without(Verb::List, &request)?;
+    let Some(place) = served.routes.watchers.place() else {
+        let says = "too many watch already; come again later, or close another page";
+        return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, says));
+    };
+    // A server that stops does not wait for those who watch.
+    let draining = RequestToken::peek(&request.extensions).ok();
+    let draining = draining.map_or_else(Token::never, |token| token.draining().clone());
+    let live = Live {
+        reader: served.board.reader(),
+        ready: VecDeque::from([hello(&served)]),
+        served,
+        request,
+        draining,
+        sent: HashMap::new(),
+        turn: None,
+        ticked: None,
+        told: Value::Null,
+        process: None,
+        is_over: false,
+        _place: place,
+    };
+    let plain =
+        [(header::CACHE_CONTROL, "no-store"), (HeaderName::from_static("x-accel-buffering"), "no")];
+    Ok((plain, Sse::new(stream::unfold(live, Live::next))).into_response())
+}
+
+fn event(name: &str, data: impl AsRef<str>) -> Event {
+    Event::default().event(name).data(data)
+}
+
+fn hello<S: Store>(served: &Served<S>) -> Event {
+    let operations = &served.routes.operations;
+    let reasons = crate::cancel::REASONS.map(desist::Reason::as_str);
+    let hello = json!({
+        "now": millis(SystemTime::now()),
+        "label": operations.shared().settings.label,
+        "changes": served.routes.reads_only.is_none(),
+        "kinds": operations.kinds().collect::<Vec<_>>(),
+        "reasons": reasons,
+        "most": { "running": RUNNING, "waiting": WAITING },
+    });
+    event("hello", hello.to_string())
+}
+
+struct Live<S: Store> {
+    served: Arc<Served<S>>,
+    reader: Reader<S>,
+    request: Parts,
+    draining: Token,
+    /// To be sent, the next one first.
+    ready: VecDeque<Event>,
+    /// What the reader has.
+    sent: HashMap<OperationId, State>,
+    /// The last look of which they have everything.
+    turn: Option<u64>,
+    ticked: Option<Instant>,
+    /// The last tick, without its time.
+    told: Value,
+    process: Option<Instant>,
+    is_over: bool,
+    _place: OwnedSemaphorePermit,
+}
+
+/// What is new since a look.
+struct News {
+    is_whole: bool,
+    turn: u64,
+    rows: Vec<One>,
+    gone: Vec<OperationId>,
+    stopped: Vec<One>,
+}
+
+impl News {
+    fn since(turn: Option<u64>, seen: &Seen) -> Self {
+        let known = turn.filter(|turn| *turn >= seen.forgotten);
+        let is_new = |turn: u64| known.is_none_or(|known| turn > known);
+        let mut news = Self {
+            is_whole: known.is_none(),
+            turn: seen.turn,
+            rows: Vec::new(),
+            gone: Vec::new(),
+            stopped: Vec::new(),
+        };
+        for (id, row) in seen.rows.iter().filter(|(_, row)| is_new(row.turn)) {
+            match &row.is {
+                Is::Shown(one) => news.rows.push(one.clone()),
+                Is::Gone(_) => news.gone.push(*id),
+            }
+        }
+        let stopped = seen.stopped.values().filter(|stopped| is_new(stopped.turn));
+        news.stopped.extend(stopped.map(|stopped| stopped.one.clone()));
+        news.rows.sort_unstable_by_key(|one| one.operation.sequence);
+        news
+    }
+}
+
+type Sent<S> = Option<(Result<Event, Infallible>, Live<S>)>;
+
+impl<S: Store> Live<S> {
+    async fn next(mut self) -> Sent<S> {
+        loop {
+            if let Some(event) = self.ready.pop_front() {
+                return Some((Ok(event), self));
+            }
+            if self.is_over {
+                return None;
+            }
+            let end = self.ticked.unwrap_or_else(Instant::now) + TICK;
+            let draining = self.draining.clone();
+            // Whoever comes to others has what they have at once.
+            let is_ready = self.turn.is_none() && self.reader.board.seen().is_good();
+            if !is_ready && draining.run(self.reader.look_or(end)).await.is_err() {
+                self.ends("the server stops", true);
+                continue;
+            }
+            if let Err(problem) = self.served.routes.may_without(Verb::List, &self.request) {
+                self.ends(problem.detail(), false);
+                continue;
+            }
+            self.tells();
+        }
+    }
+
+    fn ends(&mut self, why: &str, again: bool) {
+        self.ready.push_back(event("bye", json!({ "why": why, "again": again }).to_string()));
+        self.is_over = true;
+    }
+
+    /// What is new, and what time it is.
+    fn tells(&mut self) {
+        let (news, now, more, down_since) = {
+            let seen = self.reader.board.seen();
+            let news = seen.is_good().then(|| News::since(self.turn, &seen));
+            (news, seen.now(), (seen.running_more, seen.waiting_more), seen.down_since)
+        };
+        let is_whole = news.as_ref().is_some_and(|news| news.is_whole);
+        if let Some(news) = news {
+            self.news(news);
+        }
+        self.process();
+        if is_whole {
+            self.ready.push_back(event("whole", "{}"));
+        }
+        let count = |state| self.sent.values().filter(|sent| **sent == state).count();
+        let down = "the database does not answer; what is shown is from before";
+        let mut tick = json!({
+            "running": count(State::Running),
+            "waiting": count(State::Waiting),
+            "running_more": more.0,
+            "waiting_more": more.1,
+            "down_since": down_since.map(millis),
+            "down": down_since.map(|_| down),
+        });
+        if tick == self.told && self.ticked.is_some_and(|last| last.elapsed() < TICK) {
+            return;
+        }
+        self.told = tick.clone();
+        self.ticked = Some(Instant::now());
+        tick["now"] = millis(now);
+        self.ready.push_back(event("tick", tick.to_string()));
+    }
+
+    fn news(&mut self, news: News) {
+        if news.is_whole {
+            self.sent.clear();
+            self.ready.push_back(event("reset", "{}"));
+        }
+        let mut gone = news.gone;
+        gone.retain(|id| self.sent.remove(id).is_some());
+        let mut rows = Vec::new();
+        for One { operation, text } in news.rows {
+            let routes = &self.served.routes;
+            if routes.may_see(&self.request, &operation) {
+                self.sent.insert(operation.id, operation.state);
+                let may = routes.could_stop(&self.request, &operation);
+                rows.push(format!("{text}{}", may_cancel(may)));
+            } else if self.sent.remove(&operation.id).is_some() {
+                gone.push(operation.id);
+            }
+        }
+        for rows in rows.chunks(ROWS) {
+            self.ready.push_back(event("rows", format!("[{}]", rows.join(","))));
+        }
+        if !gone.is_empty() {
+            let gone: Vec<_> = gone.iter().map(ToString::to_string).collect();
+            self.ready.push_back(event("gone", json!(gone).to_string()));
+        }
+        let may_see = |one: &&One| self.served.routes.may_see(&self.request, &one.operation);
+        let asked = news.stopped.iter().filter(may_see).filter_map(|one| stopped(&one.operation));
+        let asked: Vec<_> = asked.collect();
+        if !asked.is_empty() {
+            self.ready.push_back(event("asked", format!("[{}]", asked.join(","))));
+        }
+        self.turn = Some(news.turn);
+    }
+
+    fn process(&mut self) {
+        if self.process.is_some_and(|last| last.elapsed() < PROCESS) {
+            return;
+        }
+        self.process = Some(Instant::now());
+        if self.served.routes.may_without(Verb::Process, &self.request).is_ok() {
+            let process = self.served.process.json(&self.served.routes.operations);
+            self.ready.push_back(event("process", process.to_string()));
+        }
+    }
+}

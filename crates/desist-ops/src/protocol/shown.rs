@@ -1,0 +1,85 @@
+//! What a page shows of operations: which of them have changed is asked often and costs little,
+//! and what has changed is read whole.
+
+use super::listed;
+use super::rows::{COLUMNS, operation};
+use crate::operation::Operation;
+use crate::store::{Conn, Row, Work, values};
+use crate::{Error, OperationId};
+
+/// Which run, which wait, and which were asked to stop and have ended, with their versions.
+#[derive(Debug, Clone)]
+pub(crate) struct Open {
+    /// The oldest of each, and of those that were stopped the last.
+    pub(crate) running: u32,
+    pub(crate) waiting: u32,
+    pub(crate) stopped: u32,
+}
+
+/// Names and versions, in no order.
+#[derive(Debug, Default)]
+pub(crate) struct Opened {
+    pub(crate) running: Vec<(OperationId, i64)>,
+    pub(crate) waiting: Vec<(OperationId, i64)>,
+    pub(crate) stopped: Vec<(OperationId, i64)>,
+    /// By the database's clock, in microseconds.
+    pub(crate) now: i64,
+}
+
+impl Work for Open {
+    type Done = Opened;
+    const READS: bool = true;
+
+    async fn run<C: Conn>(self, conn: &mut C) -> Result<Opened, Error> {
+        // One that never ran took no time to stop.
+        let reads = "SELECT id, version, what, {now} FROM ( \
+            SELECT id, version, CAST(0 AS bigint) AS what FROM (SELECT id, version FROM desist_ops \
+                WHERE node IS NOT NULL ORDER BY seq LIMIT $1) runs \
+            UNION ALL SELECT id, version, CAST(1 AS bigint) FROM (SELECT id, version FROM desist_ops \
+                WHERE state = 'waiting' ORDER BY seq LIMIT $2) waits \
+            UNION ALL SELECT id, version, CAST(2 AS bigint) FROM (SELECT id, version FROM desist_ops \
+                WHERE cancel_at IS NOT NULL AND finished_at IS NOT NULL AND started_at IS NOT NULL \
+                ORDER BY finished_at DESC LIMIT $3) stopped \
+            UNION ALL SELECT CAST('' AS text), CAST(0 AS bigint), CAST(3 AS bigint)) shown";
+        let [running, waiting, stopped] = [self.running, self.waiting, self.stopped].map(i64::from);
+        let mut opened = Opened::default();
+        for mut row in conn.rows(reads, values![running, waiting, stopped]).await? {
+            let row = &mut row;
+            let (id, version) = (row.text()?, row.int()?);
+            let (what, now) = (row.int()?, row.int()?);
+            opened.now = now;
+            let all = match what {
+                0 => &mut opened.running,
+                1 => &mut opened.waiting,
+                2 => &mut opened.stopped,
+                // It is there for the clock, where nothing else is.
+                _ => continue,
+            };
+            all.push((
+                id.parse().map_err(|_| crate::store::conn_strange("an id is none"))?,
+                version,
+            ));
+        }
+        Ok(opened)
+    }
+}
+
+/// These, without what they gave.
+#[derive(Debug, Clone)]
+pub(crate) struct Shown {
+    pub(crate) ids: Vec<OperationId>,
+}
+
+impl Work for Shown {
+    /// Those that there are, in no order.
+    type Done = Vec<Operation>;
+    const READS: bool = true;
+
+    async fn run<C: Conn>(self, conn: &mut C) -> Result<Vec<Operation>, Error> {
+        // It may be large, and is shown to who asks for that one.
+        let columns = COLUMNS.replace(" output,", " CAST(NULL AS text),");
+        let reads = format!("SELECT {columns} FROM desist_ops WHERE id IN {{any 1}}");
+        let rows: Vec<Row> = conn.rows(&reads, values![listed(self.ids)]).await?;
+        rows.into_iter().map(operation).collect()
+    }
+}
