@@ -226,7 +226,8 @@ impl<S: Store> Live<S> {
             let routes = &self.served.routes;
             if routes.may_see(&self.request, &operation) {
                 self.sent.insert(operation.id, operation.state);
-                let may = routes.could_stop(&self.request, &operation);
+                let may =
+                    !operation.state.is_finished() && routes.could_stop(&self.request, &operation);
                 rows.push(format!("{text}{}", may_cancel(may)));
             } else if self.sent.remove(&operation.id).is_some() {
                 gone.push(operation.id);

@@ -112,6 +112,7 @@ impl Process {
                 "concurrency": kind.settings.concurrency,
             })
         });
+        let (push, _, took) = operations.push();
         let mut process = json!({
             "label": shared.settings.label,
             "pid": std::process::id(),
@@ -119,6 +120,8 @@ impl Process {
             "operations": {
                 "running": here.values().sum::<usize>(),
                 "kinds": kinds.collect::<Vec<_>>(),
+                "push": push.as_str(),
+                "push_ms": took.map(|took| took.as_secs_f64() * 1000.0),
             },
             "groups": self.groups.iter().map(|(name, group)| group.json(name)).collect::<Vec<_>>(),
         });

@@ -5,11 +5,13 @@
 //! | `POST /` | starts one: `{"kind", "input", "tags", "parent", "key", "delay_ms"}` | `Start` |
 //! | `GET /` | lists, the newest first: `?kind=&state=&tag=&parent=&tree=&actor=&reason=&cancelled_by=&before=&limit=` | `List`, and `Show` of each |
 //! | `GET /overdue` | those that do not stop | `List`, and `Show` of each |
-//! | `POST /cancel` | cancels by tag: `{"tag", "mode", "reason", "message"}` | `CancelTagged` |
+//! | `POST /cancel` | cancels by tag: `{"tag", "mode", "reason", "message", "dry_run"}` | `CancelTagged` |
 //! | `GET /{id}` | shows one | `Show` |
 //! | `GET /{id}/history` | what happened to it | `Show` |
 //! | `GET /{id}/watch` | the same as server-sent events, as it happens | `Watch` |
-//! | `POST /{id}/cancel` | cancels it: `{"mode", "reason", "message", "tree", "wait_ms"}` | `Cancel`, `CancelTree` |
+//! | `POST /{id}/cancel` | cancels it: `{"mode", "reason", "message", "tree", "dry_run", "wait_ms"}` | `Cancel`, `CancelTree` |
+//!
+//! With `dry_run` those with a tag, or in a tree, are counted that would be stopped, and none is.
 //!
 //! Nothing is changed or told before the hook has said so, and nobody learns from an answer whether
 //! an operation exists that they may not see; a key that somebody else has is refused, and the
