@@ -31,7 +31,41 @@ macro_rules! files {
 
 const PAGE: &str = include_str!("page/index.html");
 const REFUSED: &str = include_str!("page/refused.html");
-const FILES: &[File] = files!["refused.css"];
+const FILES: &[File] = files![
+    "api.mjs",
+    "base.css",
+    "cancelling.mjs",
+    "details.mjs",
+    "dialogs.css",
+    "dom.mjs",
+    "facts.mjs",
+    "feed.mjs",
+    "header.mjs",
+    "latency.mjs",
+    "live.mjs",
+    "main.mjs",
+    "model.mjs",
+    "past.mjs",
+    "place.mjs",
+    "plot.mjs",
+    "process.mjs",
+    "quantile.mjs",
+    "refused.css",
+    "retry.mjs",
+    "row.mjs",
+    "running.mjs",
+    "sse.mjs",
+    "stopping.mjs",
+    "text.mjs",
+    "theme.js",
+    "time.mjs",
+    "tree.mjs",
+    "treegrid.mjs",
+    "uplot.css",
+    "uplot.js",
+    "views.css",
+    "words.mjs",
+];
 
 impl File {
     fn kind(&self) -> &'static str {

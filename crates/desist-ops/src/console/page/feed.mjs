@@ -1,0 +1,111 @@
+// What the server has told, as one whole. What it promises: until a new picture is complete the one
+// before it stays; what cannot be understood changes nothing. No DOM here.
+
+import { Model } from "./model.mjs";
+import { Clock } from "./time.mjs";
+
+const MOST_STOPS = 5000;
+
+export class Feed {
+  clock = new Clock();
+  model = new Model();
+  /** The first event of a connection: label, changes, kinds, reasons. */
+  hello = null;
+  tick = null;
+  process = null;
+  /** Cancelled ones that have ended, for the plot. @type {Map<string, any>} */
+  stops = new Map();
+  /** Grows with `stops`. */
+  stopsVersion = 0;
+  /** Whether there has been a whole picture yet. */
+  ready = false;
+  #next = null;
+  #process = null;
+
+  /** A connection begins. */
+  begin() {
+    this.#next = new Model();
+    this.#process = null;
+  }
+
+  /**
+   * @param {string} name
+   * @param {any} data parsed
+   * @param {number} here `performance.now()`
+   * @returns {boolean} whether anything is to be shown anew
+   */
+  take(name, data, here) {
+    const handler = this[`_${name}`];
+    if (!handler) return false;
+    handler.call(this, data, here);
+    return true;
+  }
+
+  get now() {
+    return this.clock.now(performance.now());
+  }
+
+  /** Each kind that is known from anywhere, by name. */
+  kinds() {
+    const all = new Set(this.hello?.kinds ?? []);
+    for (const kind of this.process?.operations?.kinds ?? []) all.add(kind.name);
+    for (const { row } of this.model.nodes.values()) all.add(row.kind);
+    return [...all].filter((kind) => typeof kind === "string").sort();
+  }
+
+  _hello(data, here) {
+    this.hello = data;
+    this.tick = null;
+    this.clock.hear(data.now, here);
+  }
+
+  _reset() {
+    if (!this.#next) this.#process = this.process;
+    this.#next = new Model();
+  }
+
+  _rows(rows, here) {
+    const now = this.clock.now(here);
+    const into = this.#next ?? this.model;
+    const before = this.#next && this.model;
+    for (const row of rows) into.put(row, now, before);
+  }
+
+  _gone(ids) {
+    for (const id of ids) (this.#next ?? this.model).remove(id);
+  }
+
+  _asked(stops) {
+    for (const stop of stops) {
+      if (!Number.isFinite(stop?.asked) || !Number.isFinite(stop.stopped)) continue;
+      this.stops.set(`${stop.id} ${stop.asked}`, stop);
+    }
+    for (const key of this.stops.keys()) {
+      if (this.stops.size <= MOST_STOPS) break;
+      this.stops.delete(key);
+    }
+    this.stopsVersion += 1;
+  }
+
+  _process(data) {
+    if (this.#next) this.#process = data;
+    else this.process = data;
+  }
+
+  _whole() {
+    if (this.#next) {
+      // Whoever compares these numbers is to see that everything is another.
+      this.#next.structure += this.model.structure + 1;
+      this.#next.content += this.model.content;
+      this.model = this.#next;
+      this.process = this.#process;
+    }
+    this.#next = null;
+    this.ready = true;
+  }
+
+  _tick(data, here) {
+    this.tick = data;
+    this.clock.hear(data.now, here);
+  }
+}

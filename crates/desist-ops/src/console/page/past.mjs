@@ -1,0 +1,151 @@
+// The tab of the history. What it promises: what is asked is what the filters say, the newest
+// first; older ones come when they are wanted; an answer that comes too late is not shown.
+
+import * as api from "./api.mjs";
+import { byId, el, icon, options, setParts, setText, theirs } from "./dom.mjs";
+import { count, plural, shortId } from "./text.mjs";
+import { age, instant, local, took } from "./time.mjs";
+import { byWhom, theirs as quoted } from "./words.mjs";
+
+const PAGE = 50;
+const OUTCOMES = ["succeeded", "failed", "cancelled", "running", "waiting"];
+const NAMES = ["kind", "state", "reason", "actor", "cancelled_by", "tag"];
+
+export class Past {
+  #before = null;
+  #abort = null;
+  #asked = null;
+  #kinds = new Set();
+  #many = 0;
+
+  constructor(app) {
+    this.app = app;
+    this.panel = byId("history");
+    this.form = this.panel.querySelector("form");
+    this.list = this.panel.querySelector(".past");
+    this.empty = this.panel.querySelector(".empty");
+    this.older = byId("older");
+    options(this.form.elements.state, OUTCOMES, "any");
+    this.form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.#filtered();
+    });
+    this.form.addEventListener("change", () => this.#filtered());
+    this.form.addEventListener("reset", () => setTimeout(() => this.#filtered()));
+    this.older.addEventListener("click", () => this.#load(this.#before));
+  }
+
+  place(filter) {
+    const { elements } = this.form;
+    for (const name of ["actor", "cancelled_by", "tag"]) elements[name].value = filter[name] ?? "";
+    this.#choices(filter);
+    this.#asked = null;
+  }
+
+  #choices(chosen = {}) {
+    const { kind, state, reason } = this.form.elements;
+    const { feed } = this.app;
+    const kinds = [...new Set([...feed.kinds(), ...this.#kinds])].sort();
+    options(kind, kinds, "any", chosen.kind ?? kind.value);
+    options(state, OUTCOMES, "any", chosen.state ?? state.value);
+    options(reason, feed.hello?.reasons ?? [], "any", chosen.reason ?? reason.value);
+  }
+
+  #filter() {
+    return Object.fromEntries(NAMES.map((name) => [name, this.form.elements[name].value.trim()]));
+  }
+
+  #filtered() {
+    this.app.filtered("history", this.#filter());
+    if (JSON.stringify(this.#filter()) !== this.#asked) this.#load(null);
+  }
+
+  render() {
+    this.#choices();
+    if (this.#asked === null) this.#load(null);
+  }
+
+  async #load(before) {
+    this.#abort?.abort();
+    const abort = (this.#abort = new AbortController());
+    const filter = this.#filter();
+    this.#asked = JSON.stringify(filter);
+    this.older.disabled = true;
+    this.panel.setAttribute("aria-busy", "true");
+    if (before === null && !this.#many) this.#say("Loading\u2026", true);
+    try {
+      const answer = await api.list({ ...filter, before, limit: PAGE }, abort.signal);
+      if (abort.signal.aborted) return;
+      this.#show(answer, before === null);
+    } catch (error) {
+      if (abort.signal.aborted) return;
+      if (before === null) this.#clear();
+      this.#say(error.detail ?? String(error), false);
+      this.older.hidden = before === null;
+    } finally {
+      if (!abort.signal.aborted) {
+        this.older.disabled = false;
+        this.panel.removeAttribute("aria-busy");
+      }
+    }
+  }
+
+  #clear() {
+    this.list.replaceChildren();
+    this.#many = 0;
+  }
+
+  #say(text, loading) {
+    this.empty.hidden = !text;
+    this.empty.dataset.loading = String(loading);
+    setText(this.empty, text);
+  }
+
+  #show({ operations, before }, first) {
+    if (first) this.#clear();
+    this.list.append(...operations.map((operation) => this.#line(operation)));
+    this.#many += operations.length;
+    this.#before = before ?? null;
+    this.older.hidden = this.#before === null;
+    for (const { kind } of operations) this.#kinds.add(kind);
+    this.#choices();
+    const any = Object.values(this.#filter()).some(Boolean);
+    this.#say(this.#many ? "" : any ? "Nothing matches. Take a filter away to see more." : "Nothing has been started yet.", false);
+  }
+
+  #line(operation) {
+    const { id, kind, key, state, tags, created_at: created, actor } = operation;
+    const open = el("button", { type: "button", class: "name" }, theirs(kind, { class: "kind", most: 60 }), el("span", { class: "id", text: shortId(id) }));
+    open.addEventListener("click", () => this.app.details(id));
+    const said = el("span", { class: "p-note" });
+    setParts(said, remark(operation));
+    return el("li", { class: "past-line", "data-id": id, "data-state": state, "data-shows": state },
+      el("span", { class: "state" }, icon(state), el("span", { text: state })),
+      el("span", { class: "p-name" }, open, key == null ? null : theirs(key, { class: "key", most: 80 }),
+        ...(tags ?? []).slice(0, 3).map((tag) => theirs(tag, { most: 40, class: "tag" }))),
+      said,
+      el("span", { class: "p-took", title: "how long it ran", text: ran(operation) }),
+      el("span", { class: "p-actor" }, actor ? theirs(actor, { most: 60 }) : null),
+      el("time", { class: "p-at", datetime: created, title: local.exact(instant(created)), text: local.short(instant(created)) }),
+    );
+  }
+}
+
+function ran({ started_at: started, finished_at: finished }) {
+  const from = instant(started);
+  const to = instant(finished);
+  return from === null || to === null ? "" : took(to - from);
+}
+
+function remark({ cancel, error, state, attempt, in_spite_of_a_cancel: inSpite, cancelled_before_start: unstarted, stopping_for_ms: stopping }) {
+  const parts = [];
+  if (inSpite) parts.push("succeeded, though it was asked to stop", ...byWhom(cancel ?? {}));
+  else if (state === "running" && cancel) parts.push(`asked to stop${stopping == null ? "" : ` ${age(stopping)} ago`}`, ...byWhom(cancel));
+  else if (state === "cancelled") {
+    parts.push(unstarted ? "before it started" : "while it ran", ...(cancel ? byWhom(cancel) : []));
+    if (cancel?.reason && cancel.reason !== "requested") parts.push(" (", quoted(cancel.reason), ")");
+  }
+  if (error) parts.push(parts.length ? "; " : "", quoted(error));
+  if (attempt > 1) parts.push(parts.length ? ` (${count(attempt)} attempts)` : plural(attempt, "attempt"));
+  return parts;
+}

@@ -1,0 +1,39 @@
+// What stops took, in numbers. What it promises: a quantile is a value that was measured, not one
+// between two (nearest rank). No DOM here.
+
+/**
+ * @param {number[]} sorted ascending
+ * @param {number} q between 0 and 1
+ */
+export function quantile(sorted, q) {
+  if (!sorted.length) return NaN;
+  return sorted[Math.max(0, Math.ceil(q * sorted.length) - 1)];
+}
+
+/** One row for each kind, by name: how many stopped, and how long that took, in ms. */
+export function perKind(stops) {
+  const kinds = new Map();
+  for (const stop of stops) {
+    const kind = kinds.get(stop.kind) ?? { took: [], heard: [], inSpite: 0 };
+    kinds.set(stop.kind, kind);
+    kind.took.push(Math.max(0, stop.stopped - stop.asked));
+    if (Number.isFinite(stop.heard)) kind.heard.push(Math.max(0, stop.heard - stop.asked));
+    if (stop.outcome === "succeeded") kind.inSpite += 1;
+  }
+  return [...kinds].map(([kind, all]) => summary(kind, all)).sort((a, b) => (a.kind < b.kind ? -1 : 1));
+}
+
+function summary(kind, { took, heard, inSpite }) {
+  const ascending = (a, b) => a - b;
+  took.sort(ascending);
+  heard.sort(ascending);
+  return {
+    kind,
+    count: took.length,
+    median: quantile(took, 0.5),
+    p99: quantile(took, 0.99),
+    slowest: took.at(-1),
+    heard: quantile(heard, 0.5),
+    inSpite,
+  };
+}
