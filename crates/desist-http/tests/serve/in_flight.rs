@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::routing::{any, get};
 use desist::Reason;
 use desist_http::{InFlight, Policy, PolicyLayer, RequestToken, Running};
@@ -20,12 +20,24 @@ use crate::common::{
 };
 use crate::streams;
 
-type Doors = (Probe, Arc<Semaphore>);
+/// Behind which jobs wait, each behind that of its number.
+#[derive(Clone)]
+struct Doors(Arc<[Semaphore; 10]>);
+
+impl Doors {
+    fn open(&self, number: usize) {
+        self.0[number].add_permits(1);
+    }
+}
 
 /// It goes on until it is let go, whatever it is told.
-async fn job(State((probe, door)): State<Doors>, _token: RequestToken) -> &'static str {
+async fn job(
+    State((probe, doors)): State<(Probe, Doors)>,
+    Path(number): Path<usize>,
+    _token: RequestToken,
+) -> &'static str {
     let handler = probe.begin();
-    door.acquire().await.unwrap().forget();
+    doors.0[number].acquire().await.unwrap().forget();
     handler.finish();
     "done"
 }
@@ -36,15 +48,16 @@ fn set_up(in_flight: &InFlight) -> impl FnOnce(TcpServe) -> TcpServe {
     move |serve| serve.policy(policy).drain_for(PATIENCE * 3).in_flight(in_flight)
 }
 
-/// A server of jobs, and the door behind which they wait.
-async fn server(in_flight: &InFlight) -> (Server, Arc<Semaphore>) {
-    let ((probe, said), door) = (Probe::new(), Arc::new(Semaphore::new(0)));
+/// A server of jobs, and what they wait for.
+async fn server(in_flight: &InFlight) -> (Server, Doors) {
+    let (probe, said) = Probe::new();
+    let doors = Doors(Arc::new(std::array::from_fn(|_| Semaphore::new(0))));
     let app = Router::new()
         .route("/jobs/{id}", any(job))
         .route("/detached/{id}", get(job).route_layer(PolicyLayer::new(Policy::Detach)))
         .route("/quick", get(|| async { "quick" }))
-        .with_state((probe, Arc::clone(&door)));
-    (Server::of(app, said, set_up(in_flight)).await, door)
+        .with_state((probe, doors.clone()));
+    (Server::of(app, said, set_up(in_flight)).await, doors)
 }
 
 fn peer(client: &Client) -> String {
@@ -58,7 +71,7 @@ fn peers(running: &[Running]) -> Vec<&str> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_that_runs_is_told_by_its_route_until_it_has_ended() {
     let in_flight = InFlight::new();
-    let (mut server, door) = server(&in_flight).await;
+    let (mut server, doors) = server(&in_flight).await;
     assert!(in_flight.is_empty() && in_flight.running().is_empty());
     let mut idle = server.connect().await;
     idle.get("/quick").await;
@@ -79,7 +92,7 @@ async fn a_request_that_runs_is_told_by_its_route_until_it_has_ended() {
     assert!(in_flight.running()[0].age() > request.age(), "it goes on");
     assert_eq!(format!("{in_flight:?}"), "InFlight { len: 1, .. }");
 
-    door.add_permits(1);
+    doors.open(7);
     client.reads("done").await;
     until(|| in_flight.is_empty()).await;
     assert!(in_flight.running().is_empty());
@@ -88,7 +101,7 @@ async fn a_request_that_runs_is_told_by_its_route_until_it_has_ended() {
         client.get("/jobs/8").await;
         server.hears_all([Said::Finished, Said::Begun]).await;
         assert_eq!(peers(&in_flight.running()), [peer(&client)]);
-        door.add_permits(1);
+        doors.open(8);
         client.reads("done").await;
         until(|| in_flight.is_empty()).await;
     }
@@ -97,7 +110,7 @@ async fn a_request_that_runs_is_told_by_its_route_until_it_has_ended() {
 #[tokio::test(flavor = "multi_thread")]
 async fn one_that_goes_on_without_its_client_is_told_as_such() {
     let in_flight = InFlight::new();
-    let (mut server, door) = server(&in_flight).await;
+    let (mut server, doors) = server(&in_flight).await;
     let _stays = server.begins("/jobs/1").await;
     let leaves = server.begins("/jobs/2").await;
     assert_eq!((in_flight.len(), in_flight.rescued()), (2, 0));
@@ -120,7 +133,7 @@ async fn one_that_goes_on_without_its_client_is_told_as_such() {
     assert_eq!(detached.route(), "/detached/{id}");
     assert!(detached.is_rescued() && detached.told().is_none(), "{detached:?}");
 
-    door.add_permits(3);
+    (1..=3).for_each(|number| doors.open(number));
     server.hears_all([Said::Finished; 3]).await;
     until(|| in_flight.is_empty()).await;
     assert_eq!(in_flight.rescued(), 0);
@@ -129,7 +142,7 @@ async fn one_that_goes_on_without_its_client_is_told_as_such() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_requests_of_one_connection_are_each_told() {
     let in_flight = InFlight::new();
-    let (mut server, door) = server(&in_flight).await;
+    let (mut server, doors) = server(&in_flight).await;
     let mut client = Http2::to(server.addr).await;
     let (first, _) = client.request("GET", "/jobs/1", true);
     server.hears(Said::Begun).await;
@@ -155,12 +168,12 @@ async fn the_requests_of_one_connection_are_each_told() {
     let told: Vec<_> = running.iter().map(|request| request.told().is_some()).collect();
     assert_eq!(told, gone);
 
-    // In the order in which they wait.
-    door.add_permits(1);
+    doors.open(1);
     assert_eq!(in_time(first).await.unwrap().status(), 200);
     until(|| in_flight.len() == 2).await;
     assert_eq!(methods(&in_flight.running()), ["POST", "PUT"]);
-    door.add_permits(2);
+    doors.open(2);
+    doors.open(3);
     assert_eq!(in_time(third).await.unwrap().status(), 200);
     until(|| in_flight.is_empty()).await;
 }
@@ -168,25 +181,26 @@ async fn the_requests_of_one_connection_are_each_told() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_handle_of_two_servers_tells_of_both() {
     let in_flight = InFlight::new();
-    let (mut one, lets_one) = server(&in_flight).await;
+    let (mut one, of_one) = server(&in_flight).await;
     // A clone is as good.
-    let (mut other, lets_other) = server(&in_flight.clone()).await;
+    let (mut other, of_other) = server(&in_flight.clone()).await;
     let clients =
         [one.begins("/jobs/1").await, other.begins("/jobs/2").await, one.begins("/jobs/3").await];
     let addrs = clients.each_ref().map(peer);
     assert_eq!(peers(&in_flight.running()), addrs);
     assert_eq!(in_flight.len(), 3);
-    lets_one.add_permits(2);
+    of_one.open(1);
+    of_one.open(3);
     one.stop.drain();
     assert!(one.ends().await.unwrap().is_clean());
     assert_eq!(peers(&in_flight.running()), [&*addrs[1]], "of the one that has ended nothing");
 
     // Another one begins in its place.
-    let (mut next, lets_next) = server(&in_flight).await;
+    let (mut next, of_next) = server(&in_flight).await;
     let client = next.begins("/jobs/4").await;
     assert_eq!(peers(&in_flight.running()), [&*addrs[1], &*peer(&client)]);
-    for (server, door) in [(other, lets_other), (next, lets_next)] {
-        door.add_permits(1);
+    for (server, doors, number) in [(other, of_other, 2), (next, of_next, 4)] {
+        doors.open(number);
         server.stop.drain();
         assert!(server.ends().await.unwrap().is_clean());
     }
@@ -334,7 +348,7 @@ async fn a_peer_that_cannot_be_named_hides_no_request() {
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_looks_all_the_time_spoils_nothing() {
     let in_flight = InFlight::new();
-    let (server, _door) = server(&in_flight).await;
+    let (server, _doors) = server(&in_flight).await;
     let (looks, over) = (in_flight.clone(), Arc::new(AtomicBool::new(false)));
     let is_over = Arc::clone(&over);
     let looking = std::thread::spawn(move || {
