@@ -23,8 +23,8 @@ pub enum Verb {
     CancelTree,
     /// To see which there are. Each of them is then asked about with `Show`.
     List,
-    /// To see what this process does at the moment: its requests, tasks and phase. None of that belongs
-    /// to an operation.
+    /// To see what this process does at the moment: its tasks, its phase, and its requests with their
+    /// paths and where they come from. None of that belongs to an operation.
     Process,
     /// To see an operation.
     Show,
