@@ -32,6 +32,7 @@ const app = {
   say,
   focusBack,
   details: (op) => go({ ...place, op }),
+  opened: () => place.op,
   mayCancel: (row) => app.feed.hello?.changes === true && row.may_cancel === true && isLive(row),
   filtered(tab, filter) {
     place.filters[tab] = filter;

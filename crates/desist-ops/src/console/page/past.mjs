@@ -4,7 +4,7 @@
 import * as api from "./api.mjs";
 import { byId, el, icon, options, setParts, setText, theirs } from "./dom.mjs";
 import { count, plural, shortId } from "./text.mjs";
-import { age, instant, local, took } from "./time.mjs";
+import { ago, instant, local, took } from "./time.mjs";
 import { byWhom, theirs as quoted } from "./words.mjs";
 
 const PAGE = 50;
@@ -140,7 +140,7 @@ function ran({ started_at: started, finished_at: finished }) {
 function remark({ cancel, error, state, attempt, in_spite_of_a_cancel: inSpite, cancelled_before_start: unstarted, stopping_for_ms: stopping }) {
   const parts = [];
   if (inSpite) parts.push("succeeded, though it was asked to stop", ...byWhom(cancel ?? {}));
-  else if (state === "running" && cancel) parts.push(`asked to stop${stopping == null ? "" : ` ${age(stopping)} ago`}`, ...byWhom(cancel));
+  else if (state === "running" && cancel) parts.push(`asked to stop${stopping == null ? "" : ` ${ago(stopping)}`}`, ...byWhom(cancel));
   else if (state === "cancelled") {
     parts.push(unstarted ? "before it started" : "while it ran", ...(cancel ? byWhom(cancel) : []));
     if (cancel?.reason && cancel.reason !== "requested") parts.push(" (", quoted(cancel.reason), ")");

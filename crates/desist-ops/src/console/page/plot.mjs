@@ -1,8 +1,8 @@
 // The plot of what stops took. What it promises: each kind has a colour and a shape of its own, so
 // that they can be told apart without colours; the same kind keeps its own while the page is open.
 
-import { cut, visible } from "./text.mjs";
-import { took } from "./time.mjs";
+import { count, cut, visible } from "./text.mjs";
+import { local } from "./time.mjs";
 
 const SHAPES = ["circle", "square", "triangle", "diamond", "cross", "ring"];
 const SIZE = 4;
@@ -67,11 +67,15 @@ export class Plot {
     const { shape, colour } = this.look(kind);
     const scale = devicePixelRatio || 1;
     canvas.width = canvas.height = 14 * scale;
-    draw(canvas.getContext("2d"), shape, this.#css(`--kind-${colour}`), [[7 * scale, 7 * scale]], SIZE * 1.2 * scale);
+    draw(canvas.getContext("2d"), shape, this.#colour(`--kind-${colour}`), [[7 * scale, 7 * scale]], SIZE * 1.2 * scale);
   }
 
-  #css(name) {
-    return getComputedStyle(this.parent).getPropertyValue(name).trim();
+  /** A colour of the style sheet, for the canvas: that knows no variables, and neither light nor dark. */
+  #colour(name) {
+    this.parent.style.setProperty("color", `var(${name})`);
+    const { color } = getComputedStyle(this.parent);
+    this.parent.style.removeProperty("color");
+    return color;
   }
 
   #size() {
@@ -99,9 +103,10 @@ export class Plot {
   }
 
   #options(kinds) {
-    const text = this.#css("--quiet");
-    const line = this.#css("--line-colour");
-    const axis = { stroke: text, font: `12px ${this.#css("--font")}`, grid: { stroke: line, width: 1 }, ticks: { stroke: line, width: 1 } };
+    const line = { stroke: this.#colour("--line-colour"), width: 1 };
+    const font = `12px ${getComputedStyle(this.parent).fontFamily}`;
+    const axis = { stroke: this.#colour("--quiet"), font, grid: line, ticks: line };
+    const decade = (ms) => (isDecade(ms) ? ms : null);
     return {
       ...this.#size(),
       legend: { show: false },
@@ -110,7 +115,10 @@ export class Plot {
         x: { time: true, range: (u, low, high) => this.#room(low, high) },
         y: { distr: 3, range: (u, low, high) => decades(low, high) },
       },
-      axes: [axis, { ...axis, size: 64, values: (u, splits) => splits.map((ms) => (isDecade(ms) ? took(ms) : "")) }],
+      axes: [
+        { ...axis, space: 90, values: (u, splits) => moments(splits) },
+        { ...axis, size: 64, filter: (u, splits) => splits.map(decade), values: (u, splits) => splits.map(label) },
+      ],
       series: [{}, ...kinds.map((kind) => this.#series(kind))],
       hooks: { setCursor: [(u) => this.#look(u)], drawSeries: [(u, at) => this.#draw(u, at, kinds[at - 1])] },
     };
@@ -137,7 +145,7 @@ export class Plot {
     u.data[at].forEach((value, i) => {
       if (value !== null) points.push([u.valToPos(u.data[0][i], "x", true), u.valToPos(value, "y", true)]);
     });
-    draw(u.ctx, shape, this.#css(`--kind-${colour}`), points, SIZE * (devicePixelRatio || 1));
+    draw(u.ctx, shape, this.#colour(`--kind-${colour}`), points, SIZE * (devicePixelRatio || 1));
   }
 
   /** What is nearest to the pointer, within a finger's width. */
@@ -163,6 +171,21 @@ export class Plot {
 function decades(low, high) {
   if (low === null || high === null) return [1, 1000];
   return [10 ** Math.floor(Math.log10(low)), 10 ** Math.max(Math.floor(Math.log10(low)) + 1, Math.ceil(Math.log10(high)))];
+}
+
+function label(ms) {
+  if (ms === null) return "";
+  return ms < 1000 ? `${ms} ms` : `${count(ms / 1000)} s`;
+}
+
+/** Times of day, and the day where it is another one than that of the label before. */
+function moments(splits) {
+  const day = (seconds) => new Date(seconds * 1000).toDateString();
+  const clock = splits[1] - splits[0] < 60 ? local.clock : local.minute;
+  return splits.map((seconds, at) => {
+    const other = at === 0 ? day(seconds) !== new Date().toDateString() : day(seconds) !== day(splits[at - 1]);
+    return other ? `${clock(seconds * 1000)}\n${local.day(seconds * 1000)}` : clock(seconds * 1000);
+  });
 }
 
 function isDecade(ms) {

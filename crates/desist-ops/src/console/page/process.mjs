@@ -62,7 +62,7 @@ function host(told) {
 
 function requestsTile(told) {
   if (!told) return tile("Requests", "\u2013", "not told by this service");
-  return tile("Requests", count(told.in_flight), `in flight, ${plural(told.rescued ?? 0, "rescued handler")} among them or since`);
+  return tile("Requests", count(told.in_flight), told.rescued ? `in flight; ${plural(told.rescued, "handler")} rescued` : "in flight");
 }
 
 function groupsTile(told) {

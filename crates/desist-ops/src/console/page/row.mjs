@@ -41,12 +41,12 @@ export function makeRow(line) {
 /**
  * @param {ReturnType<typeof makeRow>} shown
  * @param {import("./tree.mjs").Line} line
- * @param {{now: number, changes: boolean, fresh: boolean}} how
+ * @param {{now: number, changes: boolean, fresh: boolean, opened: string|null}} how
  */
-export function updateRow(shown, line, { now, changes, fresh }) {
+export function updateRow(shown, line, { now, changes, fresh, opened }) {
   const { node } = line;
   const second = Math.floor(now / 1000);
-  const mode = `${changes} ${fresh} ${node.fading}`;
+  const mode = `${changes} ${fresh} ${node.fading} ${node.id === opened}`;
   if (shown.line !== line) place(shown, line);
   if (shown.row === node.row && shown.second === second && shown.mode === mode) return;
   if (shown.row !== node.row) names(shown, node.row);
@@ -57,6 +57,7 @@ export function updateRow(shown, line, { now, changes, fresh }) {
   setAttr(shown.element, "data-state", row.state);
   setAttr(shown.element, "data-shows", state);
   setAttr(shown.element, "data-fading", node.fading);
+  setAttr(shown.element, "aria-current", node.id === opened ? "true" : null);
   setIcon(shown.state.firstChild, state);
   setText(shown.state.lastChild, state);
   const parts = note(row, now);

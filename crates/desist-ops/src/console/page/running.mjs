@@ -75,7 +75,7 @@ export class Running {
 
   #rows() {
     const { feed } = this.app;
-    this.grid.render({ now: feed.now, changes: feed.hello?.changes === true, fresh: this.app.fresh() });
+    this.grid.render({ now: feed.now, changes: feed.hello?.changes === true, fresh: this.app.fresh(), opened: this.app.opened() });
   }
 
   #tree() {

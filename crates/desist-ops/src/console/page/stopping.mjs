@@ -5,7 +5,7 @@
 import { Keyed, byId, el, icon, setAttr, setIcon, setParts, setText, theirs } from "./dom.mjs";
 import { overdueBy } from "./model.mjs";
 import { plural, shortId, visible } from "./text.mjs";
-import { age, local, took } from "./time.mjs";
+import { age, ago, local, took } from "./time.mjs";
 import { askedToStop, howFar, theirs as quoted } from "./words.mjs";
 
 const MOST = 200;
@@ -86,7 +86,7 @@ function heard(row, now) {
   const at = row.heard ?? row.stop_at;
   if (at == null) return [...where(row), row.cancel?.mode === "drain" && row.heard ? " has heard" : " has not heard of it yet"];
   const after = row.cancel ? `, ${took(Math.max(0, at - row.cancel.at))} after` : "";
-  return [...where(row), ` heard ${age(now - at)} ago${after}`];
+  return [...where(row), ` heard ${ago(now - at)}${after}`];
 }
 
 function last(row, now) {
@@ -95,7 +95,7 @@ function last(row, now) {
   const far = howFar(progress);
   const percent = far?.percent == null ? "" : ` (${far.percent} %)`;
   const message = progress.message ? [": ", quoted(progress.message)] : [];
-  return [`last progress ${age(now - progress.at)} ago, ${far?.text ?? ""}${percent}`, ...message];
+  return [`last progress ${ago(now - progress.at)}, ${far?.text ?? ""}${percent}`, ...message];
 }
 
 function late(row, now) {

@@ -16,10 +16,16 @@ export function age(ms) {
   return two(whole, DAY, "d", HOUR, "h");
 }
 
+/** `just now`, `3 s ago` */
+export function ago(ms) {
+  return ms < SECOND ? "just now" : `${age(ms)} ago`;
+}
+
 /** `0.4 ms`, `12 ms`, `3.21 s`, `4 min 10 s`: for what has been measured. */
 export function took(ms) {
   if (!Number.isFinite(ms)) return "\u2013";
   if (ms < 0) return `\u2212${took(-ms)}`;
+  if (ms >= SECOND && ms % SECOND === 0) return age(ms);
   if (ms < SECOND) return `${ms > 0 && ms < 10 ? Number(ms.toFixed(1)) : Math.round(ms)} ms`;
   if (ms < MINUTE) return `${(ms / SECOND).toFixed(ms < 10 * SECOND ? 2 : 1)} s`;
   return age(ms);
@@ -44,6 +50,8 @@ const CLOCK = { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle
 export function times(zone, locale) {
   const at = (options) => new Intl.DateTimeFormat(locale, { ...options, timeZone: zone });
   const clock = at(CLOCK);
+  const minute = at({ hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+  const dayAlone = at({ day: "numeric", month: "short" });
   const day = at({ ...CLOCK, day: "numeric", month: "short" });
   const dayOnly = at({ day: "numeric", month: "numeric", year: "numeric" });
   const exact = at({
@@ -59,6 +67,10 @@ export function times(zone, locale) {
   return {
     /** `12:03:10` */
     clock: safely((ms) => clock.format(ms)),
+    /** `12:03` */
+    minute: safely((ms) => minute.format(ms)),
+    /** `3 May` */
+    day: safely((ms) => dayAlone.format(ms)),
     /** `12:03:10`, and the day where it is another one. */
     short: safely((ms) => (dayOnly.format(ms) === dayOnly.format(Date.now()) ? clock : day).format(ms)),
     /** With the day, the milliseconds and the zone. */

@@ -43,9 +43,17 @@ export class TreeGrid {
   }
 
   #measure() {
+    setAttr(this.root, "data-room", this.#room());
     const before = this.#height;
     this.#height = parseFloat(getComputedStyle(this.root).getPropertyValue("--line")) || 36;
     if (before !== this.#height) this.root.scrollTop *= this.#height / before;
+  }
+
+  #room() {
+    const width = this.root.clientWidth;
+    if (width > 1080) return "one";
+    if (width > 640 && document.querySelector("#details[open]:not(:modal)")) return "beside";
+    return width > 560 ? "two" : "phone";
   }
 
   /** Whether this node is to stay for now. */

@@ -4,7 +4,7 @@
 
 import { isStopping, overdueBy } from "./model.mjs";
 import { count, plural } from "./text.mjs";
-import { age, took } from "./time.mjs";
+import { age, ago, took } from "./time.mjs";
 
 /** What somebody else wrote, within a sentence. */
 export const theirs = (text) => ({ theirs: String(text) });
@@ -31,10 +31,10 @@ export function byWhom({ actor, message }) {
 /** `asked to stop 3 s ago by ada: the wrong table` */
 export function askedToStop(row, now) {
   const { cancel } = row;
-  if (!cancel) return [`told to stop ${age(now - row.stop_at)} ago: its time is over, or its process stops`];
+  if (!cancel) return [`told to stop ${ago(now - row.stop_at)}: its time is over, or its process stops`];
   const what = cancel.mode === "drain" ? "asked to finish its step" : "asked to stop";
   const why = cancel.reason && cancel.reason !== "requested" ? [" (", theirs(cancel.reason), ")"] : [];
-  return [`${what} ${age(now - cancel.at)} ago`, ...why, ...byWhom(cancel)];
+  return [`${what} ${ago(now - cancel.at)}`, ...why, ...byWhom(cancel)];
 }
 
 /** `cancelled by ada: the wrong table` */
@@ -98,7 +98,7 @@ export function answered(answer, { name, mode, now }) {
       if (!first) return [...it, " was already asked to stop."];
       const at = typeof first.at === "number" ? first.at : Date.parse(first.at);
       return [...it, ": already asked", ...(first.actor ? [" by ", theirs(first.actor)] : []),
-        ` ${age(now - at)} ago`, ...(first.message ? [": ", theirs(first.message)] : [])];
+        ` ${ago(now - at)}`, ...(first.message ? [": ", theirs(first.message)] : [])];
     }
     case "already_finished":
       return [...it, ` was already over: ${answer.outcome ?? "ended"}`];
@@ -131,5 +131,5 @@ export function whatHappens({ row, mode, many, now }) {
   const grace = row.grace ? ` If it still runs ${took(row.grace)} later, it is shown as overdue.` : "";
   if (!cancel) return `It is told to stop at once.${grace}`;
   if (cancel.mode === "drain") return `It finishes its step since ${age(now - cancel.at)}; now it is told to stop at once.${grace}`;
-  return `It was asked to stop ${age(now - cancel.at)} ago and has not yet. That request stands; yours is kept beside it.`;
+  return `It was asked to stop ${ago(now - cancel.at)} and has not yet. That request stands; yours is kept beside it.`;
 }
