@@ -16,6 +16,7 @@ export const LINGER = 8000;
  * @property {boolean} fading it goes in a moment
  * @property {boolean} over it has ended, was seen, and is shown only above others
  * @property {boolean} gone the server has taken it out
+ * @property {string|null} text what a search looks at, once it has been
  */
 
 export function isLive(row) {
@@ -68,7 +69,7 @@ export class Model {
   #add(row, now, known) {
     const node = {
       id: row.id, row, parent: null, children: [], sorted: true,
-      until: 0, fading: false, over: false, gone: false,
+      until: 0, fading: false, over: false, gone: false, text: null,
     };
     this.nodes.set(node.id, node);
     this.#count(row, 1);
@@ -99,7 +100,10 @@ export class Model {
     }
     this.#sets(node);
     if (before.parent !== row.parent || before.seq !== row.seq) this.#move(node);
-    if (looksOther(before, row)) this.content += 1;
+    if (looksOther(before, row)) {
+      node.text = null;
+      this.content += 1;
+    }
   }
 
   #count(row, by) {

@@ -19,7 +19,7 @@
  */
 export function lines(model, { kind = "", find = "", closed }) {
   const words = find.toLowerCase().split(/\s+/).filter(Boolean);
-  const match = (node) => !node.over && (!kind || node.row.kind === kind) && has(node.row, words);
+  const match = (node) => !node.over && (!kind || node.row.kind === kind) && has(node, words);
   const kept = keep(model.top, match);
   const out = [];
   // A stack of one's own: a chain of ten thousand is one too deep for calls.
@@ -67,14 +67,18 @@ function inOrder(node, kept) {
   return node.children.filter((child) => kept.has(child));
 }
 
-function has(row, words) {
+function has(node, words) {
   if (!words.length) return true;
+  node.text ??= searched(node.row);
+  return words.every((word) => node.text.includes(word));
+}
+
+function searched(row) {
   const { actor, message } = row.cancel ?? {};
-  const all = [row.kind, row.id, row.key, row.actor, row.ran_on, row.state, actor, message, ...(row.tags ?? [])]
+  return [row.kind, row.id, row.key, row.actor, row.ran_on, row.state, actor, message, ...(row.tags ?? [])]
     .filter((part) => part != null)
     .join("\n")
     .toLowerCase();
-  return words.every((word) => all.includes(word));
 }
 
 /** How many of those below a node are still to end. */

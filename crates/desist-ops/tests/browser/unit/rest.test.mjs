@@ -1,0 +1,92 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { Feed } from "../../../src/console/page/feed.mjs";
+import { read, write } from "../../../src/console/page/place.mjs";
+import { perKind, quantile } from "../../../src/console/page/quantile.mjs";
+import { asked, pause } from "../../../src/console/page/retry.mjs";
+
+test("a quantile is a value that was measured", () => {
+  const hundred = Array.from({ length: 100 }, (_, i) => i + 1);
+  assert.equal(quantile(hundred, 0.5), 50);
+  assert.equal(quantile(hundred, 0.99), 99);
+  assert.equal(quantile([7], 0.99), 7);
+  assert.ok(Number.isNaN(quantile([], 0.5)));
+});
+
+test("stops are counted by kind", () => {
+  const stop = (kind, ms, heard = 5) => ({ kind, asked: 1000, heard: 1000 + heard, stopped: 1000 + ms, outcome: "cancelled" });
+  const [a, b] = perKind([stop("b", 10), stop("a", 30), stop("a", 10), stop("a", 20, NaN)]);
+  assert.deepEqual([a.kind, a.count, a.median, a.p99, a.slowest, a.heard], ["a", 3, 20, 30, 30, 5]);
+  assert.equal(b.count, 1);
+});
+
+test("a link shows what was shown", () => {
+  const place = read("#tab=history&kind=export&state=failed&op=op_1&nonsense=1");
+  assert.equal(place.tab, "history");
+  assert.equal(place.op, "op_1");
+  assert.deepEqual(place.filters.history, { kind: "export", state: "failed" });
+  assert.equal(write(place), "#tab=history&kind=export&state=failed&op=op_1");
+  assert.equal(read("#tab=no-such").tab, "running");
+  assert.equal(read("").tab, "running");
+  const odd = { tab: "running", op: null, filters: { running: { find: "a&b=#%\u202e" } } };
+  assert.deepEqual(read(write(odd)).filters.running, { find: "a&b=#%\u202e" });
+});
+
+test("pauses grow, are spread, and end at ten seconds", () => {
+  assert.equal(pause(0, 0), 500);
+  assert.equal(pause(0, 1), 1000);
+  assert.equal(pause(3, 1), 8000);
+  assert.equal(pause(50, 1), 10_000);
+  assert.ok(pause(50, 0) >= 500);
+});
+
+test("the server may ask for a longer pause, within bounds", () => {
+  assert.equal(asked("3"), 3000);
+  assert.equal(asked(null), 0);
+  assert.equal(asked("soon"), 0);
+  assert.equal(asked("99999"), 120_000);
+  assert.equal(asked(new Date(5000).toUTCString(), 1000), 4000);
+});
+
+const row = (id) => ({ id, seq: 1, kind: "export", state: "running" });
+
+test("what was shown stays until the next picture is whole", () => {
+  const feed = new Feed();
+  feed.begin();
+  feed.take("hello", { now: 1, kinds: ["b", "a"] }, 0);
+  feed.take("rows", [row("op_1")], 0);
+  assert.equal(feed.ready, false);
+  feed.take("whole", {}, 0);
+  assert.equal(feed.model.nodes.size, 1);
+  const { structure } = feed.model;
+  feed.begin();
+  feed.take("reset", {}, 0);
+  feed.take("rows", [row("op_2")], 0);
+  assert.ok(feed.model.get("op_1"));
+  feed.take("whole", {}, 0);
+  assert.ok(!feed.model.get("op_1") && feed.model.get("op_2"));
+  assert.ok(feed.model.structure > structure);
+  assert.deepEqual(feed.kinds(), ["a", "b", "export"]);
+});
+
+test("a reset in the middle keeps what is told of the process", () => {
+  const feed = new Feed();
+  feed.begin();
+  feed.take("process", { pid: 1 }, 0);
+  feed.take("whole", {}, 0);
+  feed.take("reset", {}, 0);
+  feed.take("whole", {}, 0);
+  assert.deepEqual(feed.process, { pid: 1 });
+  feed.begin();
+  feed.take("whole", {}, 0);
+  assert.equal(feed.process, null);
+});
+
+test("stops that come again are counted once, and those that make no sense not at all", () => {
+  const feed = new Feed();
+  const stop = { id: "op_1", kind: "a", asked: 1, stopped: 2 };
+  feed.take("asked", [stop, stop, { id: "op_2" }, null], 0);
+  feed.take("asked", [stop], 0);
+  assert.equal(feed.stops.size, 1);
+  assert.equal(feed.take("no_such", {}, 0), false);
+});
