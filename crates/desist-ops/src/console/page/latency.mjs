@@ -43,11 +43,17 @@ export class Latency {
     const now = performance.now();
     // With a time to look back, points also leave without any that comes.
     const key = `${feed.stopsVersion} ${this.since.value && Math.floor(now / 5000)}`;
-    if (key === this.#shown.key || now - this.#shown.at < PAUSE) return;
-    this.#shown = { key, at: now };
+    if (key === this.#shown.key) return;
+    const wait = this.#shown.any ? this.#shown.at + PAUSE - now : 0;
+    if (wait > 0) {
+      setTimeout(this.app.changed, wait);
+      return;
+    }
+    
     const from = this.since.value ? feed.now - Number(this.since.value) * 1000 : -Infinity;
     const stops = [...feed.stops.values()].filter((stop) => stop.asked >= from);
     const none = stops.length === 0;
+    this.#shown = { key, at: now, any: !none };
     byId("plot").hidden = byId("point").hidden = none;
     this.panel.querySelector(".wide").hidden = none;
     this.empty.hidden = !none;

@@ -127,58 +127,6 @@ export function whatHappens({ row, mode, many, now }) {
     if (!told.length) return "Nothing is left to stop.";
     return `${told.join(" ")} What is started below later is cancelled, too.`;
   }
-  if (row.state === "waiting") return now - row.created;
-  if (row.started == null) return row.ended == null ? NaN : row.ended - row.created;
-  return (row.ended ?? now) - row.started;
-}
-
-/** How far it is: a percentage where the whole is known. */
-export function howFar(progress) {
-  if (!progress || !Number.isFinite(progress.done)) return null;
-  const { done, total } = progress;
-  if (!(total > 0)) return { percent: null, text: count(done) };
-  const percent = Math.max(0, Math.min(100, Math.floor((100 * done) / total)));
-  return { percent, text: `${count(done)} of ${count(total)}` };
-}
-
-/** What is said of an answer to a cancel. */
-export function answered(answer, { name, mode, now }) {
-  const it = [theirs(name)];
-  if (answer.tree) return treeAnswered(answer.tree, it);
-  switch (answer.answer) {
-    case "requested":
-      return ["Asked ", ...it, mode === "drain" ? " to finish its step and end." : " to stop."];
-    case "already_requested": {
-      const first = answer.first;
-      if (!first) return [...it, " was already asked to stop."];
-      const at = typeof first.at === "number" ? first.at : Date.parse(first.at);
-      return [...it, ": already asked", ...(first.actor ? [" by ", theirs(first.actor)] : []),
-        ` ${ago(now - at)}`, ...(first.message ? [": ", theirs(first.message)] : [])];
-    }
-    case "already_finished":
-      return [...it, ` was already over: ${answer.outcome ?? "ended"}`];
-    case "cancelled_before_start":
-      return [...it, " was cancelled before it started; it never runs."];
-    default:
-      return [...it, `: ${answer.answer}`];
-  }
-}
-
-function treeAnswered(tree, it) {
-  const said = [];
-  if (tree.requested) said.push(`${plural(tree.requested, "operation")} asked to stop`);
-  if (tree.cancelled_before_start) said.push(`${count(tree.cancelled_before_start)} cancelled before they started`);
-  if (tree.already_finished) said.push(`${count(tree.already_finished)} already over`);
-  return [...it, " and everything below it: ", said.join(", ") || "nothing was left to stop", "."];
-}
-
-/** One sentence: what will happen when this is sent. */
-export function whatHappens({ row, mode, many, now }) {
-  if (many) {
-    const waiting = many.waiting ? ` ${plural(many.waiting, "one")} that ${many.waiting === 1 ? "waits" : "wait"} will never start.` : "";
-    const how = mode === "drain" ? "is asked to finish its step and then end" : "is told to stop";
-    return `Each of the ${plural(many.running, "running operation")} ${how}.${waiting} What starts below later is cancelled, too.`;
-  }
   if (row.state === "waiting") return "It has not started, and never will.";
   if (row.state !== "running") return `It is over: ${row.state}. There is nothing to stop.`;
   const { cancel } = row;
