@@ -42,7 +42,7 @@ export class Latency {
     const { feed } = this.app;
     const now = performance.now();
     // With a time to look back, points also leave without any that comes.
-    const key = `${feed.stopsVersion} ${this.since.value && Math.floor(now / 5000)}`;
+    const key = `${feed.ready} ${this.app.link().state === "refused"} ${feed.stopsVersion} ${this.since.value && Math.floor(now / 5000)}`;
     if (key === this.#shown.key) return;
     const wait = this.#shown.any ? this.#shown.at + PAUSE - now : 0;
     if (wait > 0) {
@@ -64,7 +64,7 @@ export class Latency {
   }
 
   #emptyText() {
-    if (!this.app.feed.ready) return "Loading what stops took\u2026";
+    if (!this.app.feed.ready) return this.app.loading("what stops took");
     if (this.since.value) return "Nothing that was asked within this time has stopped. Look further back.";
     return "Nothing has been cancelled while it ran. What a stop took appears here as soon as one has stopped.";
   }

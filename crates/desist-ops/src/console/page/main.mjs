@@ -27,6 +27,8 @@ const app = {
   feed: new Feed(),
   changed: schedule,
   link: () => live.link,
+  /** Where the server refused, nothing is under way. */
+  loading: (what) => (live.link.state === "refused" ? "" : `Loading ${what}\u2026`),
   fresh: () => live.link.state === "live",
   again: () => live.again(),
   say,

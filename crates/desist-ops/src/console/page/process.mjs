@@ -21,18 +21,19 @@ export class Process {
 
   render() {
     const { feed } = this.app;
-    if (feed.process === this.#shown?.data && feed.ready === this.#shown.ready) return;
-    this.#shown = { data: feed.process, ready: feed.ready };
+    const loading = feed.ready ? null : this.app.loading("what the process does");
+    if (this.#shown && feed.process === this.#shown.data && loading === this.#shown.loading) return;
+    this.#shown = { data: feed.process, loading };
     // Made anew: it is small, changes seldom, and has nothing that takes the focus.
     const top = this.panel.scrollTop;
-    this.panel.replaceChildren(...this.#parts(feed.process, feed.ready));
+    this.panel.replaceChildren(...this.#parts(feed.process, loading));
     this.panel.scrollTop = top;
   }
 
-  #parts(process, ready) {
+  #parts(process, loading) {
     if (!process) {
-      const text = ready ? "This service does not tell you about its process. The operations are on the other tabs." : "Loading what the process does\u2026";
-      return [el("p", { class: "empty", "data-loading": String(!ready), text })];
+      const text = loading ?? "This service does not tell you about its process. The operations are on the other tabs.";
+      return [el("p", { class: "empty", "data-loading": String(loading !== null), text })];
     }
     return [
       el("div", { class: "tiles" }, self(process), host(process.host), requestsTile(process.requests), groupsTile(process.groups)),

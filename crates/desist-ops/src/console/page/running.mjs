@@ -79,9 +79,10 @@ export class Running {
   }
 
   #tree() {
-    const { model } = this.app.feed;
+    const { model, ready, tick } = this.app.feed;
     const filter = this.#filter();
-    const key = `${model.structure} ${filter.find || filter.kind ? model.content : ""}`;
+    const around = `${ready} ${this.app.link().state === "refused"} ${tick?.running_more} ${tick?.waiting_more}`;
+    const key = `${model.structure} ${filter.find || filter.kind ? model.content : ""} ${around}`;
     if (key === this.#made.key) return;
     const now = performance.now();
     if (now - this.#made.at < PAUSE) {
@@ -96,7 +97,7 @@ export class Running {
   }
 
   #around({ find, kind }) {
-    const { feed, link } = this.app;
+    const { feed } = this.app;
     const filtered = find || kind;
     const matches = filtered ? this.#lines.filter((line) => !line.context).length : 0;
     setText(byId("shown"), filtered ? `${plural(matches, "match", "matches")}` : this.#more());
@@ -105,7 +106,7 @@ export class Running {
     empty.hidden = !none;
     byId("tree").hidden = none;
     if (!none) return;
-    if (!feed.ready) setText(empty, link().state === "refused" ? "" : "Loading what runs\u2026");
+    if (!feed.ready) setText(empty, this.app.loading("what runs"));
     else if (filtered) setText(empty, "Nothing that runs or waits matches. Clear the filter, or look into the history.");
     else setText(empty, "Nothing runs. Operations appear here as soon as they are started.");
     empty.dataset.loading = String(!feed.ready);

@@ -39,7 +39,7 @@ export class Stopping {
     this.panel.querySelector(".lead").hidden = all.length === 0;
     this.empty.hidden = all.length > 0 && all.length <= MOST;
     if (all.length > MOST) setText(this.empty, `And ${plural(all.length - MOST, "more", "more")}.`);
-    else setText(this.empty, feed.ready ? "Nothing is stopping. What is asked to stop stands here until it has." : "Loading what is stopping\u2026");
+    else setText(this.empty, feed.ready ? "Nothing is stopping. What is asked to stop stands here until it has." : this.app.loading("what is stopping"));
     this.empty.dataset.loading = String(!feed.ready);
   }
 
