@@ -32,9 +32,11 @@ const STOPPED: u32 = 1000;
 const AT_ONCE: usize = 1000;
 /// So deep is a tree.
 const LEVELS: usize = 100;
-/// So often it is looked at most; and a look may take a twentieth of the time.
+/// So often it is looked at most; and a look may take a twentieth of the time, as long as what is
+/// called live is not older than that.
 const LOOK: Duration = Duration::from_millis(500);
 const SHARE: u32 = 20;
+const LONGEST: Duration = Duration::from_secs(4);
 
 pub(super) struct Board<S> {
     operations: Operations<S>,
@@ -114,7 +116,8 @@ impl<S: Store> Drop for Looking<S> {
     fn drop(&mut self) {
         let mut seen = self.board.seen();
         seen.is_looking = false;
-        seen.next = Some(Instant::now() + LOOK.max(self.began.elapsed() * SHARE));
+        let pause = (self.began.elapsed() * SHARE).clamp(LOOK, LONGEST);
+        seen.next = Some(Instant::now() + pause);
         drop(seen);
         self.board.looks.send_modify(|looks| *looks += 1);
     }
