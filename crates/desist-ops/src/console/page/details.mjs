@@ -37,8 +37,10 @@ export class Details {
         el("div", { class: "d-state" }, this.state, el("span", { class: "gap" }), this.copy, this.cancel),
         this.note, this.facts, el("h3", { text: "What happened" }), this.refused, this.events),
     );
-    this.dialog.addEventListener("keydown", (event) => {
-      if (event.key !== "Escape" || event.defaultPrevented) return;
+    // Beside the rows it is no modal dialog: the browser does not close it.
+    document.addEventListener("keydown", (event) => {
+      const mine = event.key === "Escape" && !event.defaultPrevented && this.dialog.open && !event.target.closest("#cancelling");
+      if (!mine || (event.target.type === "search" && event.target.value)) return;
       event.preventDefault();
       app.details(null);
     });
@@ -59,13 +61,18 @@ export class Details {
     if (id === null) return this.#hide();
     this.events.replaceChildren();
     this.facts.replaceChildren();
-    if (!this.dialog.open) {
-      this.#from = document.activeElement;
-      if (WIDE.matches) this.dialog.show();
-      else this.dialog.showModal();
-    }
-    this.close.focus();
+    this.#open();
     this.render();
+  }
+
+  #open() {
+    const from = document.activeElement;
+    if (!this.dialog.contains(from)) this.#from = from;
+    if (!this.dialog.open) this.dialog[WIDE.matches ? "show" : "showModal"]();
+    // Whoever points at rows stays there; whoever uses the keys goes to what they opened.
+    const points = WIDE.matches && from !== document.body && !from.matches(":focus-visible");
+    if (points) from.focus({ preventScroll: true });
+    else this.close.focus();
   }
 
   #hide() {

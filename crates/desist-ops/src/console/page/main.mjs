@@ -110,8 +110,8 @@ function say(parts, isError = false) {
   const toast = byId("toast");
   setAttr(toast, "data-error", isError);
   // Above a dialog that was opened since.
-  toast.hidePopover();
-  toast.showPopover();
+  toast.hidePopover?.();
+  toast.showPopover?.();
   // The same sentence again is to be heard again.
   byId("said").partKinds = "";
   setParts(byId("said"), parts);
@@ -154,7 +154,7 @@ byId("toast").querySelector("button").addEventListener("click", quiet);
 addEventListener("popstate", arrive);
 addEventListener("hashchange", arrive);
 
-byId("toast").showPopover();
+byId("toast").showPopover?.();
 arrive();
 setInterval(() => {
   app.feed.model.sweep(app.feed.now, (node) => !app.fresh() || tabs.running.grid.holds(node));

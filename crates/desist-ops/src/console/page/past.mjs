@@ -2,10 +2,11 @@
 // first; older ones come when they are wanted; an answer that comes too late is not shown.
 
 import * as api from "./api.mjs";
-import { byId, el, icon, options, setParts, setText, theirs } from "./dom.mjs";
+import { byId, el, icon, options, setIcon, setParts, setText, theirs } from "./dom.mjs";
+import { isLive } from "./model.mjs";
 import { count, plural, shortId } from "./text.mjs";
 import { ago, instant, local, took } from "./time.mjs";
-import { byWhom, theirs as quoted } from "./words.mjs";
+import { byWhom, note, theirs as quoted } from "./words.mjs";
 
 const PAGE = 50;
 const OUTCOMES = ["succeeded", "failed", "cancelled", "running", "waiting"];
@@ -16,6 +17,8 @@ export class Past {
   #abort = null;
   #asked = null;
   #kinds = new Set();
+  /** Lines of those that had not ended. */
+  #open = new Map();
   #many = 0;
 
   constructor(app) {
@@ -63,6 +66,21 @@ export class Past {
   render() {
     this.#choices();
     if (this.#asked === null) this.#load(null);
+    this.#follow();
+  }
+
+  /** What was still running when the list was loaded is shown as it is now. */
+  #follow() {
+    const { model, now } = this.app.feed;
+    for (const [id, line] of this.#open) {
+      const row = model.get(id)?.row;
+      if (!row || row.state === line.element.dataset.state) continue;
+      line.element.dataset.state = line.element.dataset.shows = row.state;
+      setIcon(line.state.firstChild, row.state);
+      setText(line.state.lastChild, row.state);
+      setParts(line.said, note(row, now));
+      if (!isLive(row)) this.#open.delete(id);
+    }
   }
 
   async #load(before) {
@@ -91,6 +109,7 @@ export class Past {
   }
 
   #clear() {
+    this.#open.clear();
     this.list.replaceChildren();
     this.#many = 0;
   }
@@ -116,18 +135,21 @@ export class Past {
   #line(operation) {
     const { id, kind, key, state, tags, created_at: created, actor } = operation;
     const open = el("button", { type: "button", class: "name" }, theirs(kind, { class: "kind", most: 60 }), el("span", { class: "id", text: shortId(id) }));
-    open.addEventListener("click", () => this.app.details(id));
+    const status = el("span", { class: "state" }, icon(state), el("span", { text: state }));
     const said = el("span", { class: "p-note" });
     setParts(said, remark(operation));
-    return el("li", { class: "past-line", "data-id": id, "data-state": state, "data-shows": state },
-      el("span", { class: "state" }, icon(state), el("span", { text: state })),
+    const element = el("li", { class: "past-line", "data-id": id, "data-state": state, "data-shows": state },
+      status,
       el("span", { class: "p-name" }, open, key == null ? null : theirs(key, { class: "key", most: 80 }),
-        ...(tags ?? []).slice(0, 3).map((tag) => theirs(tag, { most: 40, class: "tag" }))),
+        el("span", { class: "tags" }, ...(tags ?? []).slice(0, 5).map((tag) => theirs(tag, { most: 40, class: "tag" })))),
       said,
       el("span", { class: "p-took", title: "how long it ran", text: ran(operation) }),
       el("span", { class: "p-actor" }, actor ? theirs(actor, { most: 60 }) : null),
       el("time", { class: "p-at", datetime: created, title: local.exact(instant(created)), text: local.short(instant(created)) }),
     );
+    element.addEventListener("click", () => String(getSelection()) || this.app.details(id));
+    if (isLive(operation)) this.#open.set(id, { element, state: status, said });
+    return element;
   }
 }
 

@@ -1,18 +1,18 @@
 // Text that others wrote, made fit to be shown. What it promises: nothing in a name or a message
 // can hide itself, turn the text around it, or pass for text of the page. No DOM here.
 
-// Line breaks and tabs are pictured as well: most places of the page have one line.
-const CONTROLS = /[\u0000-\u001f\u007f-\u009f]/g;
+const CONTROLS = /\r\n|[\u0000-\u001f\u007f-\u009f]/g;
 const LINES_KEPT = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g;
 // Marks that change the direction of text, or take no room: they would not be seen.
 const UNSEEN =
   /[\u00ad\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff9-\ufffb]|[\u{e0000}-\u{e007f}]/gu;
 const LONE = /[\ud800-\udfff]/gu;
 
+// Most places of the page have one line. The pictures of control characters that Unicode has
+// (U+2400) are missing in many fonts: their numbers are not.
 function picture(control) {
-  const code = control.codePointAt(0);
-  if (code < 0x20) return String.fromCodePoint(0x2400 + code);
-  return code === 0x7f ? "\u2421" : named(control);
+  if (control === "\n" || control === "\r\n") return "\u21b5";
+  return control === "\t" ? " " : named(control);
 }
 
 function named(character) {

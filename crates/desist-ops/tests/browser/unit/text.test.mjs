@@ -4,7 +4,7 @@ import { count, cut, list, plural, shortId, visible } from "../../../src/console
 
 test("what could hide or turn text is made visible", () => {
   assert.equal(visible("invoice\u202egnp.exe"), "invoice\u27e8U+202E\u27e9gnp.exe");
-  assert.equal(visible("a\u0000b\u001b[31m\nc\td"), "a\u2400b\u241b[31m\u240ac\u2409d");
+  assert.equal(visible("a\u0000b\u001b[31m\nc\td\r\ne"), "a\u27e8U+0000\u27e9b\u27e8U+001B\u27e9[31m\u21b5c d\u21b5e");
   assert.equal(visible("a\u0085b\u200b\u2066c\ufeff"), "a\u27e8U+0085\u27e9b\u27e8U+200B\u27e9\u27e8U+2066\u27e9c\u27e8U+FEFF\u27e9");
   assert.equal(visible("a\u{e0041}b"), "a\u27e8U+E0041\u27e9b");
   assert.equal(visible("half \ud83d of one"), "half \ufffd of one");
@@ -14,7 +14,7 @@ test("what is only text stays as it is", () => {
   for (const text of ["<img src=x onerror=alert(1)>", "مرحبا", "日本語", "👩‍👩‍👧‍👦", "naïve", ""]) {
     assert.equal(visible(text), text);
   }
-  assert.equal(visible("two\nlines\tand\u0007", true), "two\nlines\tand\u2407");
+  assert.equal(visible("two\nlines\tand\u0007", true), "two\nlines\tand\u27e8U+0007\u27e9");
   assert.equal(visible(null), "");
   assert.equal(visible(7), "7");
 });
