@@ -23,7 +23,7 @@ export function makeRow(line) {
   row.key = el("bdi", { class: "key" });
   row.tags = el("span", { class: "tags" });
   row.short = el("span", { class: "id", text: shortId(line.node.id) });
-  row.name = el("span", { role: "gridcell", class: "c-name" }, row.twist, row.kind, row.key, row.tags, row.short);
+  row.name = el("span", { role: "gridcell", class: "c-name" }, row.twist, row.kind, row.key, row.short, row.tags);
   row.fill = el("span", { class: "fill" });
   row.track = el("span", { class: "track", "aria-valuemin": "0", "aria-valuemax": "100", "aria-label": "done" }, row.fill);
   row.percent = el("span", { class: "percent" });

@@ -56,7 +56,8 @@ export function note(row, now) {
     case "running": {
       if (!isStopping(row)) return row.progress?.message ? [theirs(row.progress.message)] : [];
       const by = overdueBy(row, now);
-      return by === null ? askedToStop(row, now) : [`overdue by ${age(by)}: `, ...askedToStop(row, now)];
+      // Who asked, and why, stands first: the end is cut where there is little room.
+      return by === null ? askedToStop(row, now) : [...askedToStop(row, now), `; overdue by ${age(by)}`];
     }
     case "succeeded":
       return [`succeeded${ran}${row.cancel ? ", though it was asked to stop" : ""}`];

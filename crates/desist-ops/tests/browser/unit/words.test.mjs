@@ -11,7 +11,7 @@ test("a row that is asked to stop says so", () => {
   assert.equal(plain(askedToStop(row({ cancel }), now)), "asked to stop 3 s ago by ada: the wrong table");
   assert.equal(plain(askedToStop(row({ cancel: { ...cancel, mode: "drain", reason: "superseded", message: null } }), now)), "asked to finish its step 3 s ago (superseded) by ada");
   assert.equal(plain(askedToStop(row({ stop_at: now - 2000 }), now)), "told to stop 2 s ago: its time is over, or its process stops");
-  assert.equal(said({ cancel, stop_at: now - 7000 }), "overdue by 2 s: asked to stop 3 s ago by ada: the wrong table");
+  assert.equal(said({ cancel, stop_at: now - 7000 }), "asked to stop 3 s ago by ada: the wrong table; overdue by 2 s");
 });
 
 test("what others wrote is kept apart from what the page says", () => {
