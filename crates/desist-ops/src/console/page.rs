@@ -38,6 +38,7 @@ const FILES: &[File] = files![
     "details.mjs",
     "dialogs.css",
     "dom.mjs",
+    "events.mjs",
     "facts.mjs",
     "feed.mjs",
     "header.mjs",

@@ -32,6 +32,7 @@ pub(super) fn operation(operation: &Operation) -> Value {
         "cancel": operation.cancel.as_ref().map(request),
         "heard_at": operation.heard_at.map(time),
         "seen_at": operation.seen_at.map(time),
+        "stop_at": operation.stop_at.map(time),
         "grace_ms": operation.grace.as_millis() as u64,
         "stopping_for_ms": operation.stopping_for().map(|time| time.as_millis() as u64),
         "overdue": operation.is_overdue(),

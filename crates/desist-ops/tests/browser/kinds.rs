@@ -64,11 +64,7 @@ pub(crate) fn with_kinds(
         .kind(Kind::new("many", many).concurrency(20_000))
 }
 
-async fn obedient(
-    ctx: Context<Sqlite>,
-    work: Work,
-    gates: Arc<Gates>,
-) -> Result<String, BoxError> {
+async fn obedient(ctx: Context<Sqlite>, work: Work, gates: Arc<Gates>) -> Result<String, BoxError> {
     for below in &work.below {
         let _ = ctx.start("part", below).await?;
     }

@@ -23,22 +23,39 @@ const AT_ONCE: usize = 500;
 pub(crate) enum Order {
     Start(Start),
     /// Starts so many of `many` at once.
-    Fill { number: u64 },
+    Fill {
+        number: u64,
+    },
     /// From now on the many go on.
     Beat,
     /// Lets one go on by so many steps.
-    Step { id: String, steps: usize },
-    Cancel { id: String, actor: String, message: String },
+    Step {
+        id: String,
+        steps: usize,
+    },
+    Cancel {
+        id: String,
+        actor: String,
+        message: String,
+    },
     /// When it runs.
-    Running { id: String },
+    Running {
+        id: String,
+    },
     /// When it has ended.
-    Ended { id: String },
+    Ended {
+        id: String,
+    },
     /// As it is.
-    Shown { id: String },
+    Shown {
+        id: String,
+    },
     /// How many there are, by their states.
     Count,
     /// Whether the database is of any use.
-    Database { answers: bool },
+    Database {
+        answers: bool,
+    },
     /// Lets nobody in any more who is let in for a while.
     ShutOut,
 }
@@ -106,7 +123,8 @@ impl Orders {
             }
             Order::Count => self.count().await?,
             Order::Database { answers } => {
-                let [from, to] = if answers { ["hidden", "desist_ops"] } else { ["desist_ops", "hidden"] };
+                let [from, to] =
+                    if answers { ["hidden", "desist_ops"] } else { ["desist_ops", "hidden"] };
                 let renames = format!("ALTER TABLE {from} RENAME TO {to}");
                 let pool = of.store().pool();
                 pool.write(&Token::never(), move |conn| conn.execute_batch(&renames)).await?;
@@ -157,7 +175,8 @@ impl Orders {
 
     async fn count(&self) -> Result<Value, BoxError> {
         let counts = self.operations.store().pool().run(&Token::never(), |conn| {
-            let mut counts = conn.prepare("SELECT state, count(*) FROM desist_ops GROUP BY state")?;
+            let mut counts =
+                conn.prepare("SELECT state, count(*) FROM desist_ops GROUP BY state")?;
             let rows = counts.query_map((), |row| Ok((row.get(0)?, row.get(1)?)))?;
             rows.collect::<Result<HashMap<String, i64>, _>>()
         });

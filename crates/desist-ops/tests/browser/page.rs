@@ -10,7 +10,8 @@ use crate::programs::{Programs, here};
 fn the_parts_of_the_page_do_what_they_say() {
     let Some(programs) = Programs::find() else { return };
     let files = fs::read_dir(here().join("unit")).unwrap().map(|file| file.unwrap().path());
-    let tests: Vec<_> = files.filter(|file| file.to_string_lossy().ends_with(".test.mjs")).collect();
+    let tests: Vec<_> =
+        files.filter(|file| file.to_string_lossy().ends_with(".test.mjs")).collect();
     assert!(!tests.is_empty());
     let ran = Command::new(&programs.node).arg("--test").args(tests).output().unwrap();
     let said = String::from_utf8_lossy(&ran.stdout);

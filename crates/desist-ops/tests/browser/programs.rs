@@ -39,7 +39,8 @@ impl Programs {
 
     fn look() -> Result<Self, String> {
         let named = std::env::var_os("CHROMIUM").map(PathBuf::from).filter(|path| path.is_file());
-        let (chromium, node, npm) = (named.or_else(|| on_path("chromium")), on_path("node"), on_path("npm"));
+        let (chromium, node, npm) =
+            (named.or_else(|| on_path("chromium")), on_path("node"), on_path("npm"));
         let missing: Vec<_> = [("chromium", &chromium), ("node", &node), ("npm", &npm)]
             .into_iter()
             .filter_map(|(name, path)| path.is_none().then_some(name))
@@ -64,7 +65,8 @@ fn on_path(program: &str) -> Option<PathBuf> {
 /// Below the folder of what is built, once for each lock file.
 fn installed(npm: &Path) -> Result<PathBuf, String> {
     let lock = fs::read_to_string(here().join("package-lock.json")).unwrap();
-    let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("browser-{:016x}", hash(&lock)));
+    let place =
+        Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("browser-{:016x}", hash(&lock)));
     if place.is_dir() {
         return Ok(place);
     }

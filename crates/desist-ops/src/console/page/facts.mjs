@@ -2,21 +2,21 @@
 // told is left out; each time has its day and zone.
 
 import { el, setParts, theirs } from "./dom.mjs";
+import { happened } from "./events.mjs";
 import { visible } from "./text.mjs";
 import { instant, local, took } from "./time.mjs";
-import { howFar, theirs as quoted } from "./words.mjs";
+import { howFar } from "./words.mjs";
 
 /** The operation of `api/`, as a row of `live`. */
 export function fromApi(operation) {
   const { cancel, progress } = operation;
-  const stopping = operation.heard_at ?? operation.seen_at;
   return {
     ...operation,
     seq: operation.sequence,
     created: instant(operation.created_at), run_at: instant(operation.run_at),
     started: instant(operation.started_at), ended: instant(operation.finished_at),
     heard: instant(operation.heard_at), seen: instant(operation.seen_at),
-    stop_at: operation.state === "running" ? instant(stopping) : null,
+    stop_at: instant(operation.stop_at),
     grace: operation.grace_ms,
     cancel: cancel && { ...cancel, at: instant(cancel.at) },
     progress: progress && { ...progress, at: instant(progress.at) },
@@ -90,13 +90,11 @@ export function eventLine(event, before) {
   const at = instant(event.at);
   const since = before ? at - instant(before.at) : NaN;
   const detail = el("p", { class: "e-detail" });
-  const told = Object.entries(event.detail ?? {}).filter(([, value]) => value !== null && value !== "");
-  const text = (value) => (typeof value === "object" ? JSON.stringify(value) : String(value));
-  const parts = told.flatMap(([name, value], i) => [`${i ? ", " : ""}${visible(name)} `, quoted(text(value))]);
+  const parts = happened(event);
   setParts(detail, parts, 2000);
   return el("li", { "data-what": event.what },
     el("time", { datetime: event.at, title: local.exact(at), text: local.short(at) }),
     el("span", { class: "e-what", text: visible(event.what).replaceAll("_", " ") }),
     el("span", { class: "quiet", text: Number.isFinite(since) ? `+${took(since)}` : "" }),
-    told.length ? detail : null);
+    parts.length ? detail : null);
 }

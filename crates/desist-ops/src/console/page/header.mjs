@@ -23,7 +23,7 @@ export class Header {
     const { feed } = this.app;
     const link = this.app.link();
     this.#state(link, feed);
-    setText(byId("label"), visible(feed.hello?.label ?? "Operations"));
+    setText(byId("label"), visible(feed.hello?.label ?? ""));
     byId("readonly").hidden = feed.hello?.changes !== false;
     this.#counts(feed);
     this.#problem(link);

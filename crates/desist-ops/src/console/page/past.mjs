@@ -164,8 +164,9 @@ function remark({ cancel, error, state, attempt, in_spite_of_a_cancel: inSpite, 
   if (inSpite) parts.push("succeeded, though it was asked to stop", ...byWhom(cancel ?? {}));
   else if (state === "running" && cancel) parts.push(`asked to stop${stopping == null ? "" : ` ${ago(stopping)}`}`, ...byWhom(cancel));
   else if (state === "cancelled") {
-    parts.push(unstarted ? "before it started" : "while it ran", ...(cancel ? byWhom(cancel) : []));
+    parts.push(unstarted ? "before it started" : "while it ran");
     if (cancel?.reason && cancel.reason !== "requested") parts.push(" (", quoted(cancel.reason), ")");
+    if (cancel?.actor || cancel?.message) parts.push(",", ...byWhom(cancel));
   }
   if (error) parts.push(parts.length ? "; " : "", quoted(error));
   if (attempt > 1) parts.push(parts.length ? ` (${count(attempt)} attempts)` : plural(attempt, "attempt"));

@@ -3,7 +3,7 @@
 
 import { byId, el, theirs } from "./dom.mjs";
 import { count, list, plural, visible } from "./text.mjs";
-import { age, took } from "./time.mjs";
+import { age } from "./time.mjs";
 
 const MOST_TASKS = 30;
 
@@ -98,8 +98,8 @@ function requests(told) {
   const shown = told.shown ?? [];
   const rows = shown.map(({ method, route, peer, age_ms: old, rescued, asked, asked_ms: since }) => el("tr", {},
     el("th", { scope: "row" }, theirs(`${method} ${route}`, { most: 100 })),
-    el("td", { text: took(old) }),
-    el("td", {}, asked ? theirs(asked) : null, asked && since != null ? ` ${took(since)} ago` : asked ? null : "no"),
+    el("td", { text: age(old) }),
+    el("td", {}, asked ? theirs(asked) : null, asked && since != null ? ` ${age(since)} ago` : asked ? null : "no"),
     el("td", { text: rescued ? "yes" : "no" }),
     el("td", {}, theirs(peer ?? "\u2013", { most: 60 }))));
   const title = told.in_flight > shown.length && shown.length ? `Requests in flight, the ${count(shown.length)} oldest` : "Requests in flight";

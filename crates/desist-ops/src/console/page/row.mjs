@@ -91,7 +91,8 @@ function names(shown, row) {
   setAttr(shown.age, "title", since(row));
   setAttr(shown.button, "aria-label", `Cancel ${visible(row.kind)} ${shortId(row.id)}`);
 
-  const far = howFar(row.progress);
+  // How far it was is no news of one that has ended.
+  const far = isLive(row) ? howFar(row.progress) : null;
   const percent = far?.percent ?? null;
   setAttr(shown.track, "role", percent === null ? null : "progressbar");
   setAttr(shown.track, "aria-valuenow", percent);

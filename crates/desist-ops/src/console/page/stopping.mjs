@@ -79,14 +79,15 @@ export class Stopping {
 }
 
 function where(row) {
-  return row.ran_on ? ["its process ", quoted(row.ran_on)] : ["its process"];
+  return [row.ran_on ? quoted(row.ran_on) : "its process"];
 }
 
 function heard(row, now) {
   const at = row.heard ?? row.stop_at;
   if (at == null) return [...where(row), row.cancel?.mode === "drain" && row.heard ? " has heard" : " has not heard of it yet"];
-  const after = row.cancel ? `, ${took(Math.max(0, at - row.cancel.at))} after` : "";
-  return [...where(row), ` heard ${ago(now - at)}${after}`];
+  if (!row.cancel) return [...where(row), ` heard ${ago(now - at)}`];
+  const after = at - row.cancel.at;
+  return [...where(row), after < 1 ? " heard at once" : ` heard ${took(after)} later`];
 }
 
 function last(row, now) {

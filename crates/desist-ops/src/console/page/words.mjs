@@ -82,7 +82,7 @@ export function lasts(row, now) {
 export function howFar(progress) {
   if (!progress || !Number.isFinite(progress.done)) return null;
   const { done, total } = progress;
-  if (!(total > 0)) return { percent: null, text: count(done) };
+  if (!(total > 0)) return { percent: null, text: `${count(done)} done` };
   const percent = Math.max(0, Math.min(100, Math.floor((100 * done) / total)));
   return { percent, text: `${count(done)} of ${count(total)}` };
 }

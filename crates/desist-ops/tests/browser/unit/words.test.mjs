@@ -37,7 +37,7 @@ test("each state has its word and its line", () => {
 test("progress is a percentage where the whole is known", () => {
   assert.deepEqual(howFar({ done: 3, total: 20 }), { percent: 15, text: "3 of 20" });
   assert.deepEqual(howFar({ done: 30, total: 20 }), { percent: 100, text: "30 of 20" });
-  assert.deepEqual(howFar({ done: 3 }), { percent: null, text: "3" });
+  assert.deepEqual(howFar({ done: 3 }), { percent: null, text: "3 done" });
   assert.equal(howFar(null), null);
 });
 
