@@ -197,8 +197,10 @@ impl Seen {
         kept.extend(self.all_shown().filter(has_just_ended).map(|one| one.operation.id));
         for mut id in kept.clone() {
             while let Some(above) = self.shown(id).and_then(|one| one.operation.parent) {
-                // What is above that has been kept by whoever kept it.
-                if self.shown(above).is_none() || !kept.insert(above) {
+                // What is above that has been kept by whoever kept it; and one that was removed is
+                // not there, though something is below it.
+                let is_there = self.shown(above).is_some() && !self.absent.contains(&above);
+                if !is_there || !kept.insert(above) {
                     break;
                 }
                 id = above;
@@ -234,3 +236,6 @@ impl Seen {
 fn ids(open: &Opened) -> impl Iterator<Item = OperationId> {
     open.running.iter().chain(&open.waiting).map(|(id, _)| *id)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,516 @@
+//! Look by look, against a table that is kept here.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::{Duration, Instant, UNIX_EPOCH};
+
+use super::{Found, Is, LINGERS, One, Seen, time};
+use crate::operation::Outcome;
+use crate::protocol::Opened;
+use crate::{CancelRequest, Operation, OperationId, State};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// What a database would have, and its clock.
+struct Table {
+    all: BTreeMap<i64, Operation>,
+    begin: Instant,
+    now: Duration,
+    most_waiting: usize,
+    /// Who was asked for whole, look by look.
+    asked: Vec<Vec<i64>>,
+}
+
+impl Table {
+    fn new() -> Self {
+        let (begin, now) = (Instant::now(), Duration::from_secs(1_000_000));
+        Self { all: BTreeMap::new(), begin, now, most_waiting: usize::MAX, asked: Vec::new() }
+    }
+
+    fn id(number: i64) -> OperationId {
+        format!("op_{number:026}").parse().unwrap()
+    }
+
+    fn put(&mut self, number: i64, state: State, parent: Option<i64>) {
+        let now = UNIX_EPOCH + self.now;
+        let operation = Operation {
+            id: Self::id(number),
+            sequence: number,
+            kind: "export".into(),
+            state,
+            version: 1,
+            generation: 1,
+            parent: parent.map(Self::id),
+            key: None,
+            tags: Vec::new(),
+            actor: None,
+            traceparent: None,
+            attempt: 1,
+            attempts: 1,
+            grace: SECOND,
+            ran_on: None,
+            output: None,
+            error: None,
+            created_at: now,
+            run_at: now,
+            started_at: None,
+            finished_at: state.is_finished().then_some(now),
+            progress: None,
+            cancel: None,
+            heard_at: None,
+            seen_at: None,
+            stop_at: None,
+            read_at: now,
+        };
+        self.all.insert(number, operation);
+    }
+
+    fn changes(&mut self, number: i64, change: impl FnOnce(&mut Operation)) {
+        let operation = self.all.get_mut(&number).unwrap();
+        operation.version += 1;
+        change(operation);
+    }
+
+    fn runs(&mut self, number: i64) {
+        self.changes(number, |operation| operation.state = State::Running);
+    }
+
+    fn ends(&mut self, number: i64) {
+        let now = UNIX_EPOCH + self.now;
+        self.changes(number, |operation| {
+            operation.state = State::Finished(Outcome::Succeeded);
+            operation.finished_at = Some(now);
+        });
+    }
+
+    /// It was asked to stop, and has.
+    fn stops(&mut self, number: i64) {
+        let now = UNIX_EPOCH + self.now;
+        self.ends(number);
+        let operation = self.all.get_mut(&number).unwrap();
+        operation.cancel = Some(CancelRequest::new());
+        operation.started_at = Some(now);
+    }
+
+    fn opened(&self) -> Opened {
+        let of = |is: &dyn Fn(&Operation) -> bool| {
+            let all = self.all.values().filter(|operation| is(operation));
+            all.map(|operation| (operation.id, operation.version)).collect::<Vec<_>>()
+        };
+        let mut waiting = of(&|operation| operation.state == State::Waiting);
+        waiting.truncate(self.most_waiting);
+        Opened {
+            running: of(&|operation| operation.state == State::Running),
+            waiting,
+            stopped: of(&|operation| {
+                operation.state.is_finished()
+                    && operation.cancel.is_some()
+                    && operation.started_at.is_some()
+            }),
+            now: i64::try_from(self.now.as_micros()).unwrap(),
+        }
+    }
+
+    /// As a board does it.
+    fn reads(&mut self, seen: &Seen, open: Opened) -> Found {
+        let wanted = seen.wanted(&open);
+        let mut found = Found { epoch: seen.epoch, open, ..Found::default() };
+        self.asked.push(Vec::new());
+        self.whole(&mut found, wanted);
+        loop {
+            let above = seen.above(&found);
+            if above.is_empty() {
+                return found;
+            }
+            self.whole(&mut found, above);
+        }
+    }
+
+    fn whole(&mut self, found: &mut Found, ids: Vec<OperationId>) {
+        for id in ids {
+            assert!(found.asked.insert(id), "{id} is asked for twice in one look");
+            let number = id.to_string()[3..].parse().unwrap();
+            self.asked.last_mut().unwrap().push(number);
+            if let Some(operation) = self.all.get(&number) {
+                found.read.insert(id, One::new(operation.clone()));
+            }
+        }
+    }
+
+    fn look(&mut self, seen: &mut Seen) {
+        let open = self.opened();
+        let found = self.reads(seen, open);
+        seen.takes(found, self.at());
+    }
+
+    /// Later, once more.
+    fn later(&mut self, seen: &mut Seen, time: Duration) {
+        self.now += time;
+        self.look(seen);
+    }
+
+    fn at(&self) -> Instant {
+        self.begin + self.now
+    }
+
+    fn last_asked(&self) -> Vec<i64> {
+        let mut asked = self.asked.last().unwrap().clone();
+        asked.sort_unstable();
+        asked
+    }
+}
+
+fn number(id: OperationId) -> i64 {
+    id.to_string()[3..].parse().unwrap()
+}
+
+fn shown(seen: &Seen) -> Vec<i64> {
+    let shown: BTreeSet<_> = seen.all_shown().map(|one| one.operation.sequence).collect();
+    shown.into_iter().collect()
+}
+
+fn gone(seen: &Seen) -> Vec<i64> {
+    let gone = seen.rows.iter().filter(|(_, row)| matches!(row.is, Is::Gone(_)));
+    let gone: BTreeSet<_> = gone.map(|(id, _)| number(*id)).collect();
+    gone.into_iter().collect()
+}
+
+fn turn(seen: &Seen, number: i64) -> u64 {
+    seen.rows[&Table::id(number)].turn
+}
+
+#[test]
+fn nothing_is_good_before_somebody_has_looked() {
+    let (mut table, mut seen) = (Table::new(), Seen::default());
+    assert!(!seen.is_good());
+    table.look(&mut seen);
+    assert!(seen.is_good() && seen.turn == 1 && shown(&seen).is_empty());
+    assert!(seen.now() >= UNIX_EPOCH + table.now);
+}
+
+#[test]
+fn what_has_not_changed_is_not_read_again_and_keeps_its_look() {
+    let (mut table, mut seen) = (Table::new(), Seen::default());
+    table.put(1, State::Running, None);
+    table.put(2, State::Waiting, None);
+    table.look(&mut seen);
+    assert_eq!(table.last_asked(), [1, 2]);
+    table.look(&mut seen);
+    assert!(table.last_asked().is_empty());
+    table.changes(1, |operation| operation.attempt = 7);
+    table.look(&mut seen);
+    assert_eq!(table.last_asked(), [1]);
+    assert_eq!((turn(&seen, 1), turn(&seen, 2), seen.turn), (3, 1, 3));
+    assert_eq!(seen.shown(Table::id(1)).unwrap().operation.attempt, 7);
+    assert!(seen.shown(Table::id(1)).unwrap().text.contains("\"attempt\":7"));
+}
+
+#[test]
+fn what_has_ended_is_shown_for_a_minute_then_gone_then_forgotten() {
+    let (mut table, mut seen) = (Table::new(), Seen::default());
+    table.put(1, State::Running, None);
+    table.look(&mut seen);
+    table.ends(1);
+    table.later(&mut seen, SECOND);
+    assert_eq!(table.last_asked(), [1]);
+    assert!(seen.shown(Table::id(1)).unwrap().operation.state.is_finished());
+    let ended = turn(&seen, 1);
+    table.later(&mut seen, LINGERS - SECOND * 2);
+    assert_eq!((shown(&seen), turn(&seen, 1)), (vec![1], ended));
+    assert!(table.last_asked().is_empty(), "its end was read");
+    table.later(&mut seen, SECOND);
+    assert_eq!((shown(&seen), gone(&seen)), (vec![], vec![1]));
+    let was = turn(&seen, 1);
+    assert_eq!((was, seen.forgotten), (seen.turn, 0));
+    table.later(&mut seen, LINGERS);
+    assert_eq!((gone(&seen), turn(&seen, 1)), (vec![1], was));
+    table.later(&mut seen, SECOND);
+    assert!(seen.rows.is_empty());
+    assert_eq!(seen.forgotten, was, "who has seen no more than before it begins anew");
+}
+
+#[test]
+fn one_that_was_never_shown_is_not_gone() {
+    let (mut table, mut seen) = (Table::new(), Seen::default());
+    table.put(1, State::Running, None);
+    let open = table.opened();
+    // Between the two halves of a look it has ended, long ago as it seems, or was removed.
+    table.ends(1);
+    table.all.get_mut(&1).unwrap().finished_at = Some(UNIX_EPOCH);
+    let found = table.reads(&seen, open);
+    seen.takes(found, table.at());
+    assert_eq!(shown(&seen), [1], "it was open as this look began");
+    table.look(&mut seen);
+    assert_eq!(gone(&seen), [1]);
+
+    table.put(2, State::Running, None);
+    let open = table.opened();
+    table.all.remove(&2);
+    let found = table.reads(&seen, open);
+    seen.takes(found, table.at());
+    assert_eq!((shown(&seen), gone(&seen)), (vec![], vec![1]));
+}
+
+#[test]
+fn a_look_that_began_before_everybody_left_is_not_taken() {
+    let (mut table, mut seen) = (Table::new(), Seen::default());
+    table.put(1, State::Running, None);
+    table.look(&mut seen);
+    table.put(2, State::Running, None);
+    let open = table.opened();
+    let found = table.reads(&seen, open);
+    seen.ends();
+    assert!(!seen.is_good() && seen.rows.is_empty() && seen.stopped.is_empty());
+    assert_eq!((seen.turn, seen.forgotten, seen.epoch), (1, 1, 1));
+    // It has left out what was known then.
+    seen.takes(found, table.at());
+    assert!(!seen.is_good() && seen.rows.is_empty() && seen.turn == 1);
+    table.look(&mut seen);
+    assert_eq!((shown(&seen), seen.turn), (vec![1, 2], 2));
+}
+
+#[test]
+fn what_is_above_is_kept_while_it_is_needed_and_no_longer() {
+    let (mut table, mut seen) = (Table::new(), Seen::default());
+    table.put(1, State::Finished(Outcome::Succeeded), None);
+    table.put(2, State::Finished(Outcome::Succeeded), Some(1));
+    table.put(3, State::Running, Some(2));
+    table.now += LINGERS * 10;
+    table.look(&mut seen);
+    assert_eq!(shown(&seen), [1, 2, 3]);
+    table.later(&mut seen, SECOND);
+    assert!(table.last_asked().is_empty(), "they are known");
+    table.ends(3);
+    table.later(&mut seen, SECOND);
+    assert_eq!(shown(&seen), [1, 2, 3], "it has just ended");
+    table.later(&mut seen, LINGERS);
+    assert_eq!((shown(&seen), gone(&seen)), (vec![], vec![1, 2, 3]));
+    // One more below one that is gone.
+    table.put(4, State::Waiting, Some(2));
+    table.later(&mut seen, SECOND);
+    assert_eq!((shown(&seen), gone(&seen)), (vec![1, 2, 4], vec![3]));
+    assert_eq!(turn(&seen, 1), seen.turn, "who was told that it is gone is told that it is there");
+}
+
+#[test]
+fn a_parent_that_was_removed_is_asked_for_once() {
+    let (mut table, mut seen) = (Table::new(), Seen::default());
+    table.put(2, State::Running, Some(1));
+    table.look(&mut seen);
+    assert_eq!(table.last_asked(), [1, 2]);
+    for _ in 0..3 {
+        table.runs(2);
+        table.later(&mut seen, SECOND);
+        assert_eq!(table.last_asked(), [2]);
+    }
+    assert_eq!((shown(&seen), seen.absent.len()), (vec![2], 1));
+    table.ends(2);
+    table.look(&mut seen);
+    table.later(&mut seen, LINGERS);
+    assert!(seen.absent.is_empty(), "nobody is below it any more");
+}
+
+#[test]
+fn one_that_is_removed_is_gone_though_something_is_below_it() {
+    let (mut table, mut seen) = (Table::new(), Seen::default());
+    table.put(1, State::Running, None);
+    table.put(2, State::Running, Some(1));
+    table.look(&mut seen);
+    table.all.remove(&1);
+    table.later(&mut seen, SECOND);
+    assert_eq!((shown(&seen), gone(&seen)), (vec![2], vec![1]));
+    table.later(&mut seen, SECOND);
+    assert!(table.last_asked().is_empty());
+}
+
+#[test]
+fn one_that_was_gone_is_shown_when_it_is_there_again() {
+    let (mut table, mut seen) = (Table::new(), Seen::default());
+    table.most_waiting = 1;
+    table.put(2, State::Waiting, None);
+    table.look(&mut seen);
+    // An older one waits again, and there is room for one.
+    table.put(1, State::Waiting, None);
+    table.later(&mut seen, SECOND);
+    assert_eq!((shown(&seen), gone(&seen)), (vec![1], vec![2]));
+    let was = turn(&seen, 2);
+    table.later(&mut seen, SECOND);
+    assert!(table.last_asked().is_empty(), "what is not shown is not read");
+    assert_eq!(turn(&seen, 2), was, "and is gone once");
+    table.runs(1);
+    table.later(&mut seen, SECOND);
+    assert_eq!((shown(&seen), gone(&seen)), (vec![1, 2], vec![]));
+    assert_eq!(turn(&seen, 2), seen.turn);
+    // It was gone for less than it would have been known to be.
+    table.later(&mut seen, LINGERS * 2);
+    assert_eq!((shown(&seen), seen.forgotten), (vec![1, 2], 0));
+}
+
+#[test]
+fn those_that_were_stopped_are_told_once_and_kept_as_long_as_they_are_the_last() {
+    let (mut table, mut seen) = (Table::new(), Seen::default());
+    table.put(1, State::Running, None);
+    table.put(2, State::Running, None);
+    table.stops(1);
+    table.now += LINGERS * 2;
+    table.look(&mut seen);
+    assert_eq!(seen.stopped.keys().map(|id| number(*id)).collect::<Vec<_>>(), [1]);
+    assert_eq!((shown(&seen), gone(&seen)), (vec![2], vec![]), "it ended long ago");
+    table.later(&mut seen, SECOND);
+    assert!(table.last_asked().is_empty(), "what has ended stays as it is");
+    table.stops(2);
+    table.later(&mut seen, SECOND);
+    let told: HashMap<_, _> =
+        seen.stopped.iter().map(|(id, stopped)| (number(*id), stopped.turn)).collect();
+    assert_eq!(told, HashMap::from([(1, 1), (2, 3)]));
+    // It is none of the last any more.
+    table.all.remove(&1);
+    table.later(&mut seen, SECOND);
+    assert_eq!(seen.stopped.keys().map(|id| number(*id)).collect::<Vec<_>>(), [2]);
+    // One whose end was not read yet, for it ended between the two halves of a look, has not stopped.
+    table.put(3, State::Running, None);
+    table.look(&mut seen);
+    table.stops(3);
+    let mut open = table.opened();
+    open.running.push((Table::id(3), 1));
+    open.stopped.retain(|(id, _)| *id != Table::id(3));
+    let found = table.reads(&seen, open);
+    seen.takes(found, table.at());
+    assert!(!seen.stopped.contains_key(&Table::id(3)));
+    table.later(&mut seen, SECOND);
+    assert!(seen.stopped[&Table::id(3)].one.operation.state.is_finished());
+}
+
+/// What somebody has who is told what is new, look by look, or more seldom.
+#[derive(Default)]
+struct Reads {
+    turn: Option<u64>,
+    rows: HashMap<OperationId, i64>,
+}
+
+impl Reads {
+    fn reads(&mut self, seen: &Seen) {
+        let known = self.turn.filter(|turn| *turn >= seen.forgotten);
+        if known.is_none() {
+            self.rows.clear();
+        }
+        for (id, row) in &seen.rows {
+            if known.is_some_and(|known| row.turn <= known) {
+                continue;
+            }
+            match &row.is {
+                Is::Shown(one) => self.rows.insert(*id, one.operation.version),
+                Is::Gone(_) => self.rows.remove(id),
+            };
+        }
+        self.turn = Some(seen.turn);
+    }
+}
+
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, most: u64) -> u64 {
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % most
+    }
+}
+
+/// Whatever happens, and however seldom somebody reads.
+#[test]
+fn whoever_reads_now_and_then_has_what_is_shown_and_that_is_what_there_is() {
+    for seed in 0..100 {
+        let mut dice = Dice(seed);
+        let (mut table, mut seen) = (Table::new(), Seen::default());
+        table.most_waiting = 4 + usize::try_from(dice.below(6)).unwrap();
+        let mut often = Reads::default();
+        let mut seldom = Reads::default();
+        let mut next = 0;
+        for _ in 0..60 {
+            for _ in 0..dice.below(5) {
+                happens(&mut table, &mut dice, &mut next);
+            }
+            let open = table.opened();
+            if dice.below(3) == 0 {
+                happens(&mut table, &mut dice, &mut next);
+            }
+            let found = table.reads(&seen, open);
+            if dice.below(40) == 0 {
+                seen.ends();
+                (often, seldom) = (Reads::default(), Reads::default());
+            }
+            seen.takes(found, table.at());
+            if !seen.is_good() {
+                continue;
+            }
+            let all: HashMap<_, _> =
+                seen.all_shown().map(|one| (one.operation.id, one.operation.version)).collect();
+            often.reads(&seen);
+            assert_eq!(often.rows, all, "seed {seed}");
+            if dice.below(8) == 0 {
+                seldom.reads(&seen);
+                assert_eq!(seldom.rows, all, "seed {seed}");
+            }
+            table.now += SECOND * u32::try_from(dice.below(20)).unwrap();
+        }
+        // What nothing happens to is shown as it is.
+        table.look(&mut seen);
+        table.look(&mut seen);
+        is_what_there_is(&table, &seen, seed);
+    }
+}
+
+fn happens(table: &mut Table, dice: &mut Dice, next: &mut i64) {
+    let numbers: Vec<_> = table.all.keys().copied().collect();
+    let any = |dice: &mut Dice| {
+        let count = u64::try_from(numbers.len()).unwrap();
+        (count > 0).then(|| numbers[usize::try_from(dice.below(count)).unwrap()])
+    };
+    let Some(number) = any(dice).filter(|_| dice.below(3) > 0) else {
+        *next += 1;
+        let parent = any(dice).filter(|_| dice.below(2) == 0);
+        return table.put(*next, State::Waiting, parent);
+    };
+    let state = table.all[&number].state;
+    match dice.below(10) {
+        0 => drop(table.all.remove(&number)),
+        1 | 2 if state == State::Running => table.stops(number),
+        3 | 4 if !state.is_finished() => table.ends(number),
+        5 if state == State::Running => {
+            table.changes(number, |operation| operation.state = State::Waiting);
+        }
+        6 if state == State::Running => table.changes(number, |operation| operation.attempt += 1),
+        _ if state == State::Waiting => table.runs(number),
+        _ => {}
+    }
+}
+
+fn is_what_there_is(table: &Table, seen: &Seen, seed: u64) {
+    let open = table.opened();
+    let is_open =
+        |id: &OperationId| open.running.iter().chain(&open.waiting).any(|(open, _)| open == id);
+    for (id, version) in open.running.iter().chain(&open.waiting) {
+        let one = seen.shown(*id).unwrap_or_else(|| panic!("{id} is missing, seed {seed}"));
+        assert_eq!(one.operation.version, *version, "seed {seed}");
+    }
+    let clock = time(open.now);
+    for one in seen.all_shown() {
+        let Operation { id, parent, finished_at, .. } = &*one.operation;
+        let parent = parent.filter(|parent| table.all.contains_key(&number(*parent)));
+        assert!(parent.is_none_or(|parent| seen.shown(parent).is_some()), "{id}, seed {seed}");
+        let has_just_ended = finished_at.is_some_and(|ended| clock < ended + LINGERS);
+        let is_above = seen.all_shown().any(|below| below.operation.parent == Some(*id));
+        assert!(is_open(id) || has_just_ended || is_above, "{id} is left, seed {seed}");
+    }
+    assert_eq!(seen.stopped.len(), open.stopped.len(), "seed {seed}");
+}
+
+#[test]
+fn what_is_shown_of_one_is_shared_by_all_who_read() {
+    let (mut table, mut seen) = (Table::new(), Seen::default());
+    table.put(1, State::Running, None);
+    table.look(&mut seen);
+    let one = seen.shown(Table::id(1)).unwrap();
+    assert!(Arc::ptr_eq(&one.text, &one.clone().text));
+}
