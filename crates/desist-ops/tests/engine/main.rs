@@ -8,6 +8,10 @@ mod claims;
 mod commits;
 mod cut_off;
 mod deaths;
+#[cfg(feature = "console")]
+#[path = "../http/console/desk.rs"]
+#[allow(dead_code)] // They are for all tests of consoles.
+mod desk;
 mod ends;
 mod input;
 mod intents;
@@ -15,6 +19,8 @@ mod isolation;
 mod keys;
 mod lifecycle;
 mod listing;
+#[cfg(feature = "console")]
+mod looks;
 #[cfg(feature = "metrics")]
 mod measured;
 mod over;
@@ -23,6 +29,10 @@ mod panics;
 mod proxy;
 mod push;
 mod races;
+#[cfg(feature = "console")]
+#[path = "../http/console/reader.rs"]
+#[allow(dead_code)] // They are for all tests of consoles.
+mod reader;
 #[cfg(feature = "metrics")]
 mod recorder;
 mod schema;

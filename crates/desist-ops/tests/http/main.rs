@@ -2,6 +2,8 @@
 
 mod access;
 mod changes;
+#[cfg(feature = "console")]
+mod console;
 mod keys;
 mod pages;
 mod reads;
