@@ -26,24 +26,27 @@ pub(crate) struct Opened {
     pub(crate) now: i64,
 }
 
+/// Each part goes along an index that has its order, also where nobody knows how many rows there are:
+/// SQLite does not, unless it is told to count them, and would go through the whole table for `node`.
+/// One that never ran took no time to stop.
+const OPEN: &str = "SELECT id, version, what, {now} FROM ( \
+    SELECT id, version, CAST(0 AS bigint) AS what FROM (SELECT id, version FROM desist_ops \
+        WHERE state = 'running' ORDER BY seq LIMIT $1) runs \
+    UNION ALL SELECT id, version, CAST(1 AS bigint) FROM (SELECT id, version FROM desist_ops \
+        WHERE state = 'waiting' ORDER BY seq LIMIT $2) waits \
+    UNION ALL SELECT id, version, CAST(2 AS bigint) FROM (SELECT id, version FROM desist_ops \
+        WHERE cancel_at IS NOT NULL AND finished_at IS NOT NULL AND started_at IS NOT NULL \
+        ORDER BY finished_at DESC LIMIT $3) stopped \
+    UNION ALL SELECT CAST('' AS text), CAST(0 AS bigint), CAST(3 AS bigint)) shown";
+
 impl Work for Open {
     type Done = Opened;
     const READS: bool = true;
 
     async fn run<C: Conn>(self, conn: &mut C) -> Result<Opened, Error> {
-        // One that never ran took no time to stop.
-        let reads = "SELECT id, version, what, {now} FROM ( \
-            SELECT id, version, CAST(0 AS bigint) AS what FROM (SELECT id, version FROM desist_ops \
-                WHERE node IS NOT NULL ORDER BY seq LIMIT $1) runs \
-            UNION ALL SELECT id, version, CAST(1 AS bigint) FROM (SELECT id, version FROM desist_ops \
-                WHERE state = 'waiting' ORDER BY seq LIMIT $2) waits \
-            UNION ALL SELECT id, version, CAST(2 AS bigint) FROM (SELECT id, version FROM desist_ops \
-                WHERE cancel_at IS NOT NULL AND finished_at IS NOT NULL AND started_at IS NOT NULL \
-                ORDER BY finished_at DESC LIMIT $3) stopped \
-            UNION ALL SELECT CAST('' AS text), CAST(0 AS bigint), CAST(3 AS bigint)) shown";
         let [running, waiting, stopped] = [self.running, self.waiting, self.stopped].map(i64::from);
         let mut opened = Opened::default();
-        for mut row in conn.rows(reads, values![running, waiting, stopped]).await? {
+        for mut row in conn.rows(OPEN, values![running, waiting, stopped]).await? {
             let row = &mut row;
             let (id, version) = (row.text()?, row.int()?);
             let (what, now) = (row.int()?, row.int()?);
@@ -81,5 +84,35 @@ impl Work for Shown {
         let reads = format!("SELECT {columns} FROM desist_ops WHERE id IN {{any 1}}");
         let rows: Vec<Row> = conn.rows(&reads, values![listed(self.ids)]).await?;
         rows.into_iter().map(operation).collect()
+    }
+}
+
+#[cfg(all(test, feature = "sqlite"))]
+mod tests {
+    use desist::Token;
+    use desist_sql::sqlite::rusqlite;
+
+    use crate::store::Dialect;
+    use crate::{Operations, Sqlite};
+
+    /// Many have ended, and a few are open.
+    #[tokio::test]
+    async fn on_sqlite_what_is_open_is_found_without_what_has_ended() {
+        let store = Sqlite::open(":memory:").await.unwrap();
+        let _operations = Operations::builder(store.clone()).open().await.unwrap();
+        let explains = format!("EXPLAIN QUERY PLAN {}", Dialect::Sqlite.says(super::OPEN));
+        let plan = store.pool().run(&Token::never(), move |conn| {
+            let mut explains = conn.prepare(&explains)?;
+            let steps = explains.query_map([1, 1, 1], |row| row.get::<_, String>(3))?;
+            steps.collect::<rusqlite::Result<Vec<_>>>()
+        });
+        let plan = plan.await.unwrap();
+        let by = |index: &str| {
+            let search = format!("SEARCH desist_ops USING INDEX {index} (");
+            plan.iter().filter(|step| step.starts_with(&search)).count()
+        };
+        assert_eq!((by("desist_ops_state"), by("desist_ops_stopped")), (2, 1), "{plan:#?}");
+        let is_slow = |step: &&String| step.contains("SCAN desist_ops") || step.contains("B-TREE");
+        assert_eq!(plan.iter().find(is_slow), None);
     }
 }
