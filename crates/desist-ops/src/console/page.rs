@@ -92,8 +92,16 @@ fn tag() -> &'static str {
 
 pub(super) async fn page<S: Store>(
     State(served): State<Arc<Served<S>>>,
+    OriginalUri(uri): OriginalUri,
     request: Request,
 ) -> Response {
+    // A router that is nested at `/admin` has its own `/` there, and nothing at `/admin/`.
+    if !uri.path().ends_with('/') {
+        let says = "the console is mounted where its address has no slash at its end, and would not \
+                    find its own files; mount it at a path of its own, as `.at(\"/console\")`, or nest \
+                    it at a path that ends with a slash";
+        return refused(&Problem::new(StatusCode::INTERNAL_SERVER_ERROR, says));
+    }
     let (request, _) = request.into_parts();
     match served.routes.may_without(Verb::List, &request) {
         Ok(_) => html(StatusCode::OK, PAGE.to_owned()),

@@ -58,6 +58,17 @@ async fn at_the_root_the_page_has_a_slash_already() {
     is_a_page(&Desk::serves(app, "127.0.0.1:0").await, "/admin/").await;
 }
 
+#[tokio::test]
+async fn where_its_address_can_have_no_slash_it_is_said_how_to_mount_it() {
+    let app = Router::new().nest("/admin", console().await.at("/"));
+    let desk = Desk::serves(app, "127.0.0.1:0").await;
+    let page = sent(desk.at("/admin").header("x-user", "root")).await;
+    assert_eq!(page.status(), 500);
+    kept_to_itself(&page);
+    let page = page.text().await.unwrap();
+    assert!(page.contains("mount it at a path of its own"), "{page}");
+}
+
 async fn is_a_page(desk: &Desk, path: &str) {
     let page = sent(desk.at(path).header("x-user", "root")).await;
     assert_eq!(page.status(), 200, "{path}");
