@@ -63,6 +63,7 @@ async fn who_may_see_their_own_sees_theirs_and_learns_nothing_of_others() {
     };
     let hers = starts("export", "ada-the-first", "her-key").await;
     let hers_waits = starts("waits", "ada-the-first", "her-other-key").await;
+    let hers_goes = starts("waits", "ada-the-first", "her-going-key").await;
     let hers_was = starts("stays", "ada-the-first", "her-last-key").await;
     let his = starts("stays", "bob", "his-key").await;
     for id in [&hers, &hers_was, &his] {
@@ -79,7 +80,7 @@ async fn who_may_see_their_own_sees_theirs_and_learns_nothing_of_others() {
 
     let mut root = desk.reader("root").await;
     let mut bob = desk.reader("bob").await;
-    assert_eq!(root.rows.keys().collect::<Vec<_>>().len(), 4);
+    assert_eq!(root.rows.len(), 5);
     assert!(root.asked.contains_key(&hers_was));
     assert_eq!(root.process.as_ref().unwrap()["host"]["why"], "secret-of-the-process");
     assert_eq!(bob.rows.keys().collect::<Vec<_>>(), [&his]);
@@ -96,7 +97,8 @@ async fn who_may_see_their_own_sees_theirs_and_learns_nothing_of_others() {
         root.asked.contains_key(&hers) && root.rows[&hers_waits]["state"] == "cancelled"
     })
     .await;
-    service.sql(&format!("DELETE FROM desist_ops WHERE id = '{hers_was}'")).await;
+    service.sql(&format!("DELETE FROM desist_ops WHERE id = '{hers_goes}'")).await;
+    root.until(|root| !root.rows.contains_key(&hers_goes)).await;
     all.cancel(service.id(&his), CancelRequest::new().actor("bob")).await.unwrap();
     bob.until_row(&his, |row| row["state"] == "cancelled").await;
     bob.until(|bob| bob.asked.contains_key(&his)).await;
@@ -107,10 +109,12 @@ async fn who_may_see_their_own_sees_theirs_and_learns_nothing_of_others() {
         &*hers,
         &hers_waits,
         &hers_was,
+        &hers_goes,
         "ada-the-first",
         "her-key",
         "her-other-key",
         "her-last-key",
+        "her-going-key",
         "her-message",
         "step ",
         "secret-of-the-process",

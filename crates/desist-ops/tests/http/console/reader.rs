@@ -113,7 +113,8 @@ impl Reader {
 
     /// To its end.
     pub(crate) async fn rest(&mut self) {
-        while self.next().await.is_some() {}
+        let rest = async { while self.next().await.is_some() {} };
+        tokio::time::timeout(PATIENCE, rest).await.expect("it does not end");
     }
 
     fn takes(&mut self, name: &str, data: &Value) {
