@@ -68,7 +68,9 @@ export class Cancelling {
     const many = this.#tree() && this.#many ? this.#many.running + this.#many.waiting : null;
     setText(this.send, many === null || many === 1 ? "Cancel operation" : `Cancel ${plural(many, "operation")}`);
     const fresh = this.app.fresh();
-    this.send.disabled = this.#sending || !fresh || (this.#tree() && !this.#many);
+    // While it is sent it keeps the focus.
+    setAttr(this.send, "aria-disabled", this.#sending ? "true" : null);
+    this.send.disabled = !fresh || (this.#tree() && !this.#many);
     setAttr(this.send, "title", fresh ? null : "What is shown is not fresh: nothing can be changed now.");
   }
 
@@ -122,7 +124,7 @@ export class Cancelling {
   }
 
   async #submit() {
-    if (this.send.disabled) return;
+    if (this.#sending || this.send.disabled) return;
     this.#sending = true;
     this.#refuse(null);
     this.render();

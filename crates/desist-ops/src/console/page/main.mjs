@@ -20,6 +20,8 @@ const SAID_FOR = 12_000;
 let place = read(location.hash);
 let shown = null;
 let frame = 0;
+/** What had the focus last, unless it was left on purpose. */
+let focused = null;
 let saidTimer = 0;
 
 /** What the parts of the page know of each other. */
@@ -76,6 +78,16 @@ function render() {
       say(["Something of this page broke: ", String(error), ". Load it again if it stays so."], true);
     }
   }
+  keepFocus();
+}
+
+/** Whoever was on what is gone, hidden or not to be pressed now stays near to it. */
+function keepFocus() {
+  const at = document.activeElement;
+  if (!focused || (at !== focused && at !== document.body)) return;
+  if (focused.isConnected && !focused.matches(":disabled, [hidden], [hidden] *")) return;
+  const near = focused.isConnected && (focused.closest("[role=row]") ?? focused.closest("dialog[open]")?.querySelector("button:enabled"));
+  (near || byId(`tab-${place.tab}`)).focus();
 }
 
 /** Shows a place, and writes it into the address. */
@@ -151,6 +163,8 @@ function tabKeys(event) {
 for (const tab of TABS) byId(`tab-${tab}`).addEventListener("click", () => go({ ...place, tab }));
 document.querySelector("[role=tablist]").addEventListener("keydown", tabKeys);
 byId("toast").querySelector("button").addEventListener("click", quiet);
+addEventListener("focusin", ({ target }) => (focused = target));
+addEventListener("pointerdown", () => (focused = null));
 addEventListener("popstate", arrive);
 addEventListener("hashchange", arrive);
 

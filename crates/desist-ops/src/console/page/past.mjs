@@ -35,7 +35,7 @@ export class Past {
     });
     this.form.addEventListener("change", () => this.#filtered());
     this.form.addEventListener("reset", () => setTimeout(() => this.#filtered()));
-    this.older.addEventListener("click", () => this.#load(this.#before));
+    this.older.addEventListener("click", () => this.older.ariaDisabled || this.#load(this.#before));
   }
 
   place(filter) {
@@ -88,7 +88,7 @@ export class Past {
     const abort = (this.#abort = new AbortController());
     const filter = this.#filter();
     this.#asked = JSON.stringify(filter);
-    this.older.disabled = true;
+    this.older.ariaDisabled = "true";
     this.panel.setAttribute("aria-busy", "true");
     if (before === null && !this.#many) this.#say("Loading\u2026", true);
     try {
@@ -102,7 +102,7 @@ export class Past {
       this.older.hidden = before === null;
     } finally {
       if (!abort.signal.aborted) {
-        this.older.disabled = false;
+        this.older.ariaDisabled = null;
         this.panel.removeAttribute("aria-busy");
       }
     }
@@ -122,9 +122,12 @@ export class Past {
 
   #show({ operations, before }, first) {
     if (first) this.#clear();
-    this.list.append(...operations.map((operation) => this.#line(operation)));
+    const added = operations.map((operation) => this.#line(operation));
+    this.list.append(...added);
     this.#many += operations.length;
     this.#before = before ?? null;
+    // Whoever has come to the end goes on with what has come.
+    if (this.#before === null && document.activeElement === this.older) added[0]?.querySelector("button").focus();
     this.older.hidden = this.#before === null;
     for (const { kind } of operations) this.#kinds.add(kind);
     this.#choices();
