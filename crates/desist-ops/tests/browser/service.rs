@@ -25,14 +25,13 @@ use crate::kinds::{Gates, with_kinds};
 use crate::orders::Orders;
 
 const SETUP: &str = "DESIST_OPS_BROWSER";
-/// What a process that has died ran is known to be lost after that.
-const LEASE: Duration = Duration::from_secs(3);
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Setup {
     database: PathBuf,
     /// 0: any.
     port: u16,
+    lease: Duration,
     /// What is done before anybody can connect.
     first: Vec<Value>,
 }
@@ -84,7 +83,7 @@ fn the_service() {
 async fn serve(setup: Setup) {
     let gates = Gates::new();
     let builder = Operations::builder(Sqlite::open(&setup.database).await.unwrap());
-    let builder = builder.label("replica-1").lease(LEASE);
+    let builder = builder.label("replica-1").lease(setup.lease);
     let operations = with_kinds(builder, &gates).open().await.unwrap();
     let stop = StopSource::new();
     let running = tokio::spawn(operations.run(&stop.stop()));
@@ -122,12 +121,30 @@ pub(crate) struct Service {
     input: Option<ChildStdin>,
     output: Lines<BufReader<ChildStdout>>,
     pub(crate) port: u16,
+    lease: Duration,
 }
 
 impl Service {
     /// In that folder, where it also keeps what it complains of.
-    pub(crate) async fn begin(folder: &Path, port: u16, first: Vec<Value>) -> Self {
-        let setup = Setup { database: folder.join("operations.db"), port, first };
+    pub(crate) async fn begin(folder: &Path, lease: Duration) -> Self {
+        Self::with(
+            folder,
+            Setup { database: folder.join("operations.db"), port: 0, lease, first: Vec::new() },
+        )
+        .await
+    }
+
+    /// After it was killed or stopped; it does these before anybody can connect.
+    pub(crate) async fn again(&mut self, folder: &Path, first: Vec<Value>) {
+        let (port, lease) = (self.port, self.lease);
+        *self = Self::with(
+            folder,
+            Setup { database: folder.join("operations.db"), port, lease, first },
+        )
+        .await;
+    }
+
+    async fn with(folder: &Path, setup: Setup) -> Self {
         let log = std::fs::File::options().append(true).create(true).open(folder.join("service"));
         let mut child = Command::new(env::current_exe().expect("this program"))
             .args(["service::the_service", "--exact", "--quiet", "--nocapture"])
@@ -140,7 +157,7 @@ impl Service {
             .expect("this program");
         let output = BufReader::new(child.stdout.take().unwrap()).lines();
         let input = child.stdin.take();
-        let mut service = Self { child, input, output, port };
+        let mut service = Self { child, input, output, port: 0, lease: setup.lease };
         let ready = tokio::time::timeout(PATIENCE, service.answer()).await.expect("no port");
         service.port = ready["port"].as_u64().and_then(|port| port.try_into().ok()).unwrap_or(0);
         assert_ne!(service.port, 0, "the service has ended, or does not begin: {ready}");

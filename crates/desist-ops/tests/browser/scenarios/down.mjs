@@ -10,6 +10,7 @@ await scenario(async (page) => {
     await cancelOf(shown).click();
     await order('database', { answers: false });
     await page.locator('#link[data-state=down]').waitFor();
+    // Who has the dialog open cannot send it any more, nor is anything done that is sent by hand.
     const send = dialog(page).getByRole('button', { name: 'Cancel operation' });
     assert.ok(await send.isDisabled());
     assert.equal((await post(page, `api/${id}/cancel`))[0], 503);

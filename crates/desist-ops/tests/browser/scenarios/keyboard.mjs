@@ -8,10 +8,11 @@ const focus = (page) => page.evaluate(() => {
     const at = document.activeElement;
     const style = (element) => getComputedStyle(element);
     const box = at.getBoundingClientRect();
-    const [x, y] = [
-        Math.min(Math.max(box.x + box.width / 2, 0), innerWidth - 1),
-        Math.min(Math.max(box.y + box.height / 2, 0), innerHeight - 1)];
-    const top = document.elementFromPoint(x, y);
+    // Nothing may cover the whole of it.
+    const parts = [0.1, 0.3, 0.5, 0.7, 0.9];
+    const tops = parts.flatMap((x) => parts.map((y) =>
+        document.elementFromPoint(box.x + box.width * x, box.y + box.height * y)));
+    const isMine = (top) => at.contains(top) || (top !== null && at.labels?.[0]?.contains(top));
     const ring = ['', '::before', '::after'].some((part) => {
         const { outlineStyle, outlineWidth, boxShadow } = part ? getComputedStyle(at, part) : style(at);
         return (outlineStyle !== 'none' && parseFloat(outlineWidth) >= 1) || boxShadow !== 'none';
@@ -22,8 +23,8 @@ const focus = (page) => page.evaluate(() => {
         name: at.ariaLabel ?? at.labels?.[0]?.innerText ?? at.innerText?.slice(0, 60) ?? '',
         id: at.closest('[data-id]')?.dataset.id ?? '',
         inDialog: Boolean(at.closest('[role=dialog], dialog')),
-        isSeen: ring && at.matches(':focus-visible') && box.bottom > 0 && box.top < innerHeight
-            && (at.contains(top) || Boolean(at.labels?.[0]?.contains(top))),
+        covers: tops[0]?.outerHTML.slice(0, 80) ?? '',
+        isSeen: ring && at.matches(':focus-visible') && tops.some(isMine),
     };
 });
 
@@ -57,9 +58,9 @@ await scenario(async (page) => {
         return at;
     };
     /** Presses a key until what is meant has the focus. */
-    const go = async (key, what, isIt) => {
+    const go = async (key, what, isIt, most = 40) => {
         const been = [];
-        for (let n = 0; n < 40; n++) {
+        for (let n = 0; n < most; n++) {
             const at = await focus(page);
             if (isIt(at)) return at;
             been.push(`${at.tag} ${at.role} "${at.name}"`);
@@ -120,25 +121,52 @@ await scenario(async (page) => {
         const at = await press('Tab');
         assert.ok(at.inDialog, `the focus has left the dialog: ${JSON.stringify(at)}`);
     }
-    await go('Tab', 'the last word', ({ name }) => name.startsWith('Cancel operation'));
-    await page.keyboard.press('Enter');
+    // It is refused at first: that is said, and what was written stays.
+    const send = () => go('Tab', 'the last word', ({ name }) => name.startsWith('Cancel operation'));
+    await page.route('**/cancel', (route) => route.fulfill({
+        status: 503, contentType: 'application/problem+json',
+        body: '{"title":"Busy","status":503,"detail":"the database is busy"}',
+    }), { times: 1 });
+    await send();
+    await press('Enter');
+    await says(asks, 'the database is busy');
+    assert.match((await focus(page)).name, /^Cancel operation/);
+    assert.equal(await asks.getByLabel('Message').inputValue(), 'the wrong table');
+    await press('Enter');
     await asks.waitFor({ state: 'hidden' });
     const { cancel } = await order('ended', { id });
     assert.equal(cancel.message, 'the wrong table');
     await page.locator(`#running [data-id="${id}"][data-state=cancelled]`).waitFor();
-    assert.notEqual((await focus(page)).tag, 'body', 'nothing has the focus after the cancel');
+    assert.equal((await focus(page)).id, id, 'the focus has not come back to its row');
 
-    // Where it is found later.
+    // One of those that stop ends under it.
+    const toTab = (name) => go('ArrowRight', name, (at) => at.role === 'tab' && at.name.startsWith(name));
+    const deaf = await running('deaf', { work: { steps: 1 } });
+    await order('cancel', { id: deaf, actor: 'carol', message: 'no' });
     await go('Shift+Tab', 'the tabs', ({ role }) => role === 'tab');
-    await go('ArrowRight', 'the history', ({ name }) => /^History/.test(name));
-    await press('Enter');
-    await page.locator('#history').waitFor();
-    await go('Tab', 'the outcome', ({ name }) => /^Outcome/.test(name));
-    await page.keyboard.type('cancelled');
+    await toTab('Stopping');
+    await page.locator(`#stopping [data-id="${deaf}"]`).waitFor();
+    await go('Tab', 'what is overdue', (at) => at.id === deaf);
+    await order('step', { id: deaf, steps: 1 });
+    await page.locator(`#stopping [data-id="${deaf}"]`).waitFor({ state: 'detached' });
+
+    // Where it is found later, below what came since.
+    await order('fill', { number: 60 });
+    await go('Shift+Tab', 'the tabs', ({ role }) => role === 'tab');
+    await toTab('History');
     const history = page.locator('#history');
+    const lines = history.locator('[data-id]');
+    await lines.first().waitFor();
+    await go('Tab', 'older ones', ({ name }) => name === 'Load older', 200);
+    const before = await lines.count();
+    await press('Enter');
+    await lines.nth(before).waitFor();
+    await history.locator(`[data-id="${id}"]`).waitFor();
+    await go('Shift+Tab', 'the outcome', ({ name }) => /^Outcome/.test(name), 200);
+    await page.keyboard.type('cancelled');
     await page.keyboard.press('Enter');
-    await page.locator(`#history [data-id="${id}"]`).waitFor();
     await history.locator(`[data-id="${other}"]`).waitFor({ state: 'detached' });
+    await history.locator(`[data-id="${id}"]`).waitFor();
     await live(page);
     assert.deepEqual(await page.evaluate(() => window.lostFocus), [], 'nothing had the focus');
-});
+}, { expected: [/status of 503/] });
