@@ -68,9 +68,10 @@ export class Details {
   #open() {
     const from = document.activeElement;
     if (!this.dialog.contains(from)) this.#from = from;
-    if (!this.dialog.open) this.dialog[WIDE.matches ? "show" : "showModal"]();
-    // Whoever points at rows stays there; whoever uses the keys goes to what they opened.
+    // Whoever points at rows stays there; whoever uses the keys goes to what they opened. A dialog
+    // that opens takes the focus: it is asked before.
     const points = WIDE.matches && from !== document.body && !from.matches(":focus-visible");
+    if (!this.dialog.open) this.dialog[WIDE.matches ? "show" : "showModal"]();
     if (points) from.focus({ preventScroll: true });
     else this.close.focus();
   }
