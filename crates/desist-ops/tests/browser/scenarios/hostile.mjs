@@ -16,10 +16,19 @@ const HOSTILE = [
     '__proto__',
 ];
 
-const policies = [];
+/** What would turn the text around it, or not be seen. */
+const UNSEEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/;
+const answers = [];
 
 await scenario(async (page) => {
-    page.on('response', async (answer) => policies.push([answer.url(), answer.headers()]));
+    page.on('response', (answer) => answers.push([answer.url(), answer.headers()]));
+    const unseen = () => page.evaluate((unseen) => {
+        const texts = [document.body.innerText];
+        for (const { title, ariaLabel } of document.querySelectorAll('[title], [aria-label]')) {
+            texts.push(title, ariaLabel ?? '');
+        }
+        return texts.filter((text) => new RegExp(unseen).test(text));
+    }, UNSEEN.source);
     const ids = [];
     for (const text of [...HOSTILE, 'x'.repeat(10_000)]) {
         const short = text.slice(0, 200);
@@ -35,12 +44,14 @@ await scenario(async (page) => {
         const box = await shown.boundingBox();
         assert.ok(box.height < 200 && box.width <= 1280, 'a long text does not burst its row');
     }
+    assert.deepEqual(await unseen(), []);
     const details = page.locator('#details');
     for (const n of [0, 1, 4, 6, 7, 9]) {
         await row(page, ids[n]).click();
         await details.waitFor();
         if (n < 6) await says(details, HOSTILE[n]);
         await says(details, /started/i);
+        assert.deepEqual(await unseen(), []);
         await page.keyboard.press('Escape');
         await details.waitFor({ state: 'hidden' });
     }
@@ -74,10 +85,10 @@ await scenario(async (page) => {
     const made = await page.locator('img[src=x], iframe, script:not([src]), [onerror], [onload]').count();
     assert.equal(made, 0, 'a text has become an element');
     // The policy would not have let it: of the page, and of each thing it is made of.
-    const [, { 'content-security-policy': policy }] = policies.find(([url]) => url.startsWith(`${site}/console/?`));
+    const [, { 'content-security-policy': policy }] = answers.find(([url]) => url.startsWith(`${site}/console/?`));
     assert.match(policy, /default-src 'none'/);
     assert.doesNotMatch(policy, /unsafe-|\*|https?:/);
-    for (const [url, headers] of policies) {
+    for (const [url, headers] of answers) {
         assert.equal(headers['x-content-type-options'], 'nosniff', url);
     }
 });
