@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, Command};
@@ -60,6 +61,14 @@ async fn talk(node: &mut Child, service: &mut Service, folder: &Path) -> Result<
         let answer = match order["order"].as_str() {
             Some("kill") => {
                 service.kill().await;
+                json!({ "answer": null })
+            }
+            Some("freeze") => {
+                service.signal(Signal::STOP);
+                json!({ "answer": null })
+            }
+            Some("thaw") => {
+                service.signal(Signal::CONT);
                 json!({ "answer": null })
             }
             Some("stop") => {

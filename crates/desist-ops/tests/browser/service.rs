@@ -14,6 +14,7 @@ use desist_ops::console::{Console, HostState};
 use desist_ops::http::{Access, Ask, Routes};
 use desist_ops::{Operations, Sqlite};
 use desist_tokio::{Spawner, StopSource, TaskGroup};
+use rustix::process::{Pid, Signal, kill_process};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
@@ -180,6 +181,11 @@ impl Service {
             }
         }
         json!({ "error": "the service has ended" })
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        let id = self.child.id().and_then(|id| Pid::from_raw(id.try_into().ok()?));
+        kill_process(id.expect("it has not ended"), signal).expect("it is a child of ours");
     }
 
     pub(crate) async fn kill(&mut self) {

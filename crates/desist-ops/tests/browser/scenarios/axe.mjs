@@ -26,8 +26,12 @@ await scenario(async (page) => {
         for (const { id, impact, help, nodes } of violations) {
             found.push(`${where}: ${id} (${impact}): ${help}: ${nodes.map(({ html }) => html.slice(0, 160)).slice(0, 3).join(' ')}`);
         }
-        const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+        const [wide, high] = await page.evaluate(() => {
+            const { scrollWidth, scrollHeight } = document.documentElement;
+            return [scrollWidth - innerWidth, scrollHeight - innerHeight];
+        });
         if (wide > 0) found.push(`${where}: it has to be scrolled sideways, by ${wide}`);
+        if (high > 0) found.push(`${where}: it scrolls around what scrolls in it, by ${high}`);
     };
     for (const [colorScheme, width] of LOOKS) {
         await page.emulateMedia({ colorScheme });
