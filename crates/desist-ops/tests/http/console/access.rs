@@ -27,7 +27,7 @@ async fn without_a_hook_all_of_it_is_refused_with_the_words_that_set_it() {
         page.contains("id=\"problem\"") && page.contains("Routes::authorize(|ask| ..)"),
         "{page}"
     );
-    assert!(!page.contains('{') && !page.contains("<script"), "{page}");
+    assert!(!page.contains('{'), "{page}");
     for path in ["/live", "/api/", &format!("/api/{id}/history"), "/api/op_0/history"] {
         let (status, detail) = refused(desk.get("root", path)).await;
         assert_eq!(status, 403, "{path}");
@@ -205,7 +205,7 @@ async fn so_many_watch_at_a_time_and_the_others_are_told_so() {
     let mut second = desk.reader("bob").await;
     let third = sent(desk.live("ada")).await;
     assert_eq!(
-        (third.status().as_u16(), &*third.headers()["retry-after"].to_str().unwrap()),
+        (third.status().as_u16(), third.headers()["retry-after"].to_str().unwrap()),
         (503, "1")
     );
     let (status, detail) = refused(desk.live("ada")).await;

@@ -95,8 +95,14 @@ async fn a_page_names_nothing_that_is_elsewhere_or_inline() {
         }
         let page = sent(request).await.text().await.unwrap();
         assert!(page.starts_with("<!doctype html>"), "{page}");
-        for never in ["http://", "https://", "src=\"/", "href=\"/", " style=", "<style", " on"] {
-            assert!(!page.replace("operations", "").contains(never), "{never} is in {page}");
+        // The name of what a picture is written in; nobody asks there.
+        let page = page.replace("http://www.w3.org/2000/svg", "");
+        for never in ["http://", "https://", "src=\"/", "href=\"/", " style=", "<style"] {
+            assert!(!page.contains(never), "{never} is in {page}");
+        }
+        for attribute in page.split(" on").skip(1) {
+            let name = attribute.trim_start_matches(|c: char| c.is_ascii_alphabetic());
+            assert!(!name.starts_with('='), "on{attribute}");
         }
         for script in page.split("<script").skip(1) {
             assert!(script.split_once("></script>").is_some_and(|(tag, _)| tag.contains("src=")));
@@ -134,7 +140,7 @@ async fn each_file_is_sent_as_what_it_is_and_once() {
         for known in [tag.clone(), format!("\"other\", {tag}")] {
             let again = sent(desk.at(&place).header("if-none-match", known)).await;
             assert_eq!(
-                (again.status().as_u16(), &*again.headers()["etag"].to_str().unwrap()),
+                (again.status().as_u16(), again.headers()["etag"].to_str().unwrap()),
                 (304, &*tag)
             );
             kept_to_itself(&again);
