@@ -116,16 +116,16 @@ struct Live<S: Store> {
 }
 
 /// What is new since a look.
-struct News {
-    is_whole: bool,
-    turn: u64,
-    rows: Vec<One>,
-    gone: Vec<OperationId>,
-    stopped: Vec<One>,
+pub(super) struct News {
+    pub(super) is_whole: bool,
+    pub(super) turn: u64,
+    pub(super) rows: Vec<One>,
+    pub(super) gone: Vec<OperationId>,
+    pub(super) stopped: Vec<One>,
 }
 
 impl News {
-    fn since(turn: Option<u64>, seen: &Seen) -> Self {
+    pub(super) fn since(turn: Option<u64>, seen: &Seen) -> Self {
         let known = turn.filter(|turn| *turn >= seen.forgotten);
         let is_new = |turn: u64| known.is_none_or(|known| turn > known);
         let mut news = Self {

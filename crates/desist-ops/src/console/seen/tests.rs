@@ -1,10 +1,11 @@
 //! Look by look, against a table that is kept here.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use super::{Found, Is, LINGERS, One, Seen, time};
+use crate::console::live::News;
 use crate::operation::Outcome;
 use crate::protocol::Opened;
 use crate::{CancelRequest, Operation, OperationId, State};
@@ -386,25 +387,52 @@ fn those_that_were_stopped_are_told_once_and_kept_as_long_as_they_are_the_last()
 struct Reads {
     turn: Option<u64>,
     rows: HashMap<OperationId, i64>,
+    stopped: HashSet<OperationId>,
 }
 
 impl Reads {
-    fn reads(&mut self, seen: &Seen) {
-        let known = self.turn.filter(|turn| *turn >= seen.forgotten);
-        if known.is_none() {
-            self.rows.clear();
+    /// What they were told, and whether they had to begin anew.
+    fn reads(&mut self, seen: &Seen) -> bool {
+        let news = News::since(self.turn, seen);
+        if news.is_whole {
+            *self = Self::default();
         }
-        for (id, row) in &seen.rows {
-            if known.is_some_and(|known| row.turn <= known) {
-                continue;
-            }
-            match &row.is {
-                Is::Shown(one) => self.rows.insert(*id, one.operation.version),
-                Is::Gone(_) => self.rows.remove(id),
-            };
+        for one in &news.rows {
+            self.rows.insert(one.operation.id, one.operation.version);
         }
-        self.turn = Some(seen.turn);
+        for id in &news.gone {
+            self.rows.remove(id);
+        }
+        for one in &news.stopped {
+            assert!(self.stopped.insert(one.operation.id), "{} is told twice", one.operation.id);
+        }
+        assert!(news.rows.is_sorted_by_key(|one| one.operation.sequence));
+        self.turn = Some(news.turn);
+        news.is_whole
     }
+}
+
+#[test]
+fn who_has_slept_for_longer_than_what_is_gone_is_known_begins_anew() {
+    let (mut table, mut seen) = (Table::new(), Seen::default());
+    table.put(1, State::Running, None);
+    table.put(2, State::Running, None);
+    table.look(&mut seen);
+    let (mut wakes, mut sleeps) = (Reads::default(), Reads::default());
+    assert!(wakes.reads(&seen) && sleeps.reads(&seen));
+    table.all.remove(&1);
+    table.later(&mut seen, SECOND);
+    assert!(!wakes.reads(&seen), "it is told what is new");
+    assert_eq!(wakes.rows.len(), 1);
+    table.later(&mut seen, LINGERS);
+    table.later(&mut seen, SECOND);
+    assert!(!wakes.reads(&seen), "it knew that before it was forgotten");
+    assert!(sleeps.reads(&seen));
+    assert_eq!(sleeps.rows, wakes.rows);
+    // And when everybody had gone in between.
+    seen.ends();
+    table.look(&mut seen);
+    assert!(Reads { turn: Some(1), ..Reads::default() }.reads(&seen));
 }
 
 struct Dice(u64);
