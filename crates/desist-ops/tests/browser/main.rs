@@ -19,7 +19,7 @@ use std::time::Duration;
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 macro_rules! scenarios {
-    ($($name:ident: $file:literal),* $(,)?) => {
+    ($(fn $name:ident() = $file:literal;)*) => {
         $(
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $name() {
@@ -30,18 +30,18 @@ macro_rules! scenarios {
 }
 
 scenarios! {
-    an_operation_is_watched_and_cancelled: "watch",
-    a_tree_is_cancelled_as_a_whole: "tree",
-    what_does_not_stop_is_named_the_worst_first: "overdue",
-    a_server_that_dies_is_noticed_and_found_again: "restart",
-    a_server_that_says_nothing_is_not_called_live: "frozen",
-    a_database_that_does_not_answer_is_told_of: "down",
-    what_the_process_does_is_shown: "process",
-    nobody_sees_or_changes_what_they_may_not: "rights",
-    all_of_it_goes_by_keyboard: "keyboard",
-    nobody_is_shut_out: "axe",
-    what_others_wrote_is_shown_and_never_run: "hostile",
-    ten_thousand_that_run_are_no_burden: "many",
+    fn an_operation_is_watched_and_cancelled() = "watch";
+    fn a_tree_is_cancelled_as_a_whole() = "tree";
+    fn what_does_not_stop_is_named_the_worst_first() = "overdue";
+    fn a_server_that_dies_is_noticed_and_found_again() = "restart";
+    fn a_server_that_says_nothing_is_not_called_live() = "frozen";
+    fn a_database_that_does_not_answer_is_told_of() = "down";
+    fn what_the_process_does_is_shown() = "process";
+    fn nobody_sees_or_changes_what_they_may_not() = "rights";
+    fn all_of_it_goes_by_keyboard() = "keyboard";
+    fn nobody_is_shut_out() = "axe";
+    fn what_others_wrote_is_shown_and_never_run() = "hostile";
+    fn ten_thousand_that_run_are_no_burden() = "many";
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -52,6 +52,10 @@ pub(crate) enum Order {
     },
     /// How many there are, by their states.
     Count,
+    /// As if it had been old.
+    Forget {
+        id: String,
+    },
     /// Whether the database is of any use.
     Database {
         answers: bool,
@@ -122,6 +126,13 @@ impl Orders {
                 shown(&of.get(id.parse()?).await?.ok_or("there is no such operation")?)
             }
             Order::Count => self.count().await?,
+            Order::Forget { id } => {
+                let pool = of.store().pool();
+                let forgets = pool.write(&Token::never(), move |conn| {
+                    conn.execute("DELETE FROM desist_ops WHERE id = ?1", [&id])
+                });
+                forgets.await?.into()
+            }
             Order::Database { answers } => {
                 let [from, to] =
                     if answers { ["hidden", "desist_ops"] } else { ["desist_ops", "hidden"] };

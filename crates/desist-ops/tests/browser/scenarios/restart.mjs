@@ -8,8 +8,8 @@ await scenario(async (page) => {
     await open(page);
     const lost = await running('export', { work: { steps: 1 }, key: 'lost' });
     const again = await running('durable', { work: { steps: 1 } });
-    await row(page, lost).waitFor();
-    await row(page, again).waitFor();
+    const forgotten = await running('export', { work: { steps: 1 } });
+    for (const id of [lost, again, forgotten]) await row(page, id).waitFor();
 
     await order('kill');
     const link = page.locator('#link');
@@ -21,8 +21,9 @@ await scenario(async (page) => {
     for (const button of await cancels.all()) assert.ok(await button.isDisabled());
 
     const start = { order: 'start', kind: 'export', actor: 'carol', work: { steps: 1 }, key: 'new' };
-    await order('begin', { first: [start] });
+    await order('begin', { first: [start, { order: 'forget', id: forgotten }] });
     await live(page);
+    await row(page, forgotten).waitFor({ state: 'detached' });
     await says(page.locator('#running [role=row][data-id]'), 'carol');
     // Its process has died, and it is not begun again: that is known when its lease is over.
     await page.locator(`#running [data-id="${lost}"][data-state=failed]`).waitFor();
