@@ -12,25 +12,27 @@
 //! A look is a task of its own, and one at a time: it goes on when the reader who wanted it has gone,
 //! and a database that does not answer keeps nobody from being told so.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::watch;
 use tokio::time::timeout_at;
 
-use super::seen::{Found, One, Seen};
+use super::seen::{Found, More, One, Seen};
 use crate::lock::lock;
-use crate::protocol::{Open, Shown};
+use crate::protocol::{Open, Opened, Shown};
 use crate::store::Store;
 use crate::{Error, OperationId, Operations};
 
 /// So many are shown.
 pub(super) const RUNNING: u32 = 20_000;
-pub(super) const WAITING: u32 = 2000;
+pub(super) const WAITING: u32 = 10_000;
+const STOPPING: u32 = 2000;
 const STOPPED: u32 = 1000;
 /// So many are read at once.
 const AT_ONCE: usize = 1000;
-/// So deep is a tree.
+/// So many levels of a tree are climbed in one look; the next one goes on from there.
 const LEVELS: usize = 100;
 /// So often it is looked at most; and a look may take a twentieth of the time, as long as what is
 /// called live is not older than that.
@@ -133,7 +135,8 @@ impl<S: Store> Looking<S> {
                 seen.takes(found, Instant::now());
             }
             Err(error) => {
-                seen.down_since.get_or_insert_with(SystemTime::now);
+                let last = seen.last_good().map_or_else(SystemTime::now, |(clock, _)| clock);
+                seen.down_since.get_or_insert(last);
                 drop(seen);
                 crate::measure::trouble("look for a console", &error);
             }
@@ -141,15 +144,22 @@ impl<S: Store> Looking<S> {
     }
 
     async fn read(&self) -> Result<Found, Error> {
-        let limits = Open { running: RUNNING + 1, waiting: WAITING + 1, stopped: STOPPED };
+        let limits = Open {
+            running: RUNNING + 1,
+            waiting: WAITING + 1,
+            stopping: STOPPING + 1,
+            stopped: STOPPED,
+        };
         let mut open = self.board.operations.asks(limits).await?;
         let running_more = cut(&mut open.running, RUNNING);
         let waiting_more = cut(&mut open.waiting, WAITING);
+        let stopping_more = Self::stopping(&mut open);
         let (epoch, wanted) = {
             let seen = self.board.seen();
             (seen.epoch, seen.wanted(&open))
         };
-        let mut found = Found { epoch, open, running_more, waiting_more, ..Found::default() };
+        let more = More { running: running_more, waiting: waiting_more, stopping: stopping_more };
+        let mut found = Found { epoch, open, more, ..Found::default() };
         self.whole(&mut found, wanted).await?;
         // What is above those that are shown, so that the tree is whole.
         for _ in 0..LEVELS {
@@ -160,6 +170,16 @@ impl<S: Store> Looking<S> {
             self.whole(&mut found, above).await?;
         }
         Ok(found)
+    }
+
+    /// What does not stop is among those that run, however many these are.
+    fn stopping(open: &mut Opened) -> bool {
+        let known: HashSet<_> = open.running.iter().map(|(id, _)| *id).collect();
+        let [mut late, mut asked] = std::mem::take(&mut open.stopping);
+        let more = [cut(&mut late, STOPPING), cut(&mut asked, STOPPING)];
+        let stopping: HashMap<_, _> = late.into_iter().chain(asked).collect();
+        open.running.extend(stopping.into_iter().filter(|(id, _)| !known.contains(id)));
+        more.contains(&true)
     }
 
     async fn whole(&self, found: &mut Found, ids: Vec<OperationId>) -> Result<(), Error> {

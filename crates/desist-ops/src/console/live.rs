@@ -12,13 +12,15 @@
 //! | `tick` | how many there are, what time it is, and whether the database answers |
 //! | `bye` | why it ends, and whether to come again |
 //!
-//! The hook is asked about each operation that a reader is sent, each time; and with each look
-//! whether the reader may still read at all.
+//! The hook is asked about each operation that a reader is sent, each time, and with each look
+//! whether the reader may still read at all; now and then about all that they have, and about all
+//! that they have not. And a stream ends after some minutes, and is asked for anew, so that whatever
+//! stands in front of it sees who asks.
 
 use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use axum::extract::{Request, State as Given};
 use axum::http::request::Parts;
@@ -26,15 +28,14 @@ use axum::http::{HeaderName, StatusCode, header};
 use axum::response::sse::{Event, Sse};
 use axum::response::{IntoResponse, Response};
 use desist::Token;
-use desist_http::RequestToken;
 use futures_util::stream;
 use serde_json::{Value, json};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::Served;
 use super::board::{RUNNING, Reader, WAITING};
-use super::row::{may_cancel, millis, stopped};
-use super::seen::{Is, One, Seen};
+use super::row::{millis, rest, saturated, stopped};
+use super::seen::{Is, More, One, Seen};
 use crate::http::{Problem, Verb};
 use crate::store::Store;
 use crate::{OperationId, State};
@@ -43,8 +44,10 @@ use crate::{OperationId, State};
 const TICK: Duration = Duration::from_secs(2);
 /// So often the state of the process is told at most.
 const PROCESS: Duration = Duration::from_secs(1);
-/// So many rows are told at once.
+/// So many rows are told at once, and so many are asked about before others have their turn.
 const ROWS: usize = 500;
+/// So often it is asked about all rows whether they may still be seen.
+const AGAIN: Duration = Duration::from_secs(5);
 
 pub(super) async fn live<S: Store>(
     Given(served): Given<Arc<Served<S>>>,
@@ -56,20 +59,22 @@ pub(super) async fn live<S: Store>(
         let says = "too many watch already; come again later, or close another page";
         return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, says));
     };
-    // A server that stops does not wait for those who watch.
-    let draining = RequestToken::peek(&request.extensions).ok();
-    let draining = draining.map_or_else(Token::never, |token| token.draining().clone());
+    let now = Instant::now();
     let live = Live {
+        draining: served.routes.draining(&request),
         reader: served.board.reader(),
         ready: VecDeque::from([hello(&served)]),
         served,
         request,
-        draining,
         sent: HashMap::new(),
+        sees_all: true,
         turn: None,
         ticked: None,
         told: Value::Null,
         process: None,
+        has_process: false,
+        began: now,
+        asked: now,
         is_over: false,
         _place: place,
     };
@@ -86,7 +91,6 @@ fn hello<S: Store>(served: &Served<S>) -> Event {
     let operations = &served.routes.operations;
     let reasons = crate::cancel::REASONS.map(desist::Reason::as_str);
     let hello = json!({
-        "now": millis(SystemTime::now()),
         "label": operations.shared().settings.label,
         "changes": served.routes.reads_only.is_none(),
         "kinds": operations.kinds().collect::<Vec<_>>(),
@@ -104,15 +108,29 @@ struct Live<S: Store> {
     /// To be sent, the next one first.
     ready: VecDeque<Event>,
     /// What the reader has.
-    sent: HashMap<OperationId, State>,
+    sent: HashMap<OperationId, Sent>,
+    /// There was none that they may not see.
+    sees_all: bool,
     /// The last look of which they have everything.
     turn: Option<u64>,
     ticked: Option<Instant>,
     /// The last tick, without its time.
     told: Value,
     process: Option<Instant>,
+    has_process: bool,
+    began: Instant,
+    /// When it was asked about all of it.
+    asked: Instant,
     is_over: bool,
     _place: OwnedSemaphorePermit,
+}
+
+/// What a reader has of one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Sent {
+    state: State,
+    parent: Option<OperationId>,
+    may_cancel: bool,
 }
 
 /// What is new since a look.
@@ -148,10 +166,10 @@ impl News {
     }
 }
 
-type Sent<S> = Option<(Result<Event, Infallible>, Live<S>)>;
+type Next<S> = Option<(Result<Event, Infallible>, Live<S>)>;
 
 impl<S: Store> Live<S> {
-    async fn next(mut self) -> Sent<S> {
+    async fn next(mut self) -> Next<S> {
         loop {
             if let Some(event) = self.ready.pop_front() {
                 return Some((Ok(event), self));
@@ -164,73 +182,121 @@ impl<S: Store> Live<S> {
             // Whoever comes to others has what they have at once.
             let is_ready = self.turn.is_none() && self.reader.board.seen().is_good();
             if !is_ready && draining.run(self.reader.look_or(end)).await.is_err() {
-                self.ends("the server stops", true);
+                self.ends(json!({ "why": "the server stops", "again": true }));
                 continue;
             }
             if let Err(problem) = self.served.routes.may_without(Verb::List, &self.request) {
-                self.ends(problem.detail(), false);
+                self.ends(json!({ "why": problem.detail(), "again": false }));
                 continue;
             }
-            self.tells();
+            if self.began.elapsed() >= self.served.renews {
+                let why = "it is time to ask who you are once more";
+                self.ends(json!({ "why": why, "again": true, "at_once": true }));
+                continue;
+            }
+            self.tells().await;
         }
     }
 
-    fn ends(&mut self, why: &str, again: bool) {
-        self.ready.push_back(event("bye", json!({ "why": why, "again": again }).to_string()));
+    fn ends(&mut self, why: Value) {
+        self.ready.push_back(event("bye", why.to_string()));
         self.is_over = true;
     }
 
     /// What is new, and what time it is.
-    fn tells(&mut self) {
-        let (news, now, more, down_since) = {
+    async fn tells(&mut self) {
+        let (news, good, now, more, down_since) = {
             let seen = self.reader.board.seen();
             let news = seen.is_good().then(|| News::since(self.turn, &seen));
-            (news, seen.now(), (seen.running_more, seen.waiting_more), seen.down_since)
+            (news, seen.last_good(), seen.now(), seen.more, seen.down_since)
         };
         let is_whole = news.as_ref().is_some_and(|news| news.is_whole);
+        if is_whole {
+            self.sent.clear();
+            self.sees_all = true;
+            self.ready.push_back(event("reset", json!({ "now": millis(now) }).to_string()));
+        }
         if let Some(news) = news {
-            self.news(news);
+            self.news(news).await;
+        }
+        if self.asked.elapsed() >= AGAIN {
+            self.once_more().await;
         }
         self.process();
         if is_whole {
             self.ready.push_back(event("whole", "{}"));
         }
-        let count = |state| self.sent.values().filter(|sent| **sent == state).count();
-        let down = "the database does not answer; what is shown is from before";
-        let mut tick = json!({
-            "running": count(State::Running),
-            "waiting": count(State::Waiting),
-            "running_more": more.0,
-            "waiting_more": more.1,
-            "down_since": down_since.map(millis),
-            "down": down_since.map(|_| down),
-        });
+        let mut tick = self.tick(more);
+        let down = "the database does not answer as it should, and the log of the service says more; \
+                    what is shown is from before";
+        tick["down_since"] = json!(down_since.map(millis));
+        tick["down"] = json!(down_since.map(|_| down));
         if tick == self.told && self.ticked.is_some_and(|last| last.elapsed() < TICK) {
             return;
         }
         self.told = tick.clone();
         self.ticked = Some(Instant::now());
         tick["now"] = millis(now);
+        tick["old_ms"] = json!(good.map(|(_, old)| saturated(old.as_millis())));
         self.ready.push_back(event("tick", tick.to_string()));
     }
 
-    fn news(&mut self, news: News) {
-        if news.is_whole {
-            self.sent.clear();
-            self.ready.push_back(event("reset", "{}"));
-        }
+    /// How many there are, of those that the reader has. That there are more is for who sees all.
+    fn tick(&self, more: More) -> Value {
+        let count = |state| self.sent.values().filter(|sent| sent.state == state).count();
+        json!({
+            "running": count(State::Running),
+            "waiting": count(State::Waiting),
+            "running_more": self.sees_all && more.running,
+            "waiting_more": self.sees_all && more.waiting,
+            "stopping_more": self.sees_all && more.stopping,
+        })
+    }
+
+    async fn news(&mut self, news: News) {
         let mut gone = news.gone;
         gone.retain(|id| self.sent.remove(id).is_some());
+        self.shows(news.rows, gone, true).await;
+        let may_see = |one: &&One| self.served.routes.may_see(&self.request, &one.operation);
+        let asked = news.stopped.iter().filter(may_see).filter_map(|one| stopped(&one.operation));
+        let asked: Vec<_> = asked.collect();
+        if !asked.is_empty() {
+            self.ready.push_back(event("asked", format!("[{}]", asked.join(","))));
+        }
+        self.turn = Some(news.turn);
+    }
+
+    /// Rights change, and rows may not.
+    async fn once_more(&mut self) {
+        let mut rows: Vec<_> = self.reader.board.seen().all_shown().cloned().collect();
+        rows.sort_unstable_by_key(|one| one.operation.sequence);
+        self.sees_all = true;
+        self.shows(rows, Vec::new(), false).await;
+        self.asked = Instant::now();
+    }
+
+    /// Tells of those that have changed, or that the reader may see now and might not before, or the
+    /// other way round; parents first.
+    async fn shows(&mut self, all: Vec<One>, mut gone: Vec<OperationId>, have_changed: bool) {
         let mut rows = Vec::new();
-        for One { operation, text } in news.rows {
-            let routes = &self.served.routes;
-            if routes.may_see(&self.request, &operation) {
-                self.sent.insert(operation.id, operation.state);
-                let may =
-                    !operation.state.is_finished() && routes.could_stop(&self.request, &operation);
-                rows.push(format!("{text}{}", may_cancel(may)));
-            } else if self.sent.remove(&operation.id).is_some() {
-                gone.push(operation.id);
+        for (number, One { operation, text }) in all.into_iter().enumerate() {
+            if number % ROWS == ROWS - 1 {
+                tokio::task::yield_now().await;
+            }
+            let (routes, id) = (&self.served.routes, operation.id);
+            if !routes.may_see(&self.request, &operation) {
+                self.sees_all = false;
+                gone.extend(self.sent.remove(&id).map(|_| id));
+                continue;
+            }
+            let sent = Sent {
+                state: operation.state,
+                // What they may not see has no name for them.
+                parent: operation.parent.filter(|parent| self.sent.contains_key(parent)),
+                may_cancel: routes.could_stop(&self.request, &operation),
+            };
+            if self.sent.insert(id, sent) != Some(sent) || have_changed {
+                rows.push(format!("{text}{}", rest(sent.parent, sent.may_cancel)));
             }
         }
         for rows in rows.chunks(ROWS) {
@@ -240,13 +306,6 @@ impl<S: Store> Live<S> {
             let gone: Vec<_> = gone.iter().map(ToString::to_string).collect();
             self.ready.push_back(event("gone", json!(gone).to_string()));
         }
-        let may_see = |one: &&One| self.served.routes.may_see(&self.request, &one.operation);
-        let asked = news.stopped.iter().filter(may_see).filter_map(|one| stopped(&one.operation));
-        let asked: Vec<_> = asked.collect();
-        if !asked.is_empty() {
-            self.ready.push_back(event("asked", format!("[{}]", asked.join(","))));
-        }
-        self.turn = Some(news.turn);
     }
 
     fn process(&mut self) {
@@ -257,6 +316,9 @@ impl<S: Store> Live<S> {
         if self.served.routes.may_without(Verb::Process, &self.request).is_ok() {
             let process = self.served.process.json(&self.served.routes.operations);
             self.ready.push_back(event("process", process.to_string()));
+            self.has_process = true;
+        } else if std::mem::take(&mut self.has_process) {
+            self.ready.push_back(event("process", "null"));
         }
     }
 }

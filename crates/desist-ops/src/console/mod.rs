@@ -45,6 +45,7 @@ mod seen;
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::middleware::map_response;
@@ -68,25 +69,38 @@ const READS_ONLY: &str = "this console only reads; say `Console::allow_changes()
 pub struct Console<S> {
     routes: Routes<S>,
     changes: bool,
+    renews: Duration,
     process: Process,
 }
+
+/// How long a stream is read before it is asked for anew, if nothing is said.
+const RENEWS: Duration = Duration::from_secs(300);
 
 /// What a console serves.
 struct Served<S> {
     routes: Arc<http::Served<S>>,
     board: Arc<Board<S>>,
+    renews: Duration,
     process: Process,
 }
 
 impl<S: Store> Console<S> {
     /// Of these operations, for whom these routes are open, and for as many.
     pub fn new(routes: Routes<S>) -> Self {
-        Self { routes, changes: false, process: Process::new() }
+        Self { routes, changes: false, renews: RENEWS, process: Process::new() }
     }
 
     /// Lets those cancel who may; otherwise the page only shows.
     pub fn allow_changes(mut self) -> Self {
         self.changes = true;
+        self
+    }
+
+    /// How long the page reads what happens before it asks for that anew, which it does by itself; five
+    /// minutes, if nothing is said. Whatever stands in front, as a middleware that finds out who
+    /// asks, sees each such request, and so notices at the latest then who has signed out.
+    pub fn renew_every(mut self, time: Duration) -> Self {
+        self.renews = time;
         self
     }
 
@@ -176,7 +190,7 @@ impl<S: Store> Console<S> {
         let path = path.trim_end_matches('/');
         let below = |rest: &str| format!("{path}{rest}");
         let api = Routes::for_a_page(&routes, &below("/api"));
-        let served = Arc::new(Served { routes, board, process: self.process });
+        let served = Arc::new(Served { routes, board, renews: self.renews, process: self.process });
         let router = Router::new()
             .route(&below("/"), get(page::page::<S>))
             .route(&below("/live"), get(live::live::<S>))

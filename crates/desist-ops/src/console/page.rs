@@ -1,5 +1,6 @@
 //! The page, as it is served: files that were compiled in, and headers that keep it to itself.
 
+use std::collections::HashMap;
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 use std::sync::{Arc, OnceLock};
@@ -119,8 +120,13 @@ pub(super) async fn to_the_page(OriginalUri(uri): OriginalUri) -> Response {
     (StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, place)]).into_response()
 }
 
-pub(super) async fn file(Path(name): Path<String>, headers: HeaderMap) -> Response {
-    let Some(file) = FILES.iter().find(|file| file.name == name) else {
+pub(super) async fn file(
+    // By its name: the path that this is mounted at may have parameters, too.
+    Path(named): Path<HashMap<String, String>>,
+    headers: HeaderMap,
+) -> Response {
+    let name = named.get("file").map(String::as_str);
+    let Some(file) = FILES.iter().find(|file| Some(file.name) == name) else {
         return StatusCode::NOT_FOUND.into_response();
     };
     let plain = [

@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Map, Value, json};
 
-use crate::{CancelRequest, Operation, Progress};
+use crate::{CancelRequest, Operation, OperationId, Progress};
 
 /// Without what depends on who reads it, and without its last brace.
 pub(super) fn row(operation: &Operation) -> String {
@@ -21,7 +21,6 @@ pub(super) fn row(operation: &Operation) -> String {
     says("kind", Some(operation.kind.as_str().into()));
     says("state", Some(operation.state.as_str().into()));
     says("version", Some(operation.version.into()));
-    says("parent", operation.parent.map(|id| id.to_string().into()));
     says("key", operation.key.as_deref().map(Value::from));
     says("tags", tags.map(|tags| json!(tags)));
     says("actor", operation.actor.as_deref().map(Value::from));
@@ -45,8 +44,11 @@ pub(super) fn row(operation: &Operation) -> String {
 }
 
 /// The rest of it.
-pub(super) fn may_cancel(may: bool) -> &'static str {
-    if may { r#","may_cancel":true}"# } else { r#","may_cancel":false}"# }
+pub(super) fn rest(parent: Option<OperationId>, may_cancel: bool) -> String {
+    match parent {
+        Some(parent) => format!(r#","parent":"{parent}","may_cancel":{may_cancel}}}"#),
+        None => format!(r#","may_cancel":{may_cancel}}}"#),
+    }
 }
 
 /// How long it took to stop, of one that was asked to and has ended.

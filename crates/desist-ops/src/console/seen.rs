@@ -46,14 +46,21 @@ pub(super) struct Stopped {
     pub(super) one: One,
 }
 
+/// Of which there are more than are shown.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct More {
+    pub(super) running: bool,
+    pub(super) waiting: bool,
+    pub(super) stopping: bool,
+}
+
 /// What a look has found.
 #[derive(Default)]
 pub(super) struct Found {
     /// The epoch in which it was begun: what it left out was known then.
     pub(super) epoch: u64,
     pub(super) open: Opened,
-    pub(super) running_more: bool,
-    pub(super) waiting_more: bool,
+    pub(super) more: More,
     /// Those that were asked for, whether or not they are there.
     pub(super) asked: HashSet<OperationId>,
     pub(super) read: HashMap<OperationId, One>,
@@ -67,9 +74,8 @@ pub(super) struct Seen {
     pub(super) forgotten: u64,
     pub(super) rows: HashMap<OperationId, Row>,
     pub(super) stopped: HashMap<OperationId, Stopped>,
-    pub(super) running_more: bool,
-    pub(super) waiting_more: bool,
-    /// Since when the database has not answered, by the clock of this process.
+    pub(super) more: More,
+    /// The database does not answer, and did the last time at this one, by its own clock.
     pub(super) down_since: Option<SystemTime>,
     /// What the database's clock said, and when that was.
     clock: Option<(SystemTime, Instant)>,
@@ -88,14 +94,19 @@ impl Seen {
         self.clock.map_or_else(SystemTime::now, |(said, at)| said + at.elapsed())
     }
 
-    fn shown(&self, id: OperationId) -> Option<&One> {
+    /// What the database's clock said at the last look that was good, and how long ago that is.
+    pub(super) fn last_good(&self) -> Option<(SystemTime, Duration)> {
+        self.clock.map(|(said, at)| (said, at.elapsed()))
+    }
+
+    pub(super) fn shown(&self, id: OperationId) -> Option<&One> {
         match &self.rows.get(&id)?.is {
             Is::Shown(one) => Some(one),
             Is::Gone(_) => None,
         }
     }
 
-    fn all_shown(&self) -> impl Iterator<Item = &One> {
+    pub(super) fn all_shown(&self) -> impl Iterator<Item = &One> {
         self.rows.values().filter_map(|row| match &row.is {
             Is::Shown(one) => Some(one),
             Is::Gone(_) => None,
@@ -137,11 +148,13 @@ impl Seen {
         wanted.into_iter().collect()
     }
 
-    /// Those above what is open of which nothing is known.
+    /// Those right above what is shown, of which nothing is known.
     pub(super) fn above(&self, found: &Found) -> Vec<OperationId> {
         let known = |id| found.read.get(&id).or_else(|| self.shown(id));
         let mut unknown = HashSet::new();
-        for id in ids(&found.open).chain(found.read.keys().copied()) {
+        // Also above what was read before: the last look may not have come to the top.
+        let shown = self.all_shown().map(|one| one.operation.id);
+        for id in shown.chain(found.read.keys().copied()) {
             let Some(parent) = known(id).and_then(|one| one.operation.parent) else { continue };
             let was_asked = found.asked.contains(&parent) || self.absent.contains(&parent);
             if !was_asked && known(parent).is_none() {
@@ -158,7 +171,7 @@ impl Seen {
         let turn = self.turn + 1;
         let clock = time(found.open.now);
         self.clock = Some((clock, now));
-        (self.running_more, self.waiting_more) = (found.running_more, found.waiting_more);
+        self.more = found.more;
         self.takes_stopped(turn, &found);
         let kept: HashSet<_> = ids(&found.open).collect();
         let absent = found.asked.into_iter().filter(|id| !found.read.contains_key(id));

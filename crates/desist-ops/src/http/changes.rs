@@ -8,8 +8,6 @@ use axum::extract::{Request, State};
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use desist::Token;
-use desist_http::RequestToken;
 use serde_json::{Value, json};
 
 use super::access::{Ask, Verb};
@@ -184,12 +182,10 @@ async fn ended<S: Store>(
     id: OperationId,
     wait: Duration,
 ) -> Option<Operation> {
-    let draining = RequestToken::peek(&request.extensions).ok();
-    let draining = draining.map_or_else(Token::never, |token| token.draining().clone());
+    let draining = served.draining(request);
     // There is room for so many who wait; the others see it as it is now.
     let place = served.watchers.place().filter(|_| !wait.is_zero());
     if place.is_some() {
-        // A server that stops does not wait for others.
         if let Ok(seen) = draining.run(served.operations.wait(id, wait)).await {
             return seen.ok();
         }

@@ -2,14 +2,16 @@
 //!
 //! A browser on this machine opens pages of other sites, too. Such a page can have its own name point
 //! to 127.0.0.1, and is then of the same site as what answers there; but its name is in `Host`. And
-//! a proxy on this machine passes on what comes from elsewhere.
+//! a proxy on this machine passes on what comes from elsewhere. Most say so in a header, or speak an
+//! HTTP that no browser does any more; one that does neither, or that passes bytes on, as a tunnel,
+//! cannot be told from somebody who is here.
 
 use std::net::{IpAddr, SocketAddr};
 
 use axum::extract::ConnectInfo;
 use axum::http::request::Parts;
 use axum::http::uri::Authority;
-use axum::http::{StatusCode, header};
+use axum::http::{StatusCode, Version, header};
 
 use super::problem::Problem;
 
@@ -35,6 +37,17 @@ pub(super) fn checked(request: &Parts) -> Result<(), Problem> {
             "this is open to its own machine only, and came through a proxy (`{proxied}`); set \
              `Routes::authorize(|ask| ..)` in the service to let others in"
         )));
+    }
+    if request.version < Version::HTTP_11 {
+        return Err(refused(
+            "this is open to its own machine only, and HTTP/1.0 is spoken by proxies; set \
+             `Routes::authorize(|ask| ..)` in the service to let others in, or ask by HTTP/1.1",
+        ));
+    }
+    let said = |name: &str| request.headers.get(name).map(|value| value.as_bytes());
+    if said("sec-fetch-site") == Some(b"cross-site") && said("sec-fetch-mode") != Some(b"navigate")
+    {
+        return Err(refused("this is open to its own machine, and not to pages of other sites"));
     }
     let mut hosts = request.headers.get_all(header::HOST).iter().map(|host| host.to_str().ok());
     let meant = request.uri.authority().map(|meant| Some(meant.as_str()));

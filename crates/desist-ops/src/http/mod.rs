@@ -33,7 +33,11 @@ use std::fmt;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::http::request::Parts;
 use axum::routing::{get, post};
+use desist::Token;
+use desist_http::RequestToken;
+use desist_tokio::Stop;
 
 pub use self::access::{Access, Ask, Verb};
 #[cfg(feature = "console")]
@@ -83,12 +87,13 @@ pub struct Routes<S> {
     operations: Operations<S>,
     rule: Rule,
     max_watching: usize,
+    stop: Stop,
 }
 
 impl<S: Store> Routes<S> {
     /// For these. Until it is said who may do what, nobody may do anything.
     pub fn new(operations: Operations<S>) -> Self {
-        Self { operations, rule: Rule::Nothing, max_watching: 1000 }
+        Self { operations, rule: Rule::Nothing, max_watching: 1000, stop: Stop::never() }
     }
 
     /// Asks this, before anything is done, whether it may be. It should not block: what takes time,
@@ -136,6 +141,29 @@ impl<S: Store> Routes<S> {
         self
     }
 
+    /// Ends what is watched when this drains. A server of `desist-http` tells that by itself; another
+    /// one, as `axum::serve`, would wait for those who watch when it is to stop.
+    ///
+    /// ```
+    /// # use desist_ops::{BoxError, Context, Kind, Operations, Sqlite};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), desist_ops::Error> {
+    /// # async fn export(_: Context<Sqlite>, _: String) -> Result<(), BoxError> { Ok(()) }
+    /// # let store = Sqlite::open(":memory:").await?;
+    /// # let operations = Operations::builder(store).kind(Kind::new("export", export)).open().await?;
+    /// use desist_ops::http::Routes;
+    ///
+    /// let stop = desist_tokio::StopSource::new();
+    /// let routes = Routes::new(operations).open_to_loopback("developer").until(&stop.stop());
+    /// # let _ = routes;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn until(mut self, stop: impl Into<Stop>) -> Self {
+        self.stop = stop.into();
+        self
+    }
+
     /// As a router.
     pub fn into_router<T: Clone + Send + Sync + 'static>(self) -> Router<T> {
         let served = self.into_served(None);
@@ -167,7 +195,8 @@ impl<S: Store> Routes<S> {
 
     pub(crate) fn into_served(self, reads_only: Option<&'static str>) -> Served<S> {
         let watchers = Watchers::new(self.max_watching);
-        Served { operations: self.operations, rule: self.rule, watchers, reads_only }
+        let Self { operations, rule, stop, .. } = self;
+        Served { operations, rule, watchers, reads_only, stop }
     }
 }
 
@@ -178,6 +207,18 @@ pub(crate) struct Served<S> {
     pub(crate) watchers: Watchers,
     /// Nothing is changed, whatever the hook says, and this is why.
     pub(crate) reads_only: Option<&'static str>,
+    stop: Stop,
+}
+
+impl<S> Served<S> {
+    /// A server that stops does not wait for those who watch, or wait for others.
+    pub(crate) fn draining(&self, request: &Parts) -> Token {
+        let own = self.stop.draining();
+        match RequestToken::peek(&request.extensions) {
+            Ok(token) => Token::any([own, token.draining()]),
+            Err(_) => own.clone(),
+        }
+    }
 }
 
 impl<S: fmt::Debug> fmt::Debug for Routes<S> {

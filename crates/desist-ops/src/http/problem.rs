@@ -1,5 +1,7 @@
 //! What went wrong, as RFC 9457 has it.
 
+use std::collections::HashMap;
+
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
@@ -48,12 +50,12 @@ pub(super) fn pairs(asked: Asked) -> Result<Vec<(String, String)>, Problem> {
     Ok(pairs)
 }
 
-/// Which operation is meant.
-pub(super) type Named = Result<Path<String>, PathRejection>;
+/// Which operation is meant. The path that these routes are nested at may have parameters, too.
+pub(super) type Named = Result<Path<HashMap<String, String>>, PathRejection>;
 
 pub(super) fn named(id: Named) -> Result<String, Problem> {
-    let Path(id) = id.map_err(|error| Problem::bad(error.body_text()))?;
-    Ok(id)
+    let Path(mut named) = id.map_err(|error| Problem::bad(error.body_text()))?;
+    Ok(named.remove("id").unwrap_or_default())
 }
 
 impl From<Error> for Problem {

@@ -13,8 +13,6 @@ use axum::http::request::Parts;
 use axum::http::{HeaderName, StatusCode, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
-use desist::Token;
-use desist_http::RequestToken;
 use desist_tokio::StreamExt as _;
 use futures_util::stream;
 use tokio::sync::OwnedSemaphorePermit;
@@ -45,9 +43,7 @@ pub(super) async fn watch<S: Store>(
         // A browser does not come again after that.
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
-    // A server that stops does not wait for those who watch.
-    let draining = RequestToken::peek(&request.extensions).ok();
-    let draining = draining.map_or_else(Token::never, |token| token.draining().clone());
+    let draining = served.draining(&request);
     let Some(place) = served.watchers.place() else {
         let says = "too many watch already; ask for it now and then instead, or come again later";
         return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, says));

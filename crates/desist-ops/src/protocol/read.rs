@@ -137,7 +137,7 @@ impl Work for Overdue {
 
     async fn run<C: Conn>(self, conn: &mut C) -> Result<Vec<Operation>, Error> {
         let reads = format!(
-            "SELECT {COLUMNS} FROM desist_ops WHERE state = 'running' AND stop_at IS NOT NULL \
+            "SELECT {COLUMNS} FROM desist_ops WHERE node IS NOT NULL AND stop_at IS NOT NULL \
              AND stop_at + grace < (SELECT {{now}}) ORDER BY stop_at LIMIT $1"
         );
         let rows = conn.rows(&reads, values![i64::from(self.most)]).await?;

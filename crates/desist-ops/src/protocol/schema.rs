@@ -75,8 +75,10 @@ const MIGRATIONS: &[Migration] = &[Migration {
         "CREATE INDEX desist_ops_key ON desist_ops (kind, key)
             WHERE key IS NOT NULL AND state IN ('waiting', 'running')",
         "CREATE INDEX desist_ops_stopping ON desist_ops (stop_at)
-            WHERE stop_at IS NOT NULL AND state = 'running'",
+            WHERE stop_at IS NOT NULL AND node IS NOT NULL",
         "CREATE INDEX desist_ops_finished ON desist_ops (finished_at) WHERE finished_at IS NOT NULL",
+        "CREATE INDEX desist_ops_asked ON desist_ops (cancel_at)
+            WHERE cancel_at IS NOT NULL AND finished_at IS NULL",
         "CREATE INDEX desist_ops_stopped ON desist_ops (finished_at)
             WHERE cancel_at IS NOT NULL AND finished_at IS NOT NULL",
         "CREATE INDEX desist_ops_kind ON desist_ops (kind, seq)",

@@ -7,20 +7,24 @@ use crate::operation::Operation;
 use crate::store::{Conn, Row, Work, values};
 use crate::{Error, OperationId};
 
-/// Which run, which wait, and which were asked to stop and have ended, with their versions.
+/// Which run, which wait, which were asked to stop and do not, and which were and have ended, with
+/// their versions.
 #[derive(Debug, Clone)]
 pub(crate) struct Open {
-    /// The oldest of each, and of those that were stopped the last.
+    /// So many of each: the oldest, and of those that were stopped the last.
     pub(crate) running: u32,
     pub(crate) waiting: u32,
+    pub(crate) stopping: u32,
     pub(crate) stopped: u32,
 }
 
-/// Names and versions, in no order.
+/// Names and versions, in no order; one that is stopping is twice or three times there.
 #[derive(Debug, Default)]
 pub(crate) struct Opened {
     pub(crate) running: Vec<(OperationId, i64)>,
     pub(crate) waiting: Vec<(OperationId, i64)>,
+    /// By when it was to stop, and by when it was asked.
+    pub(crate) stopping: [Vec<(OperationId, i64)>; 2],
     pub(crate) stopped: Vec<(OperationId, i64)>,
     /// By the database's clock, in microseconds.
     pub(crate) now: i64,
@@ -37,6 +41,10 @@ const OPEN: &str = "SELECT id, version, what, {now} FROM ( \
     UNION ALL SELECT id, version, CAST(2 AS bigint) FROM (SELECT id, version FROM desist_ops \
         WHERE cancel_at IS NOT NULL AND finished_at IS NOT NULL AND started_at IS NOT NULL \
         ORDER BY finished_at DESC LIMIT $3) stopped \
+    UNION ALL SELECT id, version, CAST(4 AS bigint) FROM (SELECT id, version FROM desist_ops \
+        WHERE node IS NOT NULL AND stop_at IS NOT NULL ORDER BY stop_at LIMIT $4) late \
+    UNION ALL SELECT id, version, CAST(5 AS bigint) FROM (SELECT id, version FROM desist_ops \
+        WHERE cancel_at IS NOT NULL AND finished_at IS NULL ORDER BY cancel_at LIMIT $4) asked \
     UNION ALL SELECT CAST('' AS text), CAST(0 AS bigint), CAST(3 AS bigint)) shown";
 
 impl Work for Open {
@@ -44,9 +52,10 @@ impl Work for Open {
     const READS: bool = true;
 
     async fn run<C: Conn>(self, conn: &mut C) -> Result<Opened, Error> {
-        let [running, waiting, stopped] = [self.running, self.waiting, self.stopped].map(i64::from);
+        let limits = [self.running, self.waiting, self.stopped, self.stopping];
+        let [running, waiting, stopped, stopping] = limits.map(i64::from);
         let mut opened = Opened::default();
-        for mut row in conn.rows(OPEN, values![running, waiting, stopped]).await? {
+        for mut row in conn.rows(OPEN, values![running, waiting, stopped, stopping]).await? {
             let row = &mut row;
             let (id, version) = (row.text()?, row.int()?);
             let (what, now) = (row.int()?, row.int()?);
@@ -55,6 +64,8 @@ impl Work for Open {
                 0 => &mut opened.running,
                 1 => &mut opened.waiting,
                 2 => &mut opened.stopped,
+                4 => &mut opened.stopping[0],
+                5 => &mut opened.stopping[1],
                 // It is there for the clock, where nothing else is.
                 _ => continue,
             };
@@ -103,7 +114,7 @@ mod tests {
         let explains = format!("EXPLAIN QUERY PLAN {}", Dialect::Sqlite.says(super::OPEN));
         let plan = store.pool().run(&Token::never(), move |conn| {
             let mut explains = conn.prepare(&explains)?;
-            let steps = explains.query_map([1, 1, 1], |row| row.get::<_, String>(3))?;
+            let steps = explains.query_map([1, 1, 1, 1], |row| row.get::<_, String>(3))?;
             steps.collect::<rusqlite::Result<Vec<_>>>()
         });
         let plan = plan.await.unwrap();
@@ -112,6 +123,7 @@ mod tests {
             plan.iter().filter(|step| step.starts_with(&search)).count()
         };
         assert_eq!((by("desist_ops_state"), by("desist_ops_stopped")), (2, 1), "{plan:#?}");
+        assert_eq!((by("desist_ops_stopping"), by("desist_ops_asked")), (1, 1), "{plan:#?}");
         let is_slow = |step: &&String| step.contains("SCAN desist_ops") || step.contains("B-TREE");
         assert_eq!(plan.iter().find(is_slow), None);
     }

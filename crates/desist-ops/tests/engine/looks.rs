@@ -14,6 +14,9 @@ on_both!(
     what_ended_long_ago_is_gone,
     what_is_removed_is_gone,
     more_that_wait_than_are_shown_are_said_to_be_more,
+    that_there_are_more_is_told_to_who_may_see_all_of_them,
+    what_does_not_stop_is_shown_however_many_run,
+    a_tree_is_shown_to_its_top_however_deep_it_is,
     of_those_that_were_stopped_the_last_thousand_are_told,
     a_database_that_does_not_answer_is_said_so_and_what_was_shown_stays,
     who_comes_while_the_database_is_away_sees_it_as_soon_as_it_is_there,
@@ -230,16 +233,16 @@ async fn what_is_removed_is_gone<W: World>(world: &W) {
 
 async fn more_that_wait_than_are_shown_are_said_to_be_more<W: World>(world: &W) {
     let all = empty(world).await;
-    waiting(world, "a", 2100).await;
+    waiting(world, "a", 10_100).await;
     let runs = written(world, "running", "", "").await;
     let desk = Desk::open(&all).await;
     let mut reader = desk.reader("root").await;
-    assert_eq!(reader.rows.len(), 2001);
-    assert_eq!(reader.names.iter().filter(|name| *name == "rows").count(), 5);
+    assert_eq!(reader.rows.len(), 10_001);
+    assert_eq!(reader.names.iter().filter(|name| *name == "rows").count(), 21);
     assert!(reader.rows.contains_key(&runs));
     let more = |reader: &crate::reader::Reader| reader.tick["waiting_more"] == true;
     assert!(more(&reader) && reader.tick["running_more"] == false);
-    assert_eq!(reader.tick["waiting"], 2000);
+    assert_eq!(reader.tick["waiting"], 10_000);
     // They are the oldest; the others come as there is room.
     let oldest = "SELECT id FROM desist_ops ORDER BY seq LIMIT 100";
     let last =
@@ -249,9 +252,69 @@ async fn more_that_wait_than_are_shown_are_said_to_be_more<W: World>(world: &W) 
     world.sql(&format!("DELETE FROM desist_ops WHERE id IN ({oldest})")).await;
     reader.until(|reader| !more(reader)).await;
     assert!(reader.rows.contains_key(last));
-    assert_eq!(reader.tick["waiting"], 2000);
+    assert_eq!(reader.tick["waiting"], 10_000);
     world.sql("DELETE FROM desist_ops WHERE state = 'waiting'").await;
     reader.until(|reader| reader.rows.keys().eq([&runs]) && reader.tick["waiting"] == 0).await;
+}
+
+async fn that_there_are_more_is_told_to_who_may_see_all_of_them<W: World>(world: &W) {
+    let all = empty(world).await;
+    waiting(world, "a", 10_001).await;
+    let desk = Desk::open(&all).await;
+    assert_eq!(desk.reader("guest").await.tick["waiting_more"], true);
+    let bob = desk.reader("bob").await;
+    assert_eq!((&bob.tick["waiting_more"], &bob.tick["waiting"]), (&json!(false), &json!(0)));
+}
+
+async fn what_does_not_stop_is_shown_however_many_run<W: World>(world: &W) {
+    let all = empty(world).await;
+    waiting(world, "a", 20_001).await;
+    world.sql("UPDATE desist_ops SET state = 'running', node = 'n'").await;
+    let late = written(
+        world,
+        "running",
+        ", cancel_mode, cancel_reason, cancel_at, stop_at",
+        ", 'cancel', 'requested', 5, 5",
+    )
+    .await;
+    let unheard = written(
+        world,
+        "running",
+        ", cancel_mode, cancel_reason, cancel_at",
+        ", 'cancel', 'requested', 5",
+    )
+    .await;
+    let desk = Desk::open(&all).await;
+    let mut reader = desk.reader("root").await;
+    assert_eq!((reader.rows.len(), &reader.tick["running_more"]), (20_002, &json!(true)));
+    assert_eq!(
+        (&reader.rows[&late]["stop_at"], reader.rows[&unheard].get("stop_at")),
+        (&json!(0), None)
+    );
+    // Once it has stopped it is one of those that have.
+    ends(world, &late, "cancelled", "1").await;
+    reader
+        .until(|reader| reader.asked.contains_key(&late) && !reader.rows.contains_key(&late))
+        .await;
+}
+
+async fn a_tree_is_shown_to_its_top_however_deep_it_is<W: World>(world: &W) {
+    let all = empty(world).await;
+    let mut ids = vec![written(world, "waiting", "", "").await];
+    for _ in 0..250 {
+        let above = ids.last().unwrap().clone();
+        ids.push(below(world, "waiting", &above).await);
+    }
+    // All but the lowest have ended long ago.
+    let ended = "UPDATE desist_ops SET state = 'succeeded', finished_at = 2 WHERE id <> ";
+    world.sql(&format!("{ended} '{}'", ids.last().unwrap())).await;
+    let desk = Desk::open(&all).await;
+    let mut reader = desk.reader("root").await;
+    reader.until(|reader| reader.rows.len() == ids.len()).await;
+    for pair in ids.windows(2) {
+        let (above, id) = (json!(pair[0]), &pair[1]);
+        reader.until_row(id, |row| row["parent"] == above).await;
+    }
 }
 
 async fn of_those_that_were_stopped_the_last_thousand_are_told<W: World>(world: &W) {

@@ -103,6 +103,7 @@ impl Table {
         Opened {
             running: of(&|operation| operation.state == State::Running),
             waiting,
+            stopping: Default::default(),
             stopped: of(&|operation| {
                 operation.state.is_finished()
                     && operation.cancel.is_some()

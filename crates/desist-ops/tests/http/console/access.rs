@@ -143,6 +143,7 @@ async fn what_may_be_seen_no_more_is_gone() {
     reader.until_row(&id, |row| row["progress"]["done"] == 0).await;
     // Ordering: nothing else is written.
     hidden.store(true, Ordering::SeqCst);
+    // It is asked about at once where it changes.
     service.steps.add_permits(1);
     reader.until(|reader| reader.rows.is_empty()).await;
     reader.tick().await;

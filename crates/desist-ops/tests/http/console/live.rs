@@ -32,9 +32,8 @@ async fn all_of_it_comes_first_and_in_order() {
     let hello = &reader.hello;
     assert_eq!(hello["label"], "replica \"1\"");
     assert_eq!(hello["kinds"], json!(["export", "fails", "stays", "waits"]));
-    assert_eq!(hello["most"], json!({ "running": 20000, "waiting": 2000 }));
+    assert_eq!(hello["most"], json!({ "running": 20000, "waiting": 10_000 }));
     assert!(hello["reasons"].as_array().unwrap().contains(&json!("requested")));
-    assert!(hello["now"].as_i64().unwrap() > 1_600_000_000_000);
     let row = &reader.rows[&id];
     assert_eq!(
         (&row["kind"], &row["state"], &row["actor"]),

@@ -25,8 +25,12 @@ fn app(service: &Service) -> Router {
 
 /// The status, and what is said first, of a request that is written by hand.
 async fn answer(to: SocketAddr, path: &str, headers: &str) -> (u16, String) {
+    asked(to, path, "1.1", headers).await
+}
+
+async fn asked(to: SocketAddr, path: &str, version: &str, headers: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(to).await.unwrap();
-    let request = format!("GET {path} HTTP/1.1\r\n{headers}Connection: close\r\n\r\n");
+    let request = format!("GET {path} HTTP/{version}\r\n{headers}Connection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut said = Vec::new();
     let reads = async {
@@ -120,6 +124,31 @@ async fn what_came_through_a_proxy_is_refused() {
         let headers = format!("Host: localhost\r\n{name}: 127.0.0.1\r\n");
         is_refused(desk.host, &headers, "came through a proxy").await;
     }
+}
+
+/// As nginx, where nothing is said, passes on what comes from wherever: with no header of its own, and
+/// the name that it asks for.
+#[tokio::test]
+async fn what_speaks_as_only_proxies_do_is_refused() {
+    let service = Service::open().await;
+    let desk = Desk::serves(app(&service), "127.0.0.1:0").await;
+    for path in PATHS {
+        let (status, said) = asked(desk.host, path, "1.0", "Host: localhost\r\n").await;
+        assert_eq!((status, said.contains("HTTP/1.0 is spoken by proxies")), (403, true), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn a_page_of_another_site_reads_nothing_and_may_lead_here() {
+    let service = Service::open().await;
+    let desk = Desk::serves(app(&service), "127.0.0.1:0").await;
+    for mode in ["cors", "no-cors", "websocket"] {
+        let headers =
+            format!("Host: localhost\r\nSec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: {mode}\r\n");
+        is_refused(desk.host, &headers, "not to pages of other sites").await;
+    }
+    let follows = "Host: localhost\r\nSec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: navigate\r\n";
+    assert_eq!(answer(desk.host, PATHS[0], follows).await.0, 200);
 }
 
 #[tokio::test]

@@ -7,4 +7,5 @@ mod live;
 mod loopback;
 mod page;
 mod reader;
+mod rights;
 mod service;

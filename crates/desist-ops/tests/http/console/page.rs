@@ -185,3 +185,16 @@ async fn a_wrong_method_is_refused_with_the_same_headers() {
         assert!([404, 405].contains(&status), "{path}: {status}");
     }
 }
+
+#[tokio::test]
+async fn below_a_path_with_parameters_all_of_it_is_there() {
+    let console = console().await.at("/console");
+    let desk =
+        Desk::serves(Router::new().nest("/{tenant}/of/{place}", console), "127.0.0.1:0").await;
+    for path in ["/", "/assets/main.mjs", "/live", "/api/"] {
+        let asks = desk.at(&format!("/acme/of/eu/console{path}")).header("x-user", "root");
+        assert_eq!(sent(asks).await.status(), 200, "{path}");
+    }
+    let asks = desk.at("/acme/of/eu/console/api/op_0/history").header("x-user", "root");
+    assert_eq!(sent(asks).await.status(), 404);
+}

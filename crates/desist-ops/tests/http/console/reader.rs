@@ -147,7 +147,11 @@ impl Reader {
                 }
             }
             "process" => self.process = Some(data.clone()),
-            "whole" => self.is_whole = true,
+            "whole" => {
+                self.is_whole = true;
+                // What was told before is not of this.
+                self.tick = Value::Null;
+            }
             "tick" => {
                 let count = |state| self.rows.values().filter(|row| row["state"] == state).count();
                 assert_eq!(data["running"], count("running"), "{data}");
@@ -166,7 +170,9 @@ impl Reader {
         assert!(row["may_cancel"].is_boolean(), "{row}");
         let version = |row: &Value| row["version"].as_i64().unwrap();
         if let Some(known) = self.rows.get(&id) {
-            assert!(version(row) > version(known), "{row} after {known}");
+            // Of the same version there is another right.
+            let is_news = version(row) > version(known) || row != known;
+            assert!(version(row) >= version(known) && is_news, "{row} after {known}");
         }
         let state = row["state"].as_str().unwrap();
         let states = self.states.entry(id.clone()).or_default();
