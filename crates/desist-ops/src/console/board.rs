@@ -25,9 +25,7 @@ use crate::protocol::{Open, Opened, Shown};
 use crate::store::Store;
 use crate::{Error, OperationId, Operations};
 
-/// So many are shown.
-pub(super) const RUNNING: u32 = 20_000;
-pub(super) const WAITING: u32 = 10_000;
+/// Beside those that are.
 const STOPPING: u32 = 2000;
 const STOPPED: u32 = 1000;
 /// So many are read at once.
@@ -40,16 +38,24 @@ const LOOK: Duration = Duration::from_millis(500);
 const SHARE: u32 = 20;
 const LONGEST: Duration = Duration::from_secs(4);
 
+/// So many are shown.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Most {
+    pub(super) running: u32,
+    pub(super) waiting: u32,
+}
+
 pub(super) struct Board<S> {
     operations: Operations<S>,
+    pub(super) most: Most,
     seen: Mutex<Seen>,
     /// The number of the last look, good or bad.
     looks: watch::Sender<u64>,
 }
 
 impl<S: Store> Board<S> {
-    pub(super) fn new(operations: Operations<S>) -> Arc<Self> {
-        Arc::new(Self { operations, seen: Mutex::default(), looks: watch::Sender::new(0) })
+    pub(super) fn new(operations: Operations<S>, most: Most) -> Arc<Self> {
+        Arc::new(Self { operations, most, seen: Mutex::default(), looks: watch::Sender::new(0) })
     }
 
     pub(super) fn seen(&self) -> MutexGuard<'_, Seen> {
@@ -144,15 +150,16 @@ impl<S: Store> Looking<S> {
     }
 
     async fn read(&self) -> Result<Found, Error> {
+        let Most { running, waiting } = self.board.most;
         let limits = Open {
-            running: RUNNING + 1,
-            waiting: WAITING + 1,
+            running: running.saturating_add(1),
+            waiting: waiting.saturating_add(1),
             stopping: STOPPING + 1,
             stopped: STOPPED,
         };
         let mut open = self.board.operations.asks(limits).await?;
-        let running_more = cut(&mut open.running, RUNNING);
-        let waiting_more = cut(&mut open.waiting, WAITING);
+        let running_more = cut(&mut open.running, running);
+        let waiting_more = cut(&mut open.waiting, waiting);
         let stopping_more = Self::stopping(&mut open);
         let (epoch, wanted) = {
             let seen = self.board.seen();

@@ -33,7 +33,7 @@ use serde_json::{Value, json};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::Served;
-use super::board::{RUNNING, Reader, WAITING};
+use super::board::Reader;
 use super::row::{millis, rest, saturated, stopped};
 use super::seen::{Is, More, One, Seen};
 use crate::http::{Problem, Verb};
@@ -89,13 +89,14 @@ fn event(name: &str, data: impl AsRef<str>) -> Event {
 
 fn hello<S: Store>(served: &Served<S>) -> Event {
     let operations = &served.routes.operations;
+    let most = served.board.most;
     let reasons = crate::cancel::REASONS.map(desist::Reason::as_str);
     let hello = json!({
         "label": operations.shared().settings.label,
         "changes": served.routes.reads_only.is_none(),
         "kinds": operations.kinds().collect::<Vec<_>>(),
         "reasons": reasons,
-        "most": { "running": RUNNING, "waiting": WAITING },
+        "most": { "running": most.running, "waiting": most.waiting },
     });
     event("hello", hello.to_string())
 }

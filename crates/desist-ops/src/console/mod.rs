@@ -55,7 +55,7 @@ use desist_tokio::Spawner;
 
 pub use self::process::HostState;
 
-use self::board::Board;
+use self::board::{Board, Most};
 use self::process::Process;
 use crate::http;
 use crate::http::Routes;
@@ -70,11 +70,14 @@ pub struct Console<S> {
     routes: Routes<S>,
     changes: bool,
     renews: Duration,
+    most: Most,
     process: Process,
 }
 
 /// How long a stream is read before it is asked for anew, if nothing is said.
 const RENEWS: Duration = Duration::from_secs(300);
+/// How many are shown, if nothing is said.
+const MOST: Most = Most { running: 20_000, waiting: 10_000 };
 
 /// What a console serves.
 struct Served<S> {
@@ -87,12 +90,20 @@ struct Served<S> {
 impl<S: Store> Console<S> {
     /// Of these operations, for whom these routes are open, and for as many.
     pub fn new(routes: Routes<S>) -> Self {
-        Self { routes, changes: false, renews: RENEWS, process: Process::new() }
+        Self { routes, changes: false, renews: RENEWS, most: MOST, process: Process::new() }
     }
 
     /// Lets those cancel who may; otherwise the page only shows.
     pub fn allow_changes(mut self) -> Self {
         self.changes = true;
+        self
+    }
+
+    /// How many are shown, of those that run and of those that wait: the oldest; 20,000 and 10,000, if
+    /// nothing is said. Two thousand that were asked to stop are shown in any case. They are counted
+    /// before anybody's rights: who may see few of very many finds the others in the history.
+    pub fn show_at_most(mut self, running: u32, waiting: u32) -> Self {
+        self.most = Most { running, waiting };
         self
     }
 
@@ -186,7 +197,7 @@ impl<S: Store> Console<S> {
     pub fn at<T: Clone + Send + Sync + 'static>(self, path: &str) -> Router<T> {
         let reads_only = (!self.changes).then_some(READS_ONLY);
         let routes = Arc::new(self.routes.into_served(reads_only));
-        let board = Board::new(routes.operations.clone());
+        let board = Board::new(routes.operations.clone(), self.most);
         let path = path.trim_end_matches('/');
         let below = |rest: &str| format!("{path}{rest}");
         let api = Routes::for_a_page(&routes, &below("/api"));

@@ -1,10 +1,12 @@
 //! What a console shows of operations, on both databases.
 
+use desist_ops::console::Console;
+use desist_ops::http::Routes;
 use desist_ops::{CancelRequest, OperationId, Operations, Store};
 use serde_json::json;
 
 use crate::bench::*;
-use crate::desk::Desk;
+use crate::desk::{Desk, hook};
 use crate::world::{World, on_both};
 
 on_both!(
@@ -55,6 +57,12 @@ async fn empty<W: World>(world: &W) -> Operations<W::Store> {
     let all = process(world, []).await;
     elsewhere(world).await;
     all
+}
+
+/// One that shows so many that run, and wait.
+async fn few<S: Store>(all: &Operations<S>, running: u32, waiting: u32) -> Desk {
+    let console = |routes: Routes<S>| Console::new(routes.authorize(hook));
+    Desk::with(all, |routes| console(routes).show_at_most(running, waiting)).await
 }
 
 async fn what_happens_to_an_operation_is_shown_as_it_happens<W: World>(world: &W) {
@@ -233,16 +241,16 @@ async fn what_is_removed_is_gone<W: World>(world: &W) {
 
 async fn more_that_wait_than_are_shown_are_said_to_be_more<W: World>(world: &W) {
     let all = empty(world).await;
-    waiting(world, "a", 10_100).await;
+    waiting(world, "a", 1100).await;
     let runs = written(world, "running", "", "").await;
-    let desk = Desk::open(&all).await;
+    let desk = few(&all, 10, 1000).await;
     let mut reader = desk.reader("root").await;
-    assert_eq!(reader.rows.len(), 10_001);
-    assert_eq!(reader.names.iter().filter(|name| *name == "rows").count(), 21);
+    assert_eq!(reader.rows.len(), 1001);
+    assert_eq!(reader.names.iter().filter(|name| *name == "rows").count(), 3);
     assert!(reader.rows.contains_key(&runs));
     let more = |reader: &crate::reader::Reader| reader.tick["waiting_more"] == true;
     assert!(more(&reader) && reader.tick["running_more"] == false);
-    assert_eq!(reader.tick["waiting"], 10_000);
+    assert_eq!(reader.tick["waiting"], 1000);
     // They are the oldest; the others come as there is room.
     let oldest = "SELECT id FROM desist_ops ORDER BY seq LIMIT 100";
     let last =
@@ -252,15 +260,15 @@ async fn more_that_wait_than_are_shown_are_said_to_be_more<W: World>(world: &W) 
     world.sql(&format!("DELETE FROM desist_ops WHERE id IN ({oldest})")).await;
     reader.until(|reader| !more(reader)).await;
     assert!(reader.rows.contains_key(last));
-    assert_eq!(reader.tick["waiting"], 10_000);
+    assert_eq!(reader.tick["waiting"], 1000);
     world.sql("DELETE FROM desist_ops WHERE state = 'waiting'").await;
     reader.until(|reader| reader.rows.keys().eq([&runs]) && reader.tick["waiting"] == 0).await;
 }
 
 async fn that_there_are_more_is_told_to_who_may_see_all_of_them<W: World>(world: &W) {
     let all = empty(world).await;
-    waiting(world, "a", 10_001).await;
-    let desk = Desk::open(&all).await;
+    waiting(world, "a", 51).await;
+    let desk = few(&all, 20, 50).await;
     assert_eq!(desk.reader("guest").await.tick["waiting_more"], true);
     let bob = desk.reader("bob").await;
     assert_eq!((&bob.tick["waiting_more"], &bob.tick["waiting"]), (&json!(false), &json!(0)));
@@ -268,7 +276,7 @@ async fn that_there_are_more_is_told_to_who_may_see_all_of_them<W: World>(world:
 
 async fn what_does_not_stop_is_shown_however_many_run<W: World>(world: &W) {
     let all = empty(world).await;
-    waiting(world, "a", 20_001).await;
+    waiting(world, "a", 51).await;
     world.sql("UPDATE desist_ops SET state = 'running', node = 'n'").await;
     let late = written(
         world,
@@ -284,9 +292,9 @@ async fn what_does_not_stop_is_shown_however_many_run<W: World>(world: &W) {
         ", 'cancel', 'requested', 5",
     )
     .await;
-    let desk = Desk::open(&all).await;
+    let desk = few(&all, 50, 50).await;
     let mut reader = desk.reader("root").await;
-    assert_eq!((reader.rows.len(), &reader.tick["running_more"]), (20_002, &json!(true)));
+    assert_eq!((reader.rows.len(), &reader.tick["running_more"]), (52, &json!(true)));
     assert_eq!(
         (&reader.rows[&late]["stop_at"], reader.rows[&unheard].get("stop_at")),
         (&json!(0), None)
