@@ -20,12 +20,20 @@ export class Feed {
   /** Whether there has been a whole picture yet. */
   ready = false;
   #next = null;
+  #nextStops = null;
   #process = null;
 
   /** A connection begins. */
   begin() {
-    this.#next = new Model();
+    this.clock.begin();
+    this.#anew();
     this.#process = null;
+  }
+
+  #anew() {
+    this.#next = new Model();
+    // Who reads now may see others than who read before.
+    this.#nextStops = new Map();
   }
 
   /**
@@ -56,12 +64,14 @@ export class Feed {
   _hello(data, here) {
     this.hello = data;
     this.tick = null;
-    this.clock.hear(data.now, here);
+    // It is the clock of the process, if it is told at all: times are by that of the database.
+    this.clock.guess(data.now, here);
   }
 
-  _reset() {
+  _reset(data, here) {
     if (!this.#next) this.#process = this.process;
-    this.#next = new Model();
+    this.#anew();
+    this.clock.hear(data?.now, here);
   }
 
   _rows(rows, here) {
@@ -76,15 +86,16 @@ export class Feed {
   }
 
   _asked(stops) {
+    const into = this.#nextStops ?? this.stops;
     for (const stop of stops) {
       if (!Number.isFinite(stop?.asked) || !Number.isFinite(stop.stopped)) continue;
-      this.stops.set(`${stop.id} ${stop.asked}`, stop);
+      into.set(`${stop.id} ${stop.asked}`, stop);
     }
-    for (const key of this.stops.keys()) {
-      if (this.stops.size <= MOST_STOPS) break;
-      this.stops.delete(key);
+    for (const key of into.keys()) {
+      if (into.size <= MOST_STOPS) break;
+      into.delete(key);
     }
-    this.stopsVersion += 1;
+    if (into === this.stops) this.stopsVersion += 1;
   }
 
   _process(data) {
@@ -99,8 +110,10 @@ export class Feed {
       this.#next.content += this.model.content;
       this.model = this.#next;
       this.process = this.#process;
+      this.stops = this.#nextStops;
+      this.stopsVersion += 1;
     }
-    this.#next = null;
+    this.#next = this.#nextStops = null;
     this.ready = true;
   }
 

@@ -87,6 +87,18 @@ export const local = times();
 /** The clock of the server, as far as can be known from what it says now and then. */
 export class Clock {
   #offset = null;
+  /** Whether what is said next is taken as it is, whatever was known before. */
+  #anew = true;
+
+  /** A connection begins: the clock may be another one, or may have been set since. */
+  begin() {
+    this.#anew = true;
+  }
+
+  /** Something that is nearly it, until it says so itself. */
+  guess(now, here) {
+    if (Number.isFinite(now) && this.#anew) this.#offset = now - here;
+  }
 
   /**
    * @param {number} now what the server said
@@ -96,15 +108,29 @@ export class Clock {
     if (!Number.isFinite(now)) return;
     const heard = now - here;
     // What was under way the least is nearest to the truth. A jump is believed, a lag is not.
-    if (this.#offset === null || heard > this.#offset || this.#offset - heard > 5 * SECOND) {
+    if (this.#anew || heard > this.#offset || this.#offset - heard > 5 * SECOND) {
       this.#offset = heard;
     } else {
       this.#offset += (heard - this.#offset) / 10;
     }
+    this.#anew = false;
   }
 
   /** What it shows now; the reader's own until the server has said anything. */
   now(here) {
     return this.#offset === null ? Date.now() : this.#offset + here;
+  }
+}
+
+/** Notices that the machine slept: some clocks stand still then, and the time of day does not. */
+export class Sleep {
+  #here = null;
+  #wall = null;
+
+  /** Whether it has slept since it was last asked. */
+  slept(here, wall) {
+    const gap = this.#here === null ? 0 : wall - this.#wall - (here - this.#here);
+    [this.#here, this.#wall] = [here, wall];
+    return gap > 3 * SECOND;
   }
 }

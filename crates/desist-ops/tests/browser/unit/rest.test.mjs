@@ -90,3 +90,45 @@ test("stops that come again are counted once, and those that make no sense not a
   assert.equal(feed.stops.size, 1);
   assert.equal(feed.take("no_such", {}, 0), false);
 });
+
+test("who reads as somebody else keeps no stops of those before", () => {
+  const feed = new Feed();
+  const stop = (id) => ({ id, kind: "a", asked: 1, stopped: 2 });
+  feed.begin();
+  feed.take("asked", [stop("op_1"), stop("op_2")], 0);
+  assert.equal(feed.stops.size, 0);
+  feed.take("whole", {}, 0);
+  assert.equal(feed.stops.size, 2);
+  const { stopsVersion } = feed;
+  feed.begin();
+  feed.take("reset", { now: 1 }, 0);
+  feed.take("asked", [stop("op_2")], 0);
+  assert.equal(feed.stops.size, 2);
+  feed.take("whole", {}, 0);
+  assert.deepEqual([...feed.stops.values()].map(({ id }) => id), ["op_2"]);
+  assert.ok(feed.stopsVersion > stopsVersion);
+  feed.take("asked", [stop("op_3")], 0);
+  assert.equal(feed.stops.size, 2);
+});
+
+test("times are by the clock of the database from the first row on", () => {
+  const feed = new Feed();
+  feed.begin();
+  feed.take("hello", { now: 900_000 }, 0);
+  feed.take("reset", { now: 500_000 }, 0);
+  assert.equal(feed.clock.now(1), 500_001);
+  feed.begin();
+  feed.take("hello", {}, 1000);
+  feed.take("reset", {}, 1000);
+  assert.equal(feed.clock.now(1000), 501_000);
+  feed.take("tick", { now: 498_000 }, 2000);
+  assert.equal(feed.clock.now(2000), 498_000);
+});
+
+test("what of the process may not be seen any more is forgotten", () => {
+  const feed = new Feed();
+  feed.take("process", { pid: 1 }, 0);
+  assert.equal(feed.take("process", null, 0), true);
+  assert.equal(feed.process, null);
+  assert.deepEqual(feed.kinds(), []);
+});

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Clock, age, ago, instant, times, took } from "../../../src/console/page/time.mjs";
+import { Clock, Sleep, age, ago, instant, times, took } from "../../../src/console/page/time.mjs";
 
 test("ages are whole seconds", () => {
   assert.equal(age(0), "0 s");
@@ -55,4 +55,27 @@ test("the clock follows the server, whatever was under way", () => {
   assert.equal(clock.now(3000), 900_000);
   clock.hear(undefined, 4000);
   assert.equal(clock.now(4000), 901_000);
+});
+
+test("a new connection brings the clock of the database at once, also one that was set back a little", () => {
+  const clock = new Clock();
+  clock.guess(2_000_000, 0);
+  assert.equal(clock.now(0), 2_000_000);
+  clock.hear(1_000_000, 10); // the database says another time than the process did
+  assert.equal(clock.now(10), 1_000_000);
+  clock.guess(2_000_000, 20); // it is known better
+  assert.equal(clock.now(20), 1_000_010);
+  clock.begin();
+  clock.hear(997_000, 1010);
+  assert.equal(clock.now(1010), 997_000);
+});
+
+test("a sleep is noticed where one clock stood still in it", () => {
+  const sleep = new Sleep();
+  assert.equal(sleep.slept(0, 1_000_000), false);
+  assert.equal(sleep.slept(1000, 1_001_000), false);
+  assert.equal(sleep.slept(2000, 1_600_000), true);
+  assert.equal(sleep.slept(3000, 1_601_000), false);
+  assert.equal(sleep.slept(60_000, 1_658_000), false);
+  assert.equal(sleep.slept(61_000, 1_000_000), false);
 });
