@@ -44,6 +44,7 @@ const FILES: &[File] = files![
     "feed.mjs",
     "header.mjs",
     "latency.mjs",
+    "link.mjs",
     "live.mjs",
     "main.mjs",
     "model.mjs",

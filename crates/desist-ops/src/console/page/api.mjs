@@ -3,10 +3,12 @@
 
 /** Why something did not come about, in a sentence for people. */
 export class Problem extends Error {
-  constructor(detail, status = 0) {
+  constructor(detail, { status = 0, final = false } = {}) {
     super(detail);
     this.detail = detail;
     this.status = status;
+    /** Whether the service itself has refused: to ask again would only be refused again. */
+    this.final = final;
   }
 }
 
@@ -21,13 +23,22 @@ const BY_STATUS = {
   504: "The service did not answer the proxy in time.",
 };
 
+const FINAL = [401, 403, 404];
+
 /** @param {Response} answer one that is not ok */
 export async function problemOf(answer) {
   const otherwise = BY_STATUS[answer.status] ?? `The service answered with ${answer.status}.`;
-  if (!/\bjson\b/.test(answer.headers.get("content-type") ?? "")) return new Problem(otherwise, answer.status);
+  const { status } = answer;
+  const type = answer.headers.get("content-type") ?? "";
+  if (!/\bjson\b/.test(type)) {
+    await answer.body?.cancel();
+    return new Problem(otherwise, { status });
+  }
   const body = await answer.json().catch(() => null);
   const detail = body?.detail || body?.title;
-  return new Problem(typeof detail === "string" ? detail : otherwise, answer.status);
+  // What a proxy answers in the place of the service may be over in a moment.
+  const final = FINAL.includes(status) && /^application\/problem\+json\b/i.test(type);
+  return new Problem(typeof detail === "string" ? detail : otherwise, { status, final });
 }
 
 async function ask(address, init = {}) {

@@ -2,6 +2,7 @@
 // it promises: an overdue one is seen from everywhere; what is stale says as of when.
 
 import { byId, setAttr, setText } from "./dom.mjs";
+import { isOwn } from "./link.mjs";
 import { overdueBy } from "./model.mjs";
 import { count, plural, visible } from "./text.mjs";
 import { local } from "./time.mjs";
@@ -67,14 +68,14 @@ export class Header {
       case "live": return "Live";
       case "down": return `The database does not answer${then}`;
       case "refused": return `Refused${then}`;
-      case "stale": return why === "Paused, as nobody looked" || why === "Nothing heard" ? `${why}${then}` : `Reconnecting${then}`;
+      case "stale": return isOwn(why) ? `${why}${then}` : `Reconnecting${then}`;
       default: return why ? "Cannot connect, trying again" : "Connecting";
     }
   }
 
   /** The server's sentence, where there is one to show. */
   #problem({ state, why }) {
-    const shown = state === "refused" || (why && ["down", "connecting"].includes(state)) || (state === "stale" && why && !/^(Paused|Nothing)/.test(why));
+    const shown = state === "refused" || (why && ["down", "connecting"].includes(state)) || (state === "stale" && why && !isOwn(why));
     setAttr(this.problem, "data-state", state);
     if (shown) setText(this.problem.querySelector("p"), visible(why ?? "The service refused."));
     this.problem.hidden = !shown;

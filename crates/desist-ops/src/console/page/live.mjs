@@ -5,10 +5,17 @@
 import { EventParser } from "./sse.mjs";
 import { asked, pause } from "./retry.mjs";
 import { problemOf } from "./api.mjs";
+import { BEHIND, PAUSED, SILENT, farewell, told } from "./link.mjs";
+import { Sleep } from "./time.mjs";
 
 /** Without a byte for this long what is shown is stale; for twice as long the connection is given up. */
 const SILENCE = 6000;
-const HIDDEN_FOR = 60_000;
+/** A browser has six connections to a server of HTTP/1.1, for all of its tabs: a hidden one gives its back. */
+const HIDDEN_FOR = 5000;
+/** Who comes back to a tab is not told that it is stale if it is not after this long. */
+const SOON = 1000;
+/** A stream that is renewed more often than this is one that breaks. */
+const RENEWED = 5000;
 /** How long events may be taken before the page gets its turn. */
 const TURN = 8;
 
@@ -22,9 +29,14 @@ export class Live {
   #failures = 0;
   #abort = null;
   #timer = null;
+  #begun = -Infinity;
   #lastBytes = 0;
+  /** When what is shown was last known to be right. */
+  #lastGood = 0;
+  /** Whether this connection has sent everything. */
+  #whole = false;
   #hiddenSince = null;
-  #down = null;
+  #sleep = new Sleep();
 
   /** @param {{feed: import("./feed.mjs").Feed, changed: () => void}} parts */
   constructor({ feed, changed }) {
@@ -57,29 +69,47 @@ export class Live {
     this.#hiddenSince = document.hidden ? (this.#hiddenSince ?? performance.now()) : null;
     if (document.hidden || this.link.state === "refused") return;
     const silent = performance.now() - this.#lastBytes > SILENCE;
+    if (this.link.why === PAUSED) this.#soon();
     if (this.#timer !== null || !this.#abort || silent) this.#connect();
   }
 
+  /** For a moment it is neither live nor stale. */
+  #soon() {
+    this.#set({ state: "connecting", why: null, again: null });
+    setTimeout(() => {
+      if (this.link.state === "connecting" && this.feed.ready) this.#set({ state: "stale", asOf: this.#asOf() });
+    }, SOON);
+  }
+
   #watch() {
-    if (!this.#abort) return;
     const now = performance.now();
+    const slept = this.#sleep.slept(now, Date.now());
+    if (!this.#abort) return;
     if (this.#hiddenSince !== null && now - this.#hiddenSince > HIDDEN_FOR) {
       this.#stop();
-      this.#set({ state: "stale", why: "Paused, as nobody looked", asOf: this.#asOf(), again: null });
+      this.#set({ state: "stale", why: PAUSED, asOf: this.#asOf(), again: null });
+      return;
+    }
+    if (slept && this.#isShown()) {
+      // What is here is from before, and the connection has most likely not lived through it.
+      this.#set({ state: "stale", why: SILENT, asOf: this.#asOf() });
+      this.#connect();
       return;
     }
     const silence = now - this.#lastBytes;
     if (silence > 2 * SILENCE) this.#failed(null);
-    else if (silence > SILENCE && this.#isShown()) this.#set({ state: "stale", why: "Nothing heard", asOf: this.#asOf() });
+    else if ((silence > SILENCE || (!this.#whole && now - this.#begun > SILENCE)) && this.#isShown()) {
+      this.#set({ state: "stale", why: SILENT, asOf: this.#asOf() });
+    }
   }
 
   #isShown() {
-    return this.link.state === "live" || this.link.state === "down";
+    return ["live", "down"].includes(this.link.state) || this.link.why === BEHIND;
   }
 
   /** Until when what is shown is right, by the server's clock. */
   #asOf() {
-    return this.link.asOf ?? (this.feed.ready ? this.feed.clock.now(this.#lastBytes) : null);
+    return this.link.asOf ?? (this.feed.ready ? this.feed.clock.now(this.#lastGood) : null);
   }
 
   #stop() {
@@ -106,8 +136,8 @@ export class Live {
     this.#stop();
     const abort = new AbortController();
     this.#abort = abort;
-    this.#lastBytes = performance.now();
-    this.#down = null;
+    this.#begun = this.#lastBytes = performance.now();
+    this.#whole = false;
     try {
       const answer = await fetch("./live", {
         headers: { accept: "text/event-stream" },
@@ -125,12 +155,11 @@ export class Live {
   async #read(answer, abort) {
     const type = answer.headers.get("content-type") ?? "";
     if (answer.type === "opaqueredirect") {
-      return this.#refused("You are sent elsewhere, perhaps to sign in. Load this page again to follow.");
+      return this.#failed("You are sent elsewhere, perhaps to sign in. Load this page again to follow.");
     }
     if (!answer.ok) {
-      const { detail } = await problemOf(answer);
+      const { detail, final } = await problemOf(answer);
       if (this.#abort !== abort) return;
-      const final = answer.status < 500 && ![408, 425, 429].includes(answer.status);
       return final ? this.#refused(detail) : this.#failed(detail, asked(answer.headers.get("retry-after")));
     }
     if (!type.startsWith("text/event-stream")) {
@@ -141,6 +170,8 @@ export class Live {
     const ended = await this.#events(answer.body, abort);
     if (this.#abort !== abort) return;
     if (ended?.again === false) this.#refused(ended.why);
+    // What is shown stays what it is, unless this fails.
+    else if (ended?.atOnce && this.#whole && performance.now() - this.#begun > RENEWED) this.#connect();
     else this.#failed(ended?.why ?? null);
   }
 
@@ -154,7 +185,8 @@ export class Live {
       const { done, value } = await reader.read();
       if (done || this.#abort !== abort) return null;
       this.#lastBytes = performance.now();
-      this.#heard();
+      if (this.#whole) this.#lastGood = this.#lastBytes;
+      if (this.#whole && this.link.why === SILENT) this.#show();
       parser.push(value);
       for (const [name, text] of events.splice(0)) {
         const bye = this.#take(name, text);
@@ -170,11 +202,14 @@ export class Live {
   #take(name, text) {
     try {
       const data = JSON.parse(text);
-      if (name === "bye") return { why: String(data.why ?? ""), again: data.again !== false };
+      if (name === "bye") return farewell(data);
       if (!this.feed.take(name, data, performance.now())) return null;
-      if (name === "whole") this.#failures = 0;
-      if (name === "whole" || name === "tick") this.#down = this.feed.tick?.down_since ?? null;
-      if (name === "whole" || (this.#isShown() && name === "tick")) this.#heard(true);
+      if (name === "whole") {
+        this.#failures = 0;
+        this.#whole = true;
+        this.#lastGood = performance.now();
+      }
+      if (this.#whole && (name === "whole" || name === "tick")) this.#show();
     } catch (error) {
       console.warn("an event that cannot be understood was left out:", name, error);
     }
@@ -182,17 +217,10 @@ export class Live {
     return null;
   }
 
-  /** Something came: what was silent is not any more. */
-  #heard(whole = false) {
-    if (!whole && !(this.link.state === "stale" && this.link.why === "Nothing heard")) return;
-    const down = this.#down !== null;
-    const next = {
-      state: down ? "down" : "live",
-      why: down ? (this.feed.tick.down ?? "The database does not answer") : null,
-      asOf: down ? this.#down : null,
-      again: null,
-    };
-    if (next.state !== this.link.state || next.why !== this.link.why) this.#set(next);
+  /** What the server says of what is shown. */
+  #show() {
+    const next = told(this.feed.tick);
+    if (Object.keys(next).some((name) => next[name] !== this.link[name])) this.#set(next);
   }
 }
 
