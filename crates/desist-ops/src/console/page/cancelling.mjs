@@ -4,18 +4,25 @@
 
 import * as api from "./api.mjs";
 import { byId, options, setAttr, setParts, setText } from "./dom.mjs";
-import { liveBelow } from "./tree.mjs";
+import { isLive } from "./model.mjs";
 import { plural, shortId, visible } from "./text.mjs";
+import { below } from "./tree.mjs";
 import { answered, askedToStop, theirs, whatHappens } from "./words.mjs";
 
 const REASONS = ["requested"];
+/** At least so long between two counts of what is below. */
+const PAUSE = 2000;
 
 export class Cancelling {
   #row = null;
   #from = null;
   #many = null;
   #counting = null;
+  /** What was below, as far as it is shown, when it was counted. */
+  #counted = { key: "", at: -Infinity };
   #sending = false;
+  /** Whether what is refused is the counting. */
+  #uncounted = false;
 
   constructor(app) {
     this.app = app;
@@ -48,6 +55,12 @@ export class Cancelling {
     const scope = byId("cancelling-scope");
     scope.hidden = !hasBelow;
     scope.disabled = !hasBelow;
+    // Of one that has ended only what is below it can be stopped.
+    const one = this.form.querySelector("[value=one]").closest("label");
+    one.hidden = !isLive(row);
+    if (one.hidden) this.form.elements.scope.value = "tree";
+    setText(byId("cancelling-tree"), one.hidden ? "Everything below it" : "This and everything below it");
+    this.#counted = { key: "", at: -Infinity };
     options(this.form.elements.reason, this.app.feed.hello?.reasons ?? REASONS, null, "requested");
     this.#refuse(null);
     this.render();
@@ -61,9 +74,11 @@ export class Cancelling {
     const node = this.app.feed.model.get(this.#row.id);
     if (node) this.#row = node.row;
     const row = this.#row;
+    const under = node ? below(node) : { running: 0, waiting: 0 };
+    this.#recount(`${under.running} ${under.waiting}`);
     const { now } = this.app.feed;
     setParts(byId("cancelling-name"), ["Cancel ", theirs(row.kind), ` ${shortId(row.id)}?`], 60);
-    setParts(byId("cancelling-what"), this.#what(row, now, node));
+    setParts(byId("cancelling-what"), this.#what(row, now, under.running + under.waiting));
     setText(byId("cancelling-then"), this.#then(row, now));
     const many = this.#tree() && this.#many ? this.#many.running + this.#many.waiting : null;
     setText(this.send, many === null || many === 1 ? "Cancel operation" : `Cancel ${plural(many, "operation")}`);
@@ -74,12 +89,11 @@ export class Cancelling {
     setAttr(this.send, "title", fresh ? null : "What is shown is not fresh: nothing can be changed now.");
   }
 
-  #what(row, now, node) {
+  #what(row, now, many) {
     const parts = row.key == null ? [] : [theirs(row.key), "; "];
     parts.push(row.state);
     if (row.actor) parts.push(", started by ", theirs(row.actor));
-    const below = node ? liveBelow(node) : 0;
-    if (below) parts.push(`; ${plural(below, "operation")} below it still to end`);
+    if (many) parts.push(`; ${plural(many, "operation")} below it still to end`);
     if (row.cancel && row.state === "running") parts.push("; ", ...askedToStop(row, now));
     return parts;
   }
@@ -104,21 +118,32 @@ export class Cancelling {
 
   #chosen(name) {
     if (name === "scope") this.#refuse(null);
-    if (this.#tree() && (name === "scope" || name === "mode")) this.#count();
+    if (this.#tree() && (name === "scope" || name === "mode")) this.#many = null;
+    if (this.#many === null) this.#counted = { key: "", at: -Infinity };
     this.render();
+  }
+
+  /** What is below is counted anew when it changed; until that is known what was counted stands. */
+  #recount(key) {
+    const now = performance.now();
+    if (!this.#tree() || this.#sending || key === this.#counted.key || now - this.#counted.at < PAUSE) return;
+    this.#counted = { key, at: now };
+    this.#count();
   }
 
   async #count() {
     this.#counting?.abort();
     const abort = (this.#counting = new AbortController());
-    this.#many = null;
     try {
       const many = await api.cancel(this.#row.id, { ...this.#request(), dry_run: true }, abort.signal);
       if (abort.signal.aborted) return;
       this.#many = { waiting: many.waiting ?? 0, running: many.running ?? 0 };
+      if (this.#uncounted) this.#refuse(null);
     } catch (error) {
       if (abort.signal.aborted) return;
+      this.#counted.key = "";
       this.#refuse(error);
+      this.#uncounted = true;
     }
     this.render();
   }
@@ -128,6 +153,7 @@ export class Cancelling {
     this.#sending = true;
     this.#refuse(null);
     this.render();
+    this.#counting?.abort();
     const request = this.#request();
     const name = `${this.#row.kind} ${shortId(this.#row.id)}`;
     try {
@@ -144,6 +170,7 @@ export class Cancelling {
   }
 
   #refuse(error) {
+    this.#uncounted = false;
     this.refused.hidden = error === null;
     setText(this.refused, error === null ? "" : visible(error.detail ?? String(error)));
   }

@@ -8,12 +8,12 @@ import { Feed } from "./feed.mjs";
 import { Header } from "./header.mjs";
 import { Latency } from "./latency.mjs";
 import { Live } from "./live.mjs";
-import { isLive } from "./model.mjs";
 import { Past } from "./past.mjs";
 import { TABS, read, write } from "./place.mjs";
 import { Process } from "./process.mjs";
 import { Running } from "./running.mjs";
 import { Stopping } from "./stopping.mjs";
+import { isCancellable } from "./tree.mjs";
 
 const SAID_FOR = 12_000;
 
@@ -37,7 +37,7 @@ const app = {
   focusBack,
   details: (op) => go({ ...place, op }),
   opened: () => place.op,
-  mayCancel: (row) => app.feed.hello?.changes === true && row.may_cancel === true && isLive(row),
+  mayCancel: (row) => app.feed.hello?.changes === true && isCancellable(row, app.feed.model.get(row.id)),
   filtered(tab, filter) {
     place.filters[tab] = filter;
     history.replaceState(null, "", write(place));

@@ -5,6 +5,7 @@ import { el, icon, setAttr, setIcon, setParts, setText, setTheirs, theirs } from
 import { isLive } from "./model.mjs";
 import { count, shortId, visible } from "./text.mjs";
 import { age, local } from "./time.mjs";
+import { isCancellable } from "./tree.mjs";
 import { howFar, lasts, note, plain, shownState } from "./words.mjs";
 
 const DEEPEST = 10;
@@ -64,7 +65,7 @@ export function updateRow(shown, line, { now, changes, fresh, opened }) {
   setParts(shown.note, parts);
   setAttr(shown.note, "title", visible(plain(parts)) || null);
   setText(shown.age, age(lasts(row, now)));
-  setAttr(shown.button, "hidden", !(changes && row.may_cancel && isLive(row)));
+  setAttr(shown.button, "hidden", !(changes && isCancellable(row, node)));
   shown.button.disabled = !fresh;
   setAttr(shown.button, "title", fresh ? null : "What is shown is not fresh: nothing can be changed now.");
 }

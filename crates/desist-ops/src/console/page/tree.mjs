@@ -2,6 +2,8 @@
 // parent by `seq`, the oldest first, so that what starts stands below and moves nothing; whoever
 // matches is shown with all that is above it. No DOM here.
 
+import { isLive } from "./model.mjs";
+
 /**
  * @typedef {object} Line
  * @property {import("./model.mjs").Node} node
@@ -82,13 +84,29 @@ function searched(row) {
 }
 
 /** How many of those below a node are still to end. */
-export function liveBelow(node) {
-  let live = 0;
+export function below(node) {
+  const many = { running: 0, waiting: 0 };
   const stack = [...node.children];
   while (stack.length) {
     const { row, children } = stack.pop();
-    if (row.state === "running" || row.state === "waiting") live += 1;
+    if (isLive(row)) many[row.state] += 1;
     for (const child of children) stack.push(child);
   }
-  return live;
+  return many;
+}
+
+/** Whether anything below a node is still to end. */
+export function anyBelow(node) {
+  const stack = [...node.children];
+  while (stack.length) {
+    const { row, children } = stack.pop();
+    if (isLive(row)) return true;
+    for (const child of children) stack.push(child);
+  }
+  return false;
+}
+
+/** Whether there is anything to cancel here: itself, or what is below one that has ended. */
+export function isCancellable(row, node) {
+  return row.may_cancel === true && (isLive(row) || (node != null && anyBelow(node)));
 }

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { LINGER, Model, overdueBy } from "../../../src/console/page/model.mjs";
-import { lines, liveBelow } from "../../../src/console/page/tree.mjs";
+import { below, isCancellable, lines } from "../../../src/console/page/tree.mjs";
 
 const row = (id, more = {}) => ({ id, seq: Number(id.replace(/\D/g, "")) || 0, kind: "export", state: "running", created: 0, started: 0, ...more });
 const model = (...rows) => {
@@ -15,7 +15,7 @@ const never = () => false;
 test("children stand under their parent by number, in whatever order they came", () => {
   const made = model(row("c4", { parent: "a1" }), row("b3"), row("c2", { parent: "a1" }), row("a1"), row("d5", { parent: "c4" }));
   assert.deepEqual(ids(made), ["a1", "-c2", "-c4", "--d5", "b3"]);
-  assert.equal(liveBelow(made.get("a1")), 3);
+  assert.deepEqual(below(made.get("a1")), { running: 3, waiting: 0 });
 });
 
 test("one whose parent is not known stands alone", () => {
@@ -128,4 +128,18 @@ test("overdue is what runs when its grace is over", () => {
   assert.equal(overdueBy(stopping, 6500), 500);
   assert.equal(overdueBy(row("a1", { cancel: { at: 0 } }), 1e9), null);
   assert.equal(overdueBy({ ...stopping, state: "cancelled" }, 6500), null);
+});
+
+test("one that has ended can be cancelled while anything below it is still to end", () => {
+  const over = { state: "succeeded", ended: 5, may_cancel: true };
+  const made = model(
+    row("a1", over), row("b2", { ...over, parent: "a1" }), row("c3", { parent: "b2", state: "waiting", may_cancel: true }));
+  const may = (id) => isCancellable(made.get(id).row, made.get(id));
+  assert.deepEqual(["a1", "b2", "c3"].map(may), [true, true, true]);
+  assert.deepEqual(below(made.get("a1")), { running: 0, waiting: 1 });
+  made.put(row("b2", { ...over, parent: "a1", may_cancel: false }), 6);
+  assert.equal(may("b2"), false);
+  made.put(row("c3", { ...over, parent: "b2" }), 6);
+  assert.deepEqual(["a1", "c3"].map(may), [false, false]);
+  assert.equal(isCancellable(row("d4", over), undefined), false);
 });
