@@ -57,6 +57,7 @@ const FILES: &[File] = files![
     "retry.mjs",
     "row.mjs",
     "running.mjs",
+    "span.mjs",
     "sse.mjs",
     "stopping.mjs",
     "text.mjs",

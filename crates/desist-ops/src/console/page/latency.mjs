@@ -4,7 +4,7 @@
 import { byId, el, setParts, setText, theirs } from "./dom.mjs";
 import { Plot } from "./plot.mjs";
 import { perKind } from "./quantile.mjs";
-import { count, shortId } from "./text.mjs";
+import { count, shortId, visible } from "./text.mjs";
 import { local, took } from "./time.mjs";
 import { theirs as quoted } from "./words.mjs";
 
@@ -49,7 +49,6 @@ export class Latency {
       setTimeout(this.app.changed, wait);
       return;
     }
-    
     const from = this.since.value ? feed.now - Number(this.since.value) * 1000 : -Infinity;
     const stops = [...feed.stops.values()].filter((stop) => stop.asked >= from);
     const none = stops.length === 0;
@@ -59,7 +58,7 @@ export class Latency {
     this.empty.hidden = !none;
     setText(this.empty, this.#emptyText());
     if (none) return;
-    this.plot.show(stops);
+    this.plot.show(stops, feed.now);
     this.#table(perKind(stops));
   }
 
@@ -70,13 +69,24 @@ export class Latency {
   }
 
   #table(kinds) {
+    // Whoever is on a button of it stays there.
+    const on = this.body.contains(document.activeElement) ? document.activeElement.dataset.of : null;
     this.body.replaceChildren(...kinds.map((kind) => {
       const canvas = el("canvas", { class: "swatch", "aria-hidden": "true" });
       this.plot.swatch(canvas, kind.kind);
-      const numbers = [count(kind.count), took(kind.median), took(kind.p99), took(kind.slowest), took(kind.heard)];
       const name = el("th", { scope: "row" }, canvas, theirs(kind.kind, { most: 60 }));
-      return el("tr", {}, name, ...numbers.map((text) => el("td", { text })));
+      const one = (which, measured) => el("td", {}, this.#one(kind.kind, which, measured));
+      return el("tr", {}, name, el("td", { text: count(kind.count) }),
+        one("median", kind.median), one("99th percentile", kind.p99), one("slowest", kind.slowest), el("td", { text: took(kind.heard) }));
     }));
+    if (on !== null) [...this.body.querySelectorAll("button")].find((button) => button.dataset.of === on)?.focus();
+  }
+
+  /** The points of the plot are for who points: the operation behind a number is reached from here. */
+  #one(kind, which, { ms, id }) {
+    const open = () => this.app.details(id);
+    const label = `${took(ms)}: details of ${visible(kind)} ${shortId(id)}, the ${which}`;
+    return el("button", { type: "button", class: "name", "data-of": `${kind} ${which}`, "aria-label": label, text: took(ms), on: { click: open } });
   }
 
   #point(stop) {

@@ -1,6 +1,7 @@
 // The plot of what stops took. What it promises: each kind has a colour and a shape of its own, so
 // that they can be told apart without colours; the same kind keeps its own while the page is open.
 
+import { span } from "./span.mjs";
 import { count, cut, visible } from "./text.mjs";
 import { local } from "./time.mjs";
 
@@ -87,8 +88,11 @@ export class Plot {
     this.#kinds = "";
   }
 
-  /** @param {any[]} stops */
-  show(stops) {
+  /**
+   * @param {any[]} stops one at least
+   * @param {number} now by the server's clock
+   */
+  show(stops, now) {
     const kinds = [...new Set(stops.map((stop) => stop.kind))].sort();
     const key = JSON.stringify(kinds);
     this.stops = [...stops].sort((a, b) => a.asked - b.asked);
@@ -96,10 +100,15 @@ export class Plot {
     // A logarithm has no zero: what took less than half a millisecond is drawn as that.
     const took = (stop) => Math.max(0.5, stop.stopped - stop.asked);
     const data = [xs, ...kinds.map((kind) => this.stops.map((stop) => (stop.kind === kind ? took(stop) : null)))];
-    if (this.#plot && key === this.#kinds) return this.#plot.setData(data);
-    this.#kinds = key;
-    this.#plot?.destroy();
-    this.#plot = new globalThis.uPlot(this.#options(kinds), data, this.parent);
+    if (!this.#plot || key !== this.#kinds) {
+      this.#kinds = key;
+      this.#plot?.destroy();
+      this.#plot = new globalThis.uPlot(this.#options(kinds), null, this.parent);
+    }
+    this.#plot.setData(data, false);
+    // Of one point uPlot would make an axis of its own, without asking.
+    const [min, max] = span(xs[0], xs.at(-1), now / 1000);
+    this.#plot.setScale("x", { min, max });
   }
 
   #options(kinds) {
@@ -112,7 +121,7 @@ export class Plot {
       legend: { show: false },
       cursor: { y: false, x: false, drag: { x: false, y: false }, points: { show: false } },
       scales: {
-        x: { time: true, range: (u, low, high) => this.#room(low, high) },
+        x: { time: true, range: (u, low, high) => [low ?? 0, high ?? 1] },
         y: { distr: 3, range: (u, low, high) => decades(low, high) },
       },
       axes: [
@@ -122,12 +131,6 @@ export class Plot {
       series: [{}, ...kinds.map((kind) => this.#series(kind))],
       hooks: { setCursor: [(u) => this.#look(u)], drawSeries: [(u, at) => this.#draw(u, at, kinds[at - 1])] },
     };
-  }
-
-  #room(low, high) {
-    if (low === null || high === null) return [Date.now() / 1000 - 60, Date.now() / 1000];
-    const more = Math.max(5, (high - low) * 0.03);
-    return [low - more, high + more];
   }
 
   #series(kind) {

@@ -2,7 +2,8 @@
 // between two (nearest rank). No DOM here.
 
 /**
- * @param {number[]} sorted ascending
+ * @template T
+ * @param {T[]} sorted ascending
  * @param {number} q between 0 and 1
  */
 export function quantile(sorted, q) {
@@ -10,13 +11,16 @@ export function quantile(sorted, q) {
   return sorted[Math.max(0, Math.ceil(q * sorted.length) - 1)];
 }
 
-/** One row for each kind, by name: how many stopped, and how long that took, in ms. */
+/**
+ * One row for each kind, by name: how many stopped, and how long that took, in ms. What is measured
+ * of one operation has that one with it.
+ */
 export function perKind(stops) {
   const kinds = new Map();
   for (const stop of stops) {
     const kind = kinds.get(stop.kind) ?? { took: [], heard: [], inSpite: 0 };
     kinds.set(stop.kind, kind);
-    kind.took.push(Math.max(0, stop.stopped - stop.asked));
+    kind.took.push({ ms: Math.max(0, stop.stopped - stop.asked), id: stop.id });
     if (Number.isFinite(stop.heard)) kind.heard.push(Math.max(0, stop.heard - stop.asked));
     if (stop.outcome === "succeeded") kind.inSpite += 1;
   }
@@ -24,9 +28,8 @@ export function perKind(stops) {
 }
 
 function summary(kind, { took, heard, inSpite }) {
-  const ascending = (a, b) => a - b;
-  took.sort(ascending);
-  heard.sort(ascending);
+  took.sort((a, b) => a.ms - b.ms);
+  heard.sort((a, b) => a - b);
   return {
     kind,
     count: took.length,

@@ -3,6 +3,7 @@ import { test } from "node:test";
 import { Feed } from "../../../src/console/page/feed.mjs";
 import { read, write } from "../../../src/console/page/place.mjs";
 import { perKind, quantile } from "../../../src/console/page/quantile.mjs";
+import { span } from "../../../src/console/page/span.mjs";
 import { asked, pause } from "../../../src/console/page/retry.mjs";
 
 test("a quantile is a value that was measured", () => {
@@ -14,9 +15,9 @@ test("a quantile is a value that was measured", () => {
 });
 
 test("stops are counted by kind", () => {
-  const stop = (kind, ms, heard = 5) => ({ kind, asked: 1000, heard: 1000 + heard, stopped: 1000 + ms, outcome: "cancelled" });
+  const stop = (kind, ms, heard = 5) => ({ id: `op_${ms}`, kind, asked: 1000, heard: 1000 + heard, stopped: 1000 + ms, outcome: "cancelled" });
   const [a, b] = perKind([stop("b", 10), stop("a", 30), stop("a", 10), stop("a", 20, NaN)]);
-  assert.deepEqual([a.kind, a.count, a.median, a.p99, a.slowest, a.heard], ["a", 3, 20, 30, 30, 5]);
+  assert.deepEqual([a.kind, a.count, a.median.ms, a.p99.ms, a.slowest, a.heard], ["a", 3, 20, 30, { ms: 30, id: "op_30" }, 5]);
   assert.equal(b.count, 1);
 });
 
@@ -131,4 +132,17 @@ test("what of the process may not be seen any more is forgotten", () => {
   assert.equal(feed.take("process", null, 0), true);
   assert.equal(feed.process, null);
   assert.deepEqual(feed.kinds(), []);
+});
+
+test("an axis of time is ten minutes long at least, and does not begin in the future", () => {
+  const now = 100_000;
+  const near = (made, wanted) => made.forEach((value, at) => assert.ok(Math.abs(value - wanted[at]) <= 18.1, `${made}`));
+  near(span(now, now, now), [now - 600, now]);
+  near(span(now - 90, now - 90, now), [now - 600, now]);
+  near(span(50_000, 50_000, now), [49_700, 50_300]);
+  near(span(50_000, 50_100, now), [49_750, 50_350]);
+  // A point that is ahead of the clock is seen all the same.
+  near(span(now + 30, now + 30, now), [now - 570, now + 30]);
+  const [from, to] = span(0, 10_000, now);
+  assert.deepEqual([from, to], [-300, 10_300]);
 });
