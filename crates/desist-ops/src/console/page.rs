@@ -53,6 +53,7 @@ const FILES: &[File] = files![
     "plot.mjs",
     "process.mjs",
     "quantile.mjs",
+    "questions.mjs",
     "refused.css",
     "retry.mjs",
     "row.mjs",

@@ -5,18 +5,19 @@ import * as api from "./api.mjs";
 import { byId, el, icon, setAttr, setIcon, setParts, setText } from "./dom.mjs";
 import { eventLine, facts, fromApi } from "./facts.mjs";
 import { isLive } from "./model.mjs";
+import { Questions } from "./questions.mjs";
 import { shortId, visible } from "./text.mjs";
 import { note, shownState } from "./words.mjs";
 
 const WIDE = matchMedia("(min-width: 1100px)");
-/** At least so long between two questions for the events. */
-const PAUSE = 1000;
+/** How often one is asked for that runs and is not among the rows. */
+const UNSEEN = 5000;
 
 export class Details {
   id = null;
   #told = null;
   #abort = null;
-  #asked = { key: "", at: -Infinity };
+  #questions = new Questions();
   #from = null;
 
   constructor(app) {
@@ -56,7 +57,8 @@ export class Details {
     this.#abort?.abort();
     this.id = id;
     this.#told = null;
-    this.#asked = { key: "", at: -Infinity };
+    this.#questions = new Questions();
+    this.events.eventsKey = "";
     setAttr(this.refused, "hidden", true);
     if (id === null) return this.#hide();
     this.events.replaceChildren();
@@ -112,26 +114,36 @@ export class Details {
     facts(this.facts, row, this.#told?.operation, { now: feed.now, open: (id) => this.app.details(id) });
   }
 
-  /** What happened is asked for again when something of it must have changed. */
+  /** What happened is asked for again when the operation is not what it was. */
   async #ask(live) {
-    const key = live ? [live.state, live.attempt, live.cancel?.at, live.cancel?.mode, live.heard, live.stop_at].join(" ") : "past";
-    const now = performance.now();
-    if (key === this.#asked.key || now - this.#asked.at < PAUSE) return;
-    this.#asked = { key, at: now };
-    this.#abort?.abort();
+    // One that is not among those shown tells nothing by itself.
+    const unseen = !live && this.#told && isLive(this.#told.row);
+    const key = live ? `${live.version} ${live.state} ${live.cancel?.at}` : `past ${unseen && Math.floor(performance.now() / UNSEEN)}`;
+    const questions = this.#questions;
+    if (!questions.begin(key, performance.now())) return;
     const abort = (this.#abort = new AbortController());
     try {
       const { operation, events } = await api.history(this.id, abort.signal);
       if (abort.signal.aborted) return;
-      this.#told = { operation, row: fromApi(operation, this.app.feed.now) };
-      this.events.replaceChildren(...events.map((event, at) => eventLine(event, events[at - 1])));
+      questions.answered();
+      this.#told = { operation, row: fromApi(operation) };
+      this.#happened(events);
       setAttr(this.refused, "hidden", true);
     } catch (error) {
       if (abort.signal.aborted) return;
+      questions.failed(performance.now(), error.final === true);
       setAttr(this.refused, "hidden", null);
       setText(this.refused, error.detail ?? String(error));
     }
     this.app.changed();
+  }
+
+  /** The same again is not written again: somebody may be marking it. */
+  #happened(events) {
+    const key = JSON.stringify(events);
+    if (this.events.eventsKey === key) return;
+    this.events.eventsKey = key;
+    this.events.replaceChildren(...events.map((event, at) => eventLine(event, events[at - 1])));
   }
 
   /** The row as the page last knew it, also of one that is long over. */

@@ -129,7 +129,7 @@ export class Keyed {
   }
 }
 
-/** Fills a `select` with what can be chosen, and keeps what is chosen. */
+/** Fills a `select`, or a `datalist`, with what can be chosen, and keeps what is chosen. */
 export function options(select, values, any, chosen = select.value) {
   const all = chosen && !values.includes(chosen) ? [...values, chosen] : values;
   const key = JSON.stringify([any, all]);
@@ -138,5 +138,5 @@ export function options(select, values, any, chosen = select.value) {
     const made = all.map((value) => el("option", { value, text: visible(value) }));
     select.replaceChildren(...(any ? [el("option", { value: "", text: any })] : []), ...made);
   }
-  if (select.value !== chosen) select.value = chosen;
+  if (chosen !== null && select.value !== chosen) select.value = chosen;
 }

@@ -1,5 +1,6 @@
 // The tab of the history. What it promises: what is asked is what the filters say, the newest
-// first; older ones come when they are wanted; an answer that comes too late is not shown.
+// first, as of the time that is said; older ones come when they are wanted; an answer that comes
+// too late is not shown; "Show" asks anew, whatever stands there.
 
 import * as api from "./api.mjs";
 import { byId, el, icon, options, setIcon, setParts, setText, theirs } from "./dom.mjs";
@@ -16,6 +17,7 @@ export class Past {
   #before = null;
   #abort = null;
   #asked = null;
+  #loading = false;
   #kinds = new Set();
   /** Lines of those that had not ended. */
   #open = new Map();
@@ -31,7 +33,7 @@ export class Past {
     options(this.form.elements.state, OUTCOMES, "any");
     this.form.addEventListener("submit", (event) => {
       event.preventDefault();
-      this.#filtered();
+      this.#filtered(true);
     });
     this.form.addEventListener("change", () => this.#filtered());
     this.form.addEventListener("reset", () => setTimeout(() => this.#filtered()));
@@ -40,16 +42,16 @@ export class Past {
 
   place(filter) {
     const { elements } = this.form;
-    for (const name of ["actor", "cancelled_by", "tag"]) elements[name].value = filter[name] ?? "";
+    for (const name of ["kind", "actor", "cancelled_by", "tag"]) elements[name].value = filter[name] ?? "";
     this.#choices(filter);
     this.#asked = null;
   }
 
   #choices(chosen = {}) {
-    const { kind, state, reason } = this.form.elements;
+    const { state, reason } = this.form.elements;
     const { feed } = this.app;
-    const kinds = [...new Set([...feed.kinds(), ...this.#kinds])].sort();
-    options(kind, kinds, "any", chosen.kind ?? kind.value);
+    // Kinds are proposed, not prescribed: older ones may be known to no process any more.
+    options(byId("kinds"), [...new Set([...feed.kinds(), ...this.#kinds])].sort(), null, null);
     options(state, OUTCOMES, "any", chosen.state ?? state.value);
     options(reason, feed.hello?.reasons ?? [], "any", chosen.reason ?? reason.value);
   }
@@ -58,9 +60,11 @@ export class Past {
     return Object.fromEntries(NAMES.map((name) => [name, this.form.elements[name].value.trim()]));
   }
 
-  #filtered() {
+  /** @param {boolean} [anew] whether also without other filters */
+  #filtered(anew = false) {
     this.app.filtered("history", this.#filter());
-    if (JSON.stringify(this.#filter()) !== this.#asked) this.#load(null);
+    const same = JSON.stringify(this.#filter()) === this.#asked;
+    if (!same || (anew && !this.#loading)) this.#load(null);
   }
 
   render() {
@@ -88,6 +92,7 @@ export class Past {
     const abort = (this.#abort = new AbortController());
     const filter = this.#filter();
     this.#asked = JSON.stringify(filter);
+    this.#loading = true;
     this.older.ariaDisabled = "true";
     this.panel.setAttribute("aria-busy", "true");
     if (before === null && !this.#many) this.#say("Loading\u2026", true);
@@ -95,6 +100,7 @@ export class Past {
       const answer = await api.list({ ...filter, before, limit: PAGE }, abort.signal);
       if (abort.signal.aborted) return;
       this.#show(answer, before === null);
+      if (before === null) this.#asOf();
     } catch (error) {
       if (abort.signal.aborted) return;
       if (before === null) this.#clear();
@@ -102,13 +108,20 @@ export class Past {
       this.older.hidden = before === null;
     } finally {
       if (!abort.signal.aborted) {
+        this.#loading = false;
         this.older.ariaDisabled = null;
         this.panel.removeAttribute("aria-busy");
       }
     }
   }
 
+  #asOf() {
+    byId("past-of").hidden = false;
+    setText(byId("past-of"), `As of ${local.clock(this.app.feed.now)}. What has been started since comes with Show.`);
+  }
+
   #clear() {
+    byId("past-of").hidden = true;
     this.#open.clear();
     this.list.replaceChildren();
     this.#many = 0;

@@ -3,6 +3,7 @@ import { test } from "node:test";
 import { Feed } from "../../../src/console/page/feed.mjs";
 import { read, write } from "../../../src/console/page/place.mjs";
 import { perKind, quantile } from "../../../src/console/page/quantile.mjs";
+import { Questions } from "../../../src/console/page/questions.mjs";
 import { span } from "../../../src/console/page/span.mjs";
 import { asked, pause } from "../../../src/console/page/retry.mjs";
 
@@ -145,4 +146,29 @@ test("an axis of time is ten minutes long at least, and does not begin in the fu
   near(span(now + 30, now + 30, now), [now - 570, now + 30]);
   const [from, to] = span(0, 10_000, now);
   assert.deepEqual([from, to], [-300, 10_300]);
+});
+
+test("what is new is asked for once, one question at a time, at most once a second", () => {
+  const questions = new Questions();
+  assert.equal(questions.begin("1", 0), true);
+  assert.equal(questions.begin("2", 5000), false); // no answer yet
+  questions.answered();
+  assert.equal(questions.begin("1", 5000), false);
+  assert.equal(questions.begin("2", 5000), true);
+  questions.answered();
+  assert.equal(questions.begin("3", 5999), false);
+  assert.equal(questions.begin("3", 6000), true);
+});
+
+test("a question that failed is asked again", () => {
+  const questions = new Questions();
+  assert.equal(questions.begin("1", 0), true);
+  questions.failed(100, false);
+  assert.equal(questions.begin("1", 1099), false);
+  assert.equal(questions.begin("1", 1100), true);
+  questions.failed(1200, true);
+  assert.equal(questions.begin("1", 31_199), false);
+  assert.equal(questions.begin("1", 31_200), true);
+  questions.answered();
+  assert.equal(questions.begin("1", 99_000), false);
 });
