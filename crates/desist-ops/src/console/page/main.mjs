@@ -109,12 +109,19 @@ function arrive() {
     setAttr(button, "tabindex", chosen ? "0" : "-1");
     byId(tab).hidden = !chosen;
   }
+  intoSight(byId(`tab-${place.tab}`));
   const filter = place.filters[place.tab];
   const same = shown === place.tab && JSON.stringify(filter) === JSON.stringify(before.filters[place.tab]);
   shown = place.tab;
   if (!same) tabs[place.tab].place?.(filter);
   details.show(place.op);
   schedule();
+}
+
+/** Where there is no room for all tabs they scroll, and nothing else does. */
+function intoSight(tab) {
+  const list = tab.parentElement;
+  if (list.scrollWidth > list.clientWidth) list.scrollLeft = tab.offsetLeft - (list.clientWidth - tab.offsetWidth) / 2;
 }
 
 function say(parts, isError = false) {

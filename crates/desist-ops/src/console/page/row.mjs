@@ -20,11 +20,12 @@ export function makeRow(line) {
   };
   row.state = el("span", { role: "gridcell", class: "c-state state" }, icon("running"), el("span"));
   row.twist = el("span", { class: "twist", "aria-hidden": "true" }, icon("twist"));
+  row.depth = el("span", { class: "depth", "aria-hidden": "true" });
   row.kind = el("bdi", { class: "kind" });
   row.key = el("bdi", { class: "key" });
   row.tags = el("span", { class: "tags" });
   row.short = el("span", { class: "id", text: shortId(line.node.id) });
-  row.name = el("span", { role: "gridcell", class: "c-name" }, row.twist, row.kind, row.key, row.short, row.tags);
+  row.name = el("span", { role: "gridcell", class: "c-name" }, row.twist, row.depth, row.kind, row.key, row.short, row.tags);
   row.fill = el("span", { class: "fill" });
   row.track = el("span", { class: "track", "aria-valuemin": "0", "aria-valuemax": "100", "aria-label": "done" }, row.fill);
   row.percent = el("span", { class: "percent" });
@@ -79,6 +80,9 @@ function place(shown, line) {
   setAttr(element, "aria-expanded", line.open === null ? null : String(line.open));
   setAttr(element, "data-context", line.context);
   element.style.setProperty("--level", Math.min(line.level, DEEPEST) - 1);
+  // Further in there is no room: from there on a number says how deep it is.
+  setText(shown.depth, line.level >= DEEPEST ? count(line.level) : "");
+  setAttr(shown.depth, "title", line.level >= DEEPEST ? `level ${count(line.level)}` : null);
 }
 
 /** What seldom changes. */

@@ -148,6 +148,8 @@ export class TreeGrid {
     // It may not be in the document yet.
     this.calls.renderNow();
     this.#rows.get(id)?.element.focus({ preventScroll: true });
+    // In a low window the page scrolls, too.
+    this.root.scrollIntoView({ block: "nearest" });
     return true;
   }
 
