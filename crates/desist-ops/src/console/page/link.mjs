@@ -7,8 +7,8 @@ export const OLD = 10_000;
 /** Why something is stale, where the server has no sentence for it. */
 export const PAUSED = "Paused, as nobody looked";
 export const SILENT = "Nothing heard";
-export const BEHIND = "The service is behind the database";
-const OF_THE_PAGE = [PAUSED, SILENT, BEHIND];
+export const SLOW = "The database is slow to answer";
+const OF_THE_PAGE = [PAUSED, SILENT, SLOW];
 
 /** Whether this is a sentence of the page, that stands in the header, and not one of the server. */
 export const isOwn = (why) => OF_THE_PAGE.includes(why);
@@ -21,7 +21,7 @@ export function told(tick) {
   if (Number.isFinite(tick?.down_since)) {
     return { state: "down", why: tick.down ?? "The database does not answer", asOf: tick.down_since, again: null };
   }
-  if (tick?.old_ms > OLD) return { state: "stale", why: BEHIND, asOf: tick.now - tick.old_ms, again: null };
+  if (tick?.old_ms > OLD) return { state: "stale", why: SLOW, asOf: tick.now - tick.old_ms, again: null };
   return { state: "live", why: null, asOf: null, again: null };
 }
 

@@ -5,7 +5,7 @@
 import { EventParser } from "./sse.mjs";
 import { asked, pause } from "./retry.mjs";
 import { problemOf } from "./api.mjs";
-import { BEHIND, PAUSED, SILENT, farewell, told } from "./link.mjs";
+import { SLOW, PAUSED, SILENT, farewell, told } from "./link.mjs";
 import { Sleep } from "./time.mjs";
 
 /** Without a byte for this long what is shown is stale; for twice as long the connection is given up. */
@@ -16,6 +16,7 @@ const HIDDEN_FOR = 5000;
 const SOON = 1000;
 /** A stream that is renewed more often than this is one that breaks. */
 const RENEWED = 5000;
+const IN_ITS_PLACE = "Something between here and the service answered in its place";
 /** How long events may be taken before the page gets its turn. */
 const TURN = 8;
 
@@ -104,7 +105,7 @@ export class Live {
   }
 
   #isShown() {
-    return ["live", "down"].includes(this.link.state) || this.link.why === BEHIND;
+    return ["live", "down"].includes(this.link.state) || this.link.why === SLOW;
   }
 
   /** Until when what is shown is right, by the server's clock. */
@@ -160,11 +161,13 @@ export class Live {
     if (!answer.ok) {
       const { detail, final } = await problemOf(answer);
       if (this.#abort !== abort) return;
+      // That there is no such page is not what the reader has asked.
+      if (answer.status < 500 && !/\bjson\b/.test(type)) return this.#failed(IN_ITS_PLACE);
       return final ? this.#refused(detail) : this.#failed(detail, asked(answer.headers.get("retry-after")));
     }
     if (!type.startsWith("text/event-stream")) {
       await answer.body?.cancel();
-      return this.#failed("Something between here and the service answered in its place");
+      return this.#failed(IN_ITS_PLACE);
     }
     this.feed.begin();
     const ended = await this.#events(answer.body, abort);

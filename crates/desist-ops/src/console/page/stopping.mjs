@@ -4,7 +4,7 @@
 
 import { Keyed, byId, el, icon, setAttr, setIcon, setParts, setText, theirs } from "./dom.mjs";
 import { overdueBy } from "./model.mjs";
-import { plural, shortId, visible } from "./text.mjs";
+import { count, plural, shortId, visible } from "./text.mjs";
 import { age, ago, local, took } from "./time.mjs";
 import { askedToStop, howFar, theirs as quoted } from "./words.mjs";
 
@@ -37,8 +37,10 @@ export class Stopping {
     const all = worstFirst([...feed.model.stopping].map((node) => node.row), feed.now);
     this.cards.show(all.slice(0, MOST));
     this.panel.querySelector(".lead").hidden = all.length === 0;
-    this.empty.hidden = all.length > 0 && all.length <= MOST;
-    if (all.length > MOST) setText(this.empty, `And ${plural(all.length - MOST, "more", "more")}.`);
+    const more = all.length > 0 && feed.tick?.stopping_more === true;
+    this.empty.hidden = all.length > 0 && all.length <= MOST && !more;
+    if (more) setText(this.empty, `And more than ${count(Math.max(0, all.length - MOST))} others.`);
+    else if (all.length > MOST) setText(this.empty, `And ${plural(all.length - MOST, "more", "more")}.`);
     else setText(this.empty, feed.ready ? "Nothing is stopping. What is asked to stop stands here until it has." : this.app.loading("what is stopping"));
     this.empty.dataset.loading = String(!feed.ready);
   }
@@ -75,6 +77,7 @@ export class Stopping {
     [askedToStop(row, now), heard(row, now), last(row, now), late(row, now)].forEach((parts, at) => setParts(card.parts[at], parts));
     card.cancel.hidden = !(hello?.changes && row.may_cancel);
     card.cancel.disabled = !this.app.fresh();
+    setAttr(card.cancel, "title", row.cancel?.mode === "cancel" ? "It was asked already: your request is kept beside that one." : null);
   }
 }
 
