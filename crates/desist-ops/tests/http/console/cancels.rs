@@ -97,6 +97,7 @@ async fn one_that_runs_is_asked_and_a_second_time_it_is_said_who_was_first() {
 async fn tree(service: &Service) -> (String, Vec<String>) {
     // It does not stop before a test lets it.
     let root = service.running("export", "ada").await;
+    service.has_begun(&root).await;
     let below = |kind: &'static str, actor: &'static str, above: String| async move {
         let above = service.id(&above);
         let started = service.operations.start(kind, &()).actor(actor).parent(above).await;

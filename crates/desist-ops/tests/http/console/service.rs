@@ -76,6 +76,13 @@ impl Service {
         tokio::time::timeout(PATIENCE, runs).await.unwrap().unwrap();
     }
 
+    /// It has said how far it is, and says nothing more before it takes a step.
+    pub(crate) async fn has_begun(&self, id: &str) {
+        let mut watch = self.operations.watch(self.id(id), 0);
+        let begins = async { while watch.next().await.unwrap().unwrap().progress.is_none() {} };
+        tokio::time::timeout(PATIENCE, begins).await.unwrap();
+    }
+
     pub(crate) async fn ended(&self, id: &str) {
         let ended = self.operations.wait(self.id(id), PATIENCE).await.unwrap();
         assert!(ended.state.is_finished(), "{ended:?}");
