@@ -369,18 +369,29 @@ fn those_that_were_stopped_are_told_once_and_kept_as_long_as_they_are_the_last()
     table.all.remove(&1);
     table.later(&mut seen, SECOND);
     assert_eq!(seen.stopped.keys().map(|id| number(*id)).collect::<Vec<_>>(), [2]);
-    // One whose end was not read yet, for it ended between the two halves of a look, has not stopped.
+    // One whose end nobody can read any more has not stopped.
     table.put(3, State::Running, None);
     table.look(&mut seen);
     table.stops(3);
-    let mut open = table.opened();
-    open.running.push((Table::id(3), 1));
-    open.stopped.retain(|(id, _)| *id != Table::id(3));
+    let open = table.opened();
+    table.all.remove(&3);
     let found = table.reads(&seen, open);
     seen.takes(found, table.at());
     assert!(!seen.stopped.contains_key(&Table::id(3)));
+}
+
+#[test]
+fn what_is_above_and_waits_behind_too_many_is_told_once() {
+    let (mut table, mut seen) = (Table::new(), Seen::default());
+    table.most_waiting = 1;
+    table.put(1, State::Waiting, None);
+    table.put(2, State::Waiting, None);
+    table.put(3, State::Running, Some(2));
+    table.look(&mut seen);
+    assert_eq!(shown(&seen), [1, 2, 3]);
     table.later(&mut seen, SECOND);
-    assert!(seen.stopped[&Table::id(3)].one.operation.state.is_finished());
+    assert_eq!(table.last_asked(), [2], "it may have ended");
+    assert_eq!((shown(&seen), turn(&seen, 2)), (vec![1, 2, 3], 1));
 }
 
 /// What somebody has who is told what is new, look by look, or more seldom.
