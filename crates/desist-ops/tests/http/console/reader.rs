@@ -55,7 +55,9 @@ impl Reader {
     /// The same, which has all of it.
     pub(crate) async fn whole(request: RequestBuilder) -> Self {
         let mut reader = Self::of(request).await;
-        reader.until(|reader| reader.is_whole && reader.tick != Value::Null).await;
+        reader.until(|reader| reader.is_whole).await;
+        // There may have been one before, while it was looked for long.
+        reader.tick().await;
         reader
     }
 
