@@ -99,7 +99,8 @@ impl Reader {
             true
         };
         let was = tokio::time::timeout(PATIENCE * 2, reads).await;
-        assert_eq!(was, Ok(true), "it never was so: {:?} {}", self.names.last(), self.tick);
+        let some: Vec<_> = self.rows.values().take(5).collect();
+        assert_eq!(was, Ok(true), "it never was so: {} {} {some:?}", self.names.len(), self.tick);
     }
 
     /// Until that one is so.

@@ -50,7 +50,9 @@ impl Service {
         };
         let fails =
             |_: Context<Sqlite>, says: String| async move { Err::<(), _>(BoxError::from(says)) };
+        // However busy the machine is, nobody is taken for dead.
         let opens = Operations::builder(store)
+            .lease(Duration::from_secs(600))
             .kind(Kind::new("export", export))
             .kind(Kind::new("stays", stays).concurrency(100))
             .kind(Kind::new("waits", stays).concurrency(0))
