@@ -104,13 +104,17 @@ impl<S: Store> Routes<S> {
         self
     }
 
-    /// Lets whoever is on this machine do everything, under this name, and nobody else anything: for
-    /// development, and for what is reached through a tunnel. It takes the place of a hook.
+    /// Lets whoever is on this machine do everything, under this name: for development, and for what
+    /// is reached through a tunnel. It takes the place of a hook.
     ///
     /// The app has to know from where a connection comes:
-    /// `into_make_service_with_connect_info::<SocketAddr>()`. What came through a proxy is refused,
-    /// and so is another name than `localhost` or an address of this machine in `Host`: a page of
-    /// another site could have its own name point here.
+    /// `into_make_service_with_connect_info::<SocketAddr>()`. Refused are other machines; another name
+    /// than `localhost` or an address of this machine in `Host`, for a page of another site could have
+    /// its own name point here; what such a page asks for in the background; and what says that it
+    /// came through a proxy, by one of the usual headers or by HTTP/1.0.
+    ///
+    /// A proxy on this machine that says nothing of that, or passes bytes on, cannot be told from
+    /// somebody who is here. Where there may be one, [`authorize`](Self::authorize) instead.
     ///
     /// ```
     /// # use desist_ops::{BoxError, Context, Kind, Operations, Sqlite};
