@@ -16,6 +16,10 @@ await scenario(async (page) => {
         await says(shown, `step ${step}`);
     }
 
+    // Its details follow it while they are open.
+    await shown.click();
+    const details = page.locator('#details');
+    for (const text of ['orders', 'tenant:7', 'ada', 'replica-1', /claimed/i]) await says(details, text);
     await cancelOf(shown).click();
     const asks = dialog(page);
     await asks.getByLabel('Message').fill('the wrong table');
@@ -30,15 +34,12 @@ await scenario(async (page) => {
 
     // It is shown for a while, with how it went.
     await page.locator(`#running [data-id="${id}"][data-state=cancelled]`).waitFor();
-    await says(shown, 'bob');
-    await says(shown, 'the wrong table');
-    await shown.click();
-    const details = page.locator('#details');
-    for (const text of ['orders', 'tenant:7', 'ada', 'bob', 'the wrong table', 'replica-1']) {
-        await says(details, text);
+    for (const shows of [shown, details]) {
+        await says(shows, 'bob');
+        await says(shows, 'the wrong table');
     }
-    for (const what of ['started', 'claimed', 'cancel_requested', 'heard', 'finished']) {
-        await says(details, new RegExp(what.replace('_', '.'), 'i'));
+    for (const what of ['started', 'claimed', 'cancel.requested', 'heard', 'finished']) {
+        await says(details, new RegExp(what, 'i'));
     }
     await page.keyboard.press('Escape');
     await details.waitFor({ state: 'hidden' });
