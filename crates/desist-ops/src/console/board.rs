@@ -32,10 +32,11 @@ const STOPPED: u32 = 1000;
 const AT_ONCE: usize = 1000;
 /// So many levels of a tree are climbed in one look; the next one goes on from there.
 const LEVELS: usize = 100;
-/// So often it is looked at most; and a look may take a twentieth of the time, as long as what is
-/// called live is not older than that.
+/// So often it is looked at most; and to find what has changed may take a twentieth of the time, all
+/// of a look a fifth, as long as what is called live is not older than that.
 const LOOK: Duration = Duration::from_millis(500);
-const SHARE: u32 = 20;
+const FINDS: u32 = 20;
+const READS: u32 = 4;
 const LONGEST: Duration = Duration::from_secs(4);
 
 /// So many are shown.
@@ -79,8 +80,9 @@ impl<S: Store> Board<S> {
         }
         seen.is_looking = true;
         drop(seen);
-        let looking = Looking { board: Arc::clone(self), began: Instant::now() };
-        tokio::spawn(async move { looking.look().await });
+        let looking =
+            Looking { board: Arc::clone(self), began: Instant::now(), found: Duration::ZERO };
+        tokio::spawn(looking.look());
         None
     }
 }
@@ -118,13 +120,15 @@ impl<S: Store> Drop for Reader<S> {
 struct Looking<S: Store> {
     board: Arc<Board<S>>,
     began: Instant,
+    /// How long it took to find what has changed.
+    found: Duration,
 }
 
 impl<S: Store> Drop for Looking<S> {
     fn drop(&mut self) {
         let mut seen = self.board.seen();
         seen.is_looking = false;
-        let pause = (self.began.elapsed() * SHARE).clamp(LOOK, LONGEST);
+        let pause = (self.found * FINDS).max(self.began.elapsed() * READS).clamp(LOOK, LONGEST);
         seen.next = Some(Instant::now() + pause);
         drop(seen);
         self.board.looks.send_modify(|looks| *looks += 1);
@@ -132,7 +136,7 @@ impl<S: Store> Drop for Looking<S> {
 }
 
 impl<S: Store> Looking<S> {
-    async fn look(self) {
+    async fn look(mut self) {
         let looked = self.read().await;
         let mut seen = self.board.seen();
         match looked {
@@ -149,7 +153,7 @@ impl<S: Store> Looking<S> {
         }
     }
 
-    async fn read(&self) -> Result<Found, Error> {
+    async fn read(&mut self) -> Result<Found, Error> {
         let Most { running, waiting } = self.board.most;
         let limits = Open {
             running: running.saturating_add(1),
@@ -158,6 +162,7 @@ impl<S: Store> Looking<S> {
             stopped: STOPPED,
         };
         let mut open = self.board.operations.asks(limits).await?;
+        self.found = self.began.elapsed();
         let running_more = cut(&mut open.running, running);
         let waiting_more = cut(&mut open.waiting, waiting);
         let stopping_more = Self::stopping(&mut open);
