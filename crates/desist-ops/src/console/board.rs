@@ -16,6 +16,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant, SystemTime};
 
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::timeout_at;
 
@@ -38,6 +39,8 @@ const LOOK: Duration = Duration::from_millis(500);
 const FINDS: u32 = 20;
 const READS: u32 = 4;
 const LONGEST: Duration = Duration::from_secs(4);
+/// So long it is kept for readers that come back.
+const RETURNS: Duration = Duration::from_secs(5);
 
 /// So many are shown.
 #[derive(Debug, Clone, Copy)]
@@ -110,9 +113,20 @@ impl<S: Store> Drop for Reader<S> {
     fn drop(&mut self) {
         let mut seen = self.board.seen();
         seen.readers -= 1;
-        if seen.readers == 0 {
-            seen.ends();
+        if seen.readers > 0 {
+            return;
         }
+        seen.leaves += 1;
+        // Who only renews a stream comes back at once, and is to see how things went.
+        let (leaves, board) = (seen.leaves, Arc::clone(&self.board));
+        let Ok(runtime) = Handle::try_current() else { return seen.ends() };
+        runtime.spawn(async move {
+            tokio::time::sleep(RETURNS).await;
+            let mut seen = board.seen();
+            if seen.readers == 0 && seen.leaves == leaves {
+                seen.ends();
+            }
+        });
     }
 }
 
@@ -171,7 +185,8 @@ impl<S: Store> Looking<S> {
             (seen.epoch, seen.wanted(&open))
         };
         let more = More { running: running_more, waiting: waiting_more, stopping: stopping_more };
-        let mut found = Found { epoch, open, more, ..Found::default() };
+        let at = Some(self.began);
+        let mut found = Found { epoch, at, open, more, ..Found::default() };
         self.whole(&mut found, wanted).await?;
         // What is above those that are shown, so that the tree is whole.
         for _ in 0..LEVELS {

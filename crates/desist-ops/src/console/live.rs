@@ -13,8 +13,8 @@
 //! | `bye` | why it ends, and whether to come again |
 //!
 //! The hook is asked about each operation that a reader is sent, each time, and with each look
-//! whether the reader may still read at all; now and then about all that they have, and about all
-//! that they have not. And a stream ends after some minutes, and is asked for anew, so that whatever
+//! whether the reader may still read at all; now and then about all rows that they have, and about
+//! all that they have not. And a stream ends after some minutes, and is asked for anew, so that whatever
 //! stands in front of it sees who asks.
 
 use std::collections::{HashMap, VecDeque};
@@ -46,6 +46,10 @@ const TICK: Duration = Duration::from_secs(2);
 const PROCESS: Duration = Duration::from_secs(1);
 /// So many rows are told at once, and so many are asked about before others have their turn.
 const ROWS: usize = 500;
+/// What is older than this is not shown to who comes, before it was looked once more.
+const YOUNG: Duration = Duration::from_secs(1);
+/// So many bytes of rows, or little more, are told at once.
+const BYTES: usize = 256 * 1024;
 /// So often it is asked about all rows whether they may still be seen.
 const AGAIN: Duration = Duration::from_secs(5);
 
@@ -68,6 +72,7 @@ pub(super) async fn live<S: Store>(
         request,
         sent: HashMap::new(),
         sees_all: true,
+        has_orphans: false,
         turn: None,
         ticked: None,
         told: Value::Null,
@@ -112,6 +117,8 @@ struct Live<S: Store> {
     sent: HashMap<OperationId, Sent>,
     /// There was none that they may not see.
     sees_all: bool,
+    /// There came something new, and before that there were some that have a parent elsewhere.
+    has_orphans: bool,
     /// The last look of which they have everything.
     turn: Option<u64>,
     ticked: Option<Instant>,
@@ -131,6 +138,8 @@ struct Live<S: Store> {
 struct Sent {
     state: State,
     parent: Option<OperationId>,
+    /// It has one that the reader has not.
+    is_orphan: bool,
     may_cancel: bool,
 }
 
@@ -181,7 +190,10 @@ impl<S: Store> Live<S> {
             let end = self.ticked.unwrap_or_else(Instant::now) + TICK;
             let draining = self.draining.clone();
             // Whoever comes to others has what they have at once.
-            let is_ready = self.turn.is_none() && self.reader.board.seen().is_good();
+            let is_ready = self.turn.is_none() && {
+                let good = self.reader.board.seen().last_good();
+                good.is_some_and(|(_, old)| old < YOUNG)
+            };
             if !is_ready && draining.run(self.reader.look_or(end)).await.is_err() {
                 self.ends(json!({ "why": "the server stops", "again": true }));
                 continue;
@@ -220,7 +232,7 @@ impl<S: Store> Live<S> {
         if let Some(news) = news {
             self.news(news).await;
         }
-        if self.asked.elapsed() >= AGAIN {
+        if self.asked.elapsed() >= AGAIN || self.has_orphans {
             self.once_more().await;
         }
         self.process();
@@ -274,12 +286,14 @@ impl<S: Store> Live<S> {
         self.sees_all = true;
         self.shows(rows, Vec::new(), false).await;
         self.asked = Instant::now();
+        self.has_orphans = false;
     }
 
     /// Tells of those that have changed, or that the reader may see now and might not before, or the
     /// other way round; parents first.
     async fn shows(&mut self, all: Vec<One>, mut gone: Vec<OperationId>, have_changed: bool) {
         let mut rows = Vec::new();
+        let had_orphans = self.sent.values().any(|sent| sent.is_orphan);
         for (number, One { operation, text }) in all.into_iter().enumerate() {
             if number % ROWS == ROWS - 1 {
                 tokio::task::yield_now().await;
@@ -294,14 +308,24 @@ impl<S: Store> Live<S> {
                 state: operation.state,
                 // What they may not see has no name for them.
                 parent: operation.parent.filter(|parent| self.sent.contains_key(parent)),
+                is_orphan: operation.parent.is_some_and(|parent| !self.sent.contains_key(&parent)),
                 may_cancel: routes.could_stop(&self.request, &operation),
             };
-            if self.sent.insert(id, sent) != Some(sent) || have_changed {
+            let before = self.sent.insert(id, sent);
+            // It may be the parent of what is there already.
+            self.has_orphans |= had_orphans && before.is_none();
+            if before != Some(sent) || have_changed {
                 rows.push(format!("{text}{}", rest(sent.parent, sent.may_cancel)));
             }
         }
-        for rows in rows.chunks(ROWS) {
-            self.ready.push_back(event("rows", format!("[{}]", rows.join(","))));
+        let mut rows = rows.into_iter().peekable();
+        while rows.peek().is_some() {
+            let (mut some, mut bytes) = (Vec::new(), 0);
+            while let Some(row) = rows.next_if(|_| some.len() < ROWS && bytes < BYTES) {
+                bytes += row.len();
+                some.push(row);
+            }
+            self.ready.push_back(event("rows", format!("[{}]", some.join(","))));
         }
         if !gone.is_empty() {
             let gone: Vec<_> = gone.iter().map(ToString::to_string).collect();

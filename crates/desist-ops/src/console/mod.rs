@@ -76,6 +76,8 @@ pub struct Console<S> {
 
 /// How long a stream is read before it is asked for anew, if nothing is said.
 const RENEWS: Duration = Duration::from_secs(300);
+/// A page takes what ends sooner for something that is broken.
+const RENEWS_AT_LEAST: Duration = Duration::from_secs(6);
 /// How many are shown, if nothing is said.
 const MOST: Most = Most { running: 20_000, waiting: 10_000 };
 
@@ -109,9 +111,10 @@ impl<S: Store> Console<S> {
 
     /// How long the page reads what happens before it asks for that anew, which it does by itself; five
     /// minutes, if nothing is said. Whatever stands in front, as a middleware that finds out who
-    /// asks, sees each such request, and so notices at the latest then who has signed out.
+    /// asks, sees each such request, and so notices at the latest then who has signed out. It is six
+    /// seconds at least.
     pub fn renew_every(mut self, time: Duration) -> Self {
-        self.renews = time;
+        self.renews = time.max(RENEWS_AT_LEAST);
         self
     }
 

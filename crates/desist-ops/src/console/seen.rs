@@ -59,6 +59,8 @@ pub(super) struct More {
 pub(super) struct Found {
     /// The epoch in which it was begun: what it left out was known then.
     pub(super) epoch: u64,
+    /// When it was asked for: what is found is as old as that.
+    pub(super) at: Option<Instant>,
     pub(super) open: Opened,
     pub(super) more: More,
     /// Those that were asked for, whether or not they are there.
@@ -84,6 +86,8 @@ pub(super) struct Seen {
     pub(super) is_looking: bool,
     pub(super) next: Option<Instant>,
     pub(super) readers: usize,
+    /// How often the last reader has left.
+    pub(super) leaves: u64,
     /// How often all of it was forgotten, because nobody was there.
     pub(super) epoch: u64,
 }
@@ -119,6 +123,7 @@ impl Seen {
             turn: self.turn,
             forgotten: self.turn,
             is_looking: self.is_looking,
+            leaves: self.leaves,
             epoch: self.epoch + 1,
             ..Self::default()
         };
@@ -170,7 +175,7 @@ impl Seen {
         }
         let turn = self.turn + 1;
         let clock = time(found.open.now);
-        self.clock = Some((clock, now));
+        self.clock = Some((clock, found.at.unwrap_or(now)));
         self.more = found.more;
         self.takes_stopped(turn, &found);
         let kept: HashSet<_> = ids(&found.open).collect();

@@ -118,7 +118,6 @@ impl<S: Store> Served<S> {
     }
 
     /// Whether a page shall have a button for it. It is asked about once more when that is pressed.
-    #[cfg(feature = "console")]
     pub(crate) fn could_stop(&self, request: &Parts, operation: &Operation) -> bool {
         let verb = Verb::Cancel;
         let ask = Ask { verb, request, operation: Some(operation), kind: None, tag: None };

@@ -134,7 +134,10 @@ pub(super) async fn cancel<S: Store>(
     members.nothing_else()?;
     if is_tree {
         let (verb, operation) = (Verb::CancelTree, Some(&operation));
-        actor = served.may(&Ask { verb, request: &request, operation, kind: None, tag: None })?;
+        let ask = Ask { verb, request: &request, operation, kind: None, tag: None };
+        actor = served.may(&ask).map_err(|problem| {
+            problem.saying_what("you may cancel this operation, and not all that is below it")
+        })?;
     }
     if is_dry {
         if !is_tree {

@@ -27,6 +27,14 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, detail)
     }
 
+    /// Where somebody is known, and may not, this is what they may not.
+    pub(super) fn saying_what(self, detail: &str) -> Self {
+        if self.status != StatusCode::FORBIDDEN {
+            return self;
+        }
+        Self { detail: detail.to_owned(), ..self }
+    }
+
     #[cfg(feature = "console")]
     pub(crate) fn status(&self) -> StatusCode {
         self.status

@@ -131,5 +131,7 @@ pub(super) async fn history<S: Store>(
     let (_, operation) = served.may_with(Verb::Show, &request, &id).await?;
     let events = served.operations.events(operation.id, 0).await?;
     let events: Vec<_> = events.iter().map(json::event).collect();
-    Ok(answer(json!({ "operation": json::operation(&operation), "events": events })))
+    let mut shown = json::operation(&operation);
+    shown["may_cancel"] = served.could_stop(&request, &operation).into();
+    Ok(answer(json!({ "operation": shown, "events": events })))
 }

@@ -32,14 +32,14 @@ pub(crate) struct Opened {
 
 /// Each part goes along an index that has its order, also where nobody knows how many rows there are:
 /// SQLite does not, unless it is told to count them, and would go through the whole table for `node`.
-/// One that never ran took no time to stop.
+/// One that did not run when it was asked, or whose process never heard, took no time to stop.
 const OPEN: &str = "SELECT id, version, what, {now} FROM ( \
     SELECT id, version, CAST(0 AS bigint) AS what FROM (SELECT id, version FROM desist_ops \
         WHERE state = 'running' ORDER BY seq LIMIT $1) runs \
     UNION ALL SELECT id, version, CAST(1 AS bigint) FROM (SELECT id, version FROM desist_ops \
         WHERE state = 'waiting' ORDER BY seq LIMIT $2) waits \
     UNION ALL SELECT id, version, CAST(2 AS bigint) FROM (SELECT id, version FROM desist_ops \
-        WHERE cancel_at IS NOT NULL AND finished_at IS NOT NULL AND started_at IS NOT NULL \
+        WHERE cancel_at IS NOT NULL AND finished_at IS NOT NULL AND heard_at IS NOT NULL \
         ORDER BY finished_at DESC LIMIT $3) stopped \
     UNION ALL SELECT id, version, CAST(4 AS bigint) FROM (SELECT id, version FROM desist_ops \
         WHERE node IS NOT NULL AND stop_at IS NOT NULL ORDER BY stop_at LIMIT $4) late \

@@ -281,8 +281,8 @@ async fn what_does_not_stop_is_shown_however_many_run<W: World>(world: &W) {
     let late = written(
         world,
         "running",
-        ", cancel_mode, cancel_reason, cancel_at, stop_at",
-        ", 'cancel', 'requested', 5, 5",
+        ", cancel_mode, cancel_reason, cancel_at, heard_at, stop_at",
+        ", 'cancel', 'requested', 5, 5, 5",
     )
     .await;
     let unheard = written(
@@ -328,9 +328,9 @@ async fn a_tree_is_shown_to_its_top_however_deep_it_is<W: World>(world: &W) {
 async fn of_those_that_were_stopped_the_last_thousand_are_told<W: World>(world: &W) {
     let all = empty(world).await;
     let many = "INSERT INTO desist_ops (id, kind, state, input, created_at, run_at, started_at, finished_at, \
-                cancel_mode, cancel_reason, cancel_at) \
+                cancel_mode, cancel_reason, cancel_at, heard_at) \
                 SELECT 'op_' || substr('00000000000000000000000000' || n, length('' || n) + 1), 'a', \
-                'cancelled', 'null', 1, 1, 1, 1000000000 + n * 1000, 'cancel', 'requested', 1000000 FROM \
+                'cancelled', 'null', 1, 1, 1, 1000000000 + n * 1000, 'cancel', 'requested', 1000000, 2000000 FROM \
                 (WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 1100) \
                 SELECT n FROM n) numbers";
     world.sql(many).await;
@@ -342,13 +342,13 @@ async fn of_those_that_were_stopped_the_last_thousand_are_told<W: World>(world: 
         reader.asked.values().map(|one| one["stopped"].as_i64().unwrap()).min()
     };
     assert_eq!(stopped(&reader), Some(1_000_101));
-    assert!(reader.asked.values().all(|one| one["asked"] == 1000 && one["heard"].is_null()));
+    assert!(reader.asked.values().all(|one| one["asked"] == 1000 && one["heard"] == 2000));
     // One more is told alone.
     let id = written(
         world,
         "running",
-        ", cancel_mode, cancel_reason, cancel_at",
-        ", 'cancel', 'requested', 5000",
+        ", cancel_mode, cancel_reason, cancel_at, heard_at",
+        ", 'cancel', 'requested', 5000, 6000",
     )
     .await;
     reader.until_row(&id, |_| true).await;

@@ -55,7 +55,7 @@ async function ask(address, init = {}) {
   } catch (error) {
     if (signal?.aborted) throw error;
     const late = error?.name === "TimeoutError";
-    throw new Problem(late ? "The service did not answer within 30 s." : "The service cannot be reached.");
+    throw new Problem(late ? "The service did not answer within 30 s; what was asked may have been done: look before you ask again." : "The service cannot be reached; look whether it was done before you ask again.");
   }
   if (answer.type === "opaqueredirect") {
     throw new Problem("You are sent elsewhere, perhaps to sign in. Load this page again to follow.");

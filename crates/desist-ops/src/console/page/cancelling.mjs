@@ -21,6 +21,8 @@ export class Cancelling {
   /** What was below, as far as it is shown, when it was counted. */
   #counted = { key: "", at: -Infinity };
   #sending = false;
+  /** Grows each time it is opened. */
+  #turn = 0;
   /** Whether what is refused is the counting. */
   #uncounted = false;
 
@@ -49,6 +51,7 @@ export class Cancelling {
     this.#from = from;
     this.#many = null;
     this.#sending = false;
+    this.#turn += 1;
     this.form.reset();
     const node = this.app.feed.model.get(row.id);
     const hasBelow = Boolean(node?.children.length);
@@ -156,15 +159,21 @@ export class Cancelling {
     this.#counting?.abort();
     const request = this.#request();
     const name = `${this.#row.kind} ${shortId(this.#row.id)}`;
+    const asked = this.#row.id;
+    const turn = this.#turn;
+    // The dialog may have been opened for another one by then.
+    const isMine = () => turn === this.#turn && this.#row !== null;
     try {
-      const answer = await api.cancel(this.#row.id, request);
+      const answer = await api.cancel(asked, request);
       this.app.say(answered(answer, { name, mode: request.mode, now: this.app.feed.now }));
+      if (!isMine()) return;
       this.#sending = false;
       this.dialog.close();
     } catch (error) {
+      this.app.say([theirs(name), ": ", error.detail ?? String(error)], true);
+      if (!isMine()) return;
       this.#sending = false;
       this.#refuse(error);
-      this.app.say([theirs(name), ": ", error.detail ?? String(error)], true);
       this.render();
     }
   }

@@ -20,7 +20,7 @@ export function fromApi(operation) {
     grace: operation.grace_ms,
     cancel: cancel && { ...cancel, at: instant(cancel.at) },
     progress: progress && { ...progress, at: instant(progress.at) },
-    may_cancel: true,
+    may_cancel: operation.may_cancel === true,
   };
 }
 

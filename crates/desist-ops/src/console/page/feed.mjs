@@ -4,7 +4,8 @@
 import { Model } from "./model.mjs";
 import { Clock } from "./time.mjs";
 
-const MOST_STOPS = 5000;
+/** As many as the server tells of. */
+const MOST_STOPS = 1000;
 
 export class Feed {
   clock = new Clock();
@@ -49,6 +50,18 @@ export class Feed {
     return true;
   }
 
+  /** Nothing of it is to be seen any more. */
+  forget() {
+    const next = new Model();
+    next.structure = this.model.structure + 1;
+    next.content = this.model.content + 1;
+    this.model = next;
+    this.hello = this.tick = this.process = null;
+    this.stops = new Map();
+    this.stopsVersion += 1;
+    this.ready = false;
+  }
+
   get now() {
     return this.clock.now(performance.now());
   }
@@ -91,9 +104,9 @@ export class Feed {
       if (!Number.isFinite(stop?.asked) || !Number.isFinite(stop.stopped)) continue;
       into.set(`${stop.id} ${stop.asked}`, stop);
     }
-    for (const key of into.keys()) {
-      if (into.size <= MOST_STOPS) break;
-      into.delete(key);
+    if (into.size > MOST_STOPS) {
+      const oldest = [...into].sort(([, a], [, b]) => a.stopped - b.stopped);
+      for (const [key] of oldest.slice(0, into.size - MOST_STOPS)) into.delete(key);
     }
     if (into === this.stops) this.stopsVersion += 1;
   }

@@ -40,9 +40,10 @@ export class Live {
   #sleep = new Sleep();
 
   /** @param {{feed: import("./feed.mjs").Feed, changed: () => void}} parts */
-  constructor({ feed, changed }) {
+  constructor({ feed, changed, forgotten }) {
     this.feed = feed;
     this.changed = changed;
+    this.forgotten = forgotten;
   }
 
   start() {
@@ -130,6 +131,9 @@ export class Live {
 
   #refused(why) {
     this.#stop();
+    // Whoever may not read it any more is not to see what it was, either.
+    this.feed.forget();
+    this.forgotten();
     this.#set({ state: "refused", why, asOf: this.#asOf(), again: null });
   }
 
@@ -212,7 +216,8 @@ export class Live {
         this.#whole = true;
         this.#lastGood = performance.now();
       }
-      if (this.#whole && (name === "whole" || name === "tick")) this.#show();
+      // What is whole is as old as the tick behind it says; and that nothing comes is said at once.
+      if (name === "tick" && (this.#whole || Number.isFinite(data.down_since))) this.#show();
     } catch (error) {
       console.warn("an event that cannot be understood was left out:", name, error);
     }

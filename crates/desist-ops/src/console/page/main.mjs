@@ -52,7 +52,7 @@ const app = {
   },
 };
 
-const live = new Live({ feed: app.feed, changed: schedule });
+const live = new Live({ feed: app.feed, changed: schedule, forgotten });
 const header = new Header(app);
 const details = new Details(app);
 const cancelling = new Cancelling(app);
@@ -63,6 +63,12 @@ const tabs = {
   history: new Past(app),
   process: new Process(app),
 };
+
+/** The reader may not see any of it any more. */
+function forgotten() {
+  tabs.history.forget();
+  if (place.op) go({ ...place, op: null });
+}
 
 function schedule() {
   frame ||= requestAnimationFrame(render);

@@ -155,7 +155,8 @@ export class Model {
    */
   sweep(now, holds) {
     for (const node of this.#gone) {
-      if (holds(node)) continue;
+      // One that has ended may stay while it is looked at; one that the reader may not see may not.
+      if (!isLive(node.row) && holds(node)) continue;
       this.#gone.delete(node);
       this.#drop(node);
     }

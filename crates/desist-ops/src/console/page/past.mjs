@@ -120,6 +120,16 @@ export class Past {
     setText(byId("past-of"), `As of ${local.clock(this.app.feed.now)}. What has been started since comes with Show.`);
   }
 
+  /** The reader may not see any of it any more. */
+  forget() {
+    this.#abort?.abort();
+    this.#clear();
+    this.#kinds.clear?.();
+    this.#say("", false);
+    this.older.hidden = true;
+    this.#asked = null;
+  }
+
   #clear() {
     byId("past-of").hidden = true;
     this.#open.clear();
