@@ -50,6 +50,17 @@ fn app(
         Some(operation) if operation.actor.as_deref() != Some("bob") => Access::Denied,
         _ => Access::granted("bob"),
     };
+    let secret = {
+        let is_let_in = Arc::clone(&is_let_in);
+        move |ask: &Ask<'_>| {
+            let is_secret = ask.operation().is_some_and(|one| one.tags.contains(&"secret".into()));
+            // Ordering: nothing else is read.
+            match is_secret && !is_let_in.load(Ordering::SeqCst) {
+                true => Access::Denied,
+                false => Access::granted("bob"),
+            }
+        }
+    };
     // Ordering: nothing else is read.
     let for_a_while = move |_: &Ask<'_>| match is_let_in.load(Ordering::SeqCst) {
         true => Access::granted("bob"),
@@ -64,6 +75,7 @@ fn app(
         .merge(whole.at("/console"))
         .merge(changes(routes().authorize(own)).at("/own"))
         .merge(changes(routes().authorize(for_a_while)).at("/for-a-while"))
+        .merge(changes(routes().authorize(secret)).at("/secret-for-a-while"))
         .merge(changes(routes()).at("/without-a-hook"))
         .merge(changes(routes().authorize(|_| Access::Denied)).at("/denied"))
         .merge(Console::new(routes().authorize(all)).at("/read-only"))

@@ -1,7 +1,7 @@
 // The server answers and its database does not: what is shown is from before, and says so.
 
 import { strict as assert } from 'node:assert';
-import { cancelOf, dialog, live, open, order, post, row, running, says, scenario } from './lib.mjs';
+import { cancelOf, dialog, live, open, order, post, row, running, says, scenario, site } from './lib.mjs';
 
 await scenario(async (page) => {
     const id = await running('export', { work: { steps: 1 } });
@@ -19,8 +19,17 @@ await scenario(async (page) => {
     await shown.waitFor();
     assert.ok(await cancelOf(shown).isDisabled());
 
+    // Who comes now has nothing to see, and is told why.
+    const late = await page.context().newPage();
+    await late.goto(`${site}/read-only/`);
+    await late.locator('#link[data-state=down]').waitFor();
+    await says(late.locator('#problem'), 'database');
+
     await order('database', { answers: true });
     await live(page);
+    await live(late);
+    await row(late, id).waitFor();
+    await late.close();
     assert.equal((await order('shown', { id })).cancel, null);
     await cancelOf(shown).click();
     await send.click();

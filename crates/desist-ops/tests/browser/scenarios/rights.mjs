@@ -20,12 +20,25 @@ await scenario(async (page) => {
         await untouched(hers);
     }
 
+    // One of them may be seen no more, though somebody looks at just that.
+    const secret = await running('export', { work: { steps: 1 }, tags: ['secret'] });
+    const aside = await page.context().newPage();
+    await open(aside, '/secret-for-a-while/');
+    await row(aside, secret).click();
+    await says(aside.locator('#details'), secret);
+    await row(aside, secret).focus();
+
     // Nobody may any more, while the page is open.
     await open(page, '/for-a-while/');
     await row(page, hers).waitFor();
     await order('shut_out');
     await page.locator('#link[data-state=refused]').waitFor();
     await says(problem, /\w+ \w+/);
+    await counted(row(page, hers), 0);
+    await row(aside, secret).waitFor({ state: 'detached' });
+    await row(aside, hers).waitFor();
+    await live(aside);
+    await aside.close();
     await counted(page.getByRole('button', { name: /^Cancel / }).and(page.locator(':enabled')), 0);
     await problem.getByRole('button', { name: 'Try again' }).click();
     await says(problem, /\w+ \w+/);

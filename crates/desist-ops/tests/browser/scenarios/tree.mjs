@@ -45,4 +45,25 @@ await scenario(async (page) => {
     await order('ended', { id: beside });
     await page.locator(`#running [data-id="${beside}"][data-state=cancelled]`).waitFor();
     await counted(page.locator('#running [data-id][data-state=running]'), 1);
+
+    // An answer that comes late closes the dialog of nobody else.
+    const [slow, other] = [await running('export', { work: leaf }), await running('export', { work: leaf })];
+    let goesOn;
+    const held = new Promise((resolve) => (goesOn = resolve));
+    await page.route(`**/${slow}/cancel`, async (route) => {
+        await held;
+        await route.continue();
+    });
+    await cancelOf(row(page, slow)).click();
+    await asks.getByRole('button', { name: 'Cancel operation' }).click();
+    await asks.getByRole('button', { name: 'Keep running' }).click();
+    await asks.waitFor({ state: 'hidden' });
+    await cancelOf(row(page, other)).click();
+    await asks.getByLabel('Message').fill('not to be lost');
+    goesOn();
+    await order('ended', { id: slow });
+    await page.locator(`#running [data-id="${slow}"][data-state=cancelled]`).waitFor();
+    assert.equal(await asks.getByLabel('Message').inputValue(), 'not to be lost');
+    await asks.getByRole('button', { name: 'Cancel operation' }).click();
+    assert.equal((await order('ended', { id: other })).cancel.message, 'not to be lost');
 });

@@ -201,6 +201,21 @@ async fn any_text_arrives_as_it_was_and_breaks_nothing() {
     assert_eq!(list["operations"][0]["key"], HOSTILE);
 }
 
+/// A page takes no event without end.
+#[tokio::test]
+async fn long_texts_come_in_pieces() {
+    let service = Service::open().await;
+    for _ in 0..20 {
+        let tags = (0..50).map(|number| format!("{number}{}", "\"".repeat(490)));
+        let start = service.operations.start("waits", &());
+        let _ = tags.fold(start, |start, tag| start.tag(tag)).await.unwrap();
+    }
+    let reader = Desk::open(&service.operations).await.reader("root").await;
+    assert_eq!(reader.rows.len(), 20);
+    let longest = reader.raw.split(|byte| *byte == b'\n').map(<[u8]>::len).max().unwrap();
+    assert!((200_000..400_000).contains(&longest), "{longest}");
+}
+
 #[tokio::test]
 async fn a_hook_that_panics_costs_nobody_else_anything() {
     use desist_ops::http::Verb;
