@@ -9,7 +9,6 @@ import { local } from "./time.mjs";
 
 export class Header {
   #overdue = 0;
-  #second = NaN;
 
   constructor(app) {
     this.app = app;
@@ -32,11 +31,7 @@ export class Header {
   }
 
   #counts({ model, tick, ready, now }) {
-    const second = Math.floor(now / 1000);
-    if (second !== this.#second) {
-      this.#second = second;
-      this.#overdue = [...model.stopping].filter(({ row }) => overdueBy(row, now) !== null).length;
-    }
+    this.#overdue = [...model.stopping].filter(({ row }) => overdueBy(row, now) !== null).length;
     const more = (state) => (tick?.[`${state}_more`] ? `${count(Math.max(tick[state], model.counts[state]))}+` : count(model.counts[state]));
     const shown = {
       running: more("running"), waiting: more("waiting"),
