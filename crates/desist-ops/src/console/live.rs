@@ -17,7 +17,7 @@
 //! all that they have not. And a stream ends after some minutes, and is asked for anew, so that whatever
 //! stands in front of it sees who asks.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -72,7 +72,7 @@ pub(super) async fn live<S: Store>(
         request,
         sent: HashMap::new(),
         sees_all: true,
-        has_orphans: false,
+        has_found_parents: false,
         turn: None,
         ticked: None,
         told: Value::Null,
@@ -117,8 +117,8 @@ struct Live<S: Store> {
     sent: HashMap<OperationId, Sent>,
     /// There was none that they may not see.
     sees_all: bool,
-    /// There came something new, and before that there were some that have a parent elsewhere.
-    has_orphans: bool,
+    /// There came the parent of one that they have without it.
+    has_found_parents: bool,
     /// The last look of which they have everything.
     turn: Option<u64>,
     ticked: Option<Instant>,
@@ -137,9 +137,9 @@ struct Live<S: Store> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Sent {
     state: State,
-    parent: Option<OperationId>,
-    /// It has one that the reader has not.
-    is_orphan: bool,
+    /// The one that it is below, and whether they have that as well.
+    above: Option<OperationId>,
+    has_parent: bool,
     may_cancel: bool,
 }
 
@@ -232,7 +232,7 @@ impl<S: Store> Live<S> {
         if let Some(news) = news {
             self.news(news).await;
         }
-        if self.asked.elapsed() >= AGAIN || self.has_orphans {
+        if self.asked.elapsed() >= AGAIN || self.has_found_parents {
             self.once_more().await;
         }
         self.process();
@@ -286,14 +286,15 @@ impl<S: Store> Live<S> {
         self.sees_all = true;
         self.shows(rows, Vec::new(), false).await;
         self.asked = Instant::now();
-        self.has_orphans = false;
+        self.has_found_parents = false;
     }
 
     /// Tells of those that have changed, or that the reader may see now and might not before, or the
     /// other way round; parents first.
     async fn shows(&mut self, all: Vec<One>, mut gone: Vec<OperationId>, have_changed: bool) {
         let mut rows = Vec::new();
-        let had_orphans = self.sent.values().any(|sent| sent.is_orphan);
+        let orphans = self.sent.values().filter(|sent| !sent.has_parent);
+        let sought: HashSet<_> = orphans.filter_map(|sent| sent.above).collect();
         for (number, One { operation, text }) in all.into_iter().enumerate() {
             if number % ROWS == ROWS - 1 {
                 tokio::task::yield_now().await;
@@ -306,16 +307,16 @@ impl<S: Store> Live<S> {
             }
             let sent = Sent {
                 state: operation.state,
-                // What they may not see has no name for them.
-                parent: operation.parent.filter(|parent| self.sent.contains_key(parent)),
-                is_orphan: operation.parent.is_some_and(|parent| !self.sent.contains_key(&parent)),
+                above: operation.parent,
+                has_parent: operation.parent.is_some_and(|id| self.sent.contains_key(&id)),
                 may_cancel: routes.could_stop(&self.request, &operation),
             };
             let before = self.sent.insert(id, sent);
-            // It may be the parent of what is there already.
-            self.has_orphans |= had_orphans && before.is_none();
+            self.has_found_parents |= before.is_none() && sought.contains(&id);
             if before != Some(sent) || have_changed {
-                rows.push(format!("{text}{}", rest(sent.parent, sent.may_cancel)));
+                // What they may not see has no name for them.
+                let parent = sent.above.filter(|_| sent.has_parent);
+                rows.push(format!("{text}{}", rest(parent, sent.may_cancel)));
             }
         }
         let mut rows = rows.into_iter().peekable();

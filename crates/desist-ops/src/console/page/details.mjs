@@ -111,7 +111,7 @@ export class Details {
     setText(this.state.lastChild, shows);
     setParts(this.note, note(row, feed.now), 2000);
     setAttr(this.cancel, "aria-label", `Cancel ${visible(row.kind)} ${shortId(row.id)}`);
-    facts(this.facts, row, this.#told?.operation, { now: feed.now, open: (id) => this.app.details(id) });
+    facts(this.facts, row, this.#told?.operation, { open: (id) => this.app.details(id) });
   }
 
   /** What happened is asked for again when the operation is not what it was. */

@@ -25,8 +25,8 @@ export function fromApi(operation) {
 }
 
 /** Writes the facts; what stands there already is not written again. */
-export function facts(parent, row, operation, { now, open }) {
-  const all = lines(row, operation, now);
+export function facts(parent, row, operation, { open }) {
+  const all = lines(row, operation);
   const key = JSON.stringify(all);
   if (parent.factsKey === key) return;
   parent.factsKey = key;
@@ -41,7 +41,7 @@ function valueOf(name, value, how, open) {
   return el("dd", {}, theirs(value, { most: 5000 }));
 }
 
-function lines(row, operation, now) {
+function lines(row, operation) {
   const made = [];
   const add = (name, value, how) => {
     const none = value === null || value === undefined || value === "" || value.length === 0;

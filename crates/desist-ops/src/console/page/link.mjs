@@ -19,10 +19,10 @@ export const isOwn = (why) => OF_THE_PAGE.includes(why);
  */
 export function told(tick) {
   if (Number.isFinite(tick?.down_since)) {
-    return { state: "down", why: tick.down ?? "The database does not answer", asOf: tick.down_since, again: null };
+    return { state: "down", why: tick.down ?? "The database does not answer", asOf: tick.down_since };
   }
-  if (tick?.old_ms > OLD) return { state: "stale", why: SLOW, asOf: tick.now - tick.old_ms, again: null };
-  return { state: "live", why: null, asOf: null, again: null };
+  if (tick?.old_ms > OLD) return { state: "stale", why: SLOW, asOf: tick.now - tick.old_ms };
+  return { state: "live", why: null, asOf: null };
 }
 
 /** A `bye`, as it is meant. One that is only to be renewed has nothing to say. */

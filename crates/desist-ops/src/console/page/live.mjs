@@ -22,11 +22,11 @@ const TURN = 8;
 
 /**
  * States: `connecting`, `live`, `stale`, `down` (the database does not answer), `refused`.
- * @typedef {{state: string, why: string|null, asOf: number|null, again: number|null}} Link
+ * @typedef {{state: string, why: string|null, asOf: number|null}} Link
  */
 export class Live {
   /** @type {Link} */
-  link = { state: "connecting", why: null, asOf: null, again: null };
+  link = { state: "connecting", why: null, asOf: null };
   #failures = 0;
   #abort = null;
   #timer = null;
@@ -58,7 +58,7 @@ export class Live {
   /** The reader wants it now. */
   again() {
     this.#failures = 0;
-    this.#set({ state: this.feed.ready ? "stale" : "connecting", why: null, again: null });
+    this.#set({ state: this.feed.ready ? "stale" : "connecting", why: null });
     this.#connect();
   }
 
@@ -77,7 +77,7 @@ export class Live {
 
   /** For a moment it is neither live nor stale. */
   #soon() {
-    this.#set({ state: "connecting", why: null, again: null });
+    this.#set({ state: "connecting", why: null });
     setTimeout(() => {
       if (this.link.state === "connecting" && this.feed.ready) this.#set({ state: "stale", asOf: this.#asOf() });
     }, SOON);
@@ -89,7 +89,7 @@ export class Live {
     if (!this.#abort) return;
     if (this.#hiddenSince !== null && now - this.#hiddenSince > HIDDEN_FOR) {
       this.#stop();
-      this.#set({ state: "stale", why: PAUSED, asOf: this.#asOf(), again: null });
+      this.#set({ state: "stale", why: PAUSED, asOf: this.#asOf() });
       return;
     }
     if (slept && this.#isShown()) {
@@ -126,7 +126,7 @@ export class Live {
     const wait = Math.max(atLeast, pause(this.#failures));
     this.#failures += 1;
     this.#timer = setTimeout(() => this.#connect(), wait);
-    this.#set({ state: this.feed.ready ? "stale" : "connecting", why, asOf: this.#asOf(), again: Date.now() + wait });
+    this.#set({ state: this.feed.ready ? "stale" : "connecting", why, asOf: this.#asOf() });
   }
 
   #refused(why) {
@@ -134,7 +134,7 @@ export class Live {
     // Whoever may not read it any more is not to see what it was, either.
     this.feed.forget();
     this.forgotten();
-    this.#set({ state: "refused", why, asOf: this.#asOf(), again: null });
+    this.#set({ state: "refused", why, asOf: this.#asOf() });
   }
 
   async #connect() {

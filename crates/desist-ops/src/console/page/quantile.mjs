@@ -18,16 +18,15 @@ export function quantile(sorted, q) {
 export function perKind(stops) {
   const kinds = new Map();
   for (const stop of stops) {
-    const kind = kinds.get(stop.kind) ?? { took: [], heard: [], inSpite: 0 };
+    const kind = kinds.get(stop.kind) ?? { took: [], heard: [] };
     kinds.set(stop.kind, kind);
     kind.took.push({ ms: Math.max(0, stop.stopped - stop.asked), id: stop.id });
     if (Number.isFinite(stop.heard)) kind.heard.push(Math.max(0, stop.heard - stop.asked));
-    if (stop.outcome === "succeeded") kind.inSpite += 1;
   }
   return [...kinds].map(([kind, all]) => summary(kind, all)).sort((a, b) => (a.kind < b.kind ? -1 : 1));
 }
 
-function summary(kind, { took, heard, inSpite }) {
+function summary(kind, { took, heard }) {
   took.sort((a, b) => a.ms - b.ms);
   heard.sort((a, b) => a - b);
   return {
@@ -37,6 +36,5 @@ function summary(kind, { took, heard, inSpite }) {
     p99: quantile(took, 0.99),
     slowest: took.at(-1),
     heard: quantile(heard, 0.5),
-    inSpite,
   };
 }
