@@ -3,16 +3,21 @@
 //! `cargo run`, and open the address that it prints. Close the page, press Stop, or
 //! press Ctrl-C here: the work ends where it is safe, and the log says who asked, why,
 //! how soon that was heard and how soon it had stopped.
+//!
+//! To be read from here: `services` are what the [`Host`] starts and stops; `http` among them
+//! serves what `web` takes in, and asks the `mediator`, which has those of `work` do it;
+//! `operations` outlive their requests; `data` is what all of it is about.
 #![forbid(unsafe_code)]
 
-mod answer;
-mod asker;
-mod http;
+mod config;
+mod data;
 mod log;
 mod mediator;
-mod numbers;
-mod routes;
+mod operations;
+mod services;
+mod slot;
 mod uploads;
+mod web;
 mod work;
 
 use std::fmt::Display;
@@ -20,19 +25,56 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use desist_host::{Host, News};
+use clap::Parser as _;
+use desist_host::{Host, News, Restart};
 
-use self::http::Http;
-use self::uploads::Shelf;
+use self::config::Config;
+use self::services::{
+    Backend, Connection, Database, House, Http, OnPostgres, OnSqlite, consume, index, run,
+};
 
 fn main() -> ExitCode {
-    let host = Host::builder();
-    let shelf = Shelf::default();
-    let http = Http::new(host.health(), shelf.clone());
-    host.add("http", http)
+    let config = Config::parse();
+    match config.database.clone() {
+        None => serve(config, OnSqlite),
+        Some(address) => serve(config, OnPostgres { address }),
+    }
+}
+
+fn serve<B: Backend>(config: Config, backend: B) -> ExitCode {
+    let house = House::new(config);
+    let [works, indexes, sweeps, consumes] = [0; 4].map(|_| house.clone());
+    let mut host = Host::builder().add("database", Database::new(backend, house.clone()));
+    let mut before_http = vec!["database"];
+    if let Some(address) = house.config.nats.clone() {
+        host = host
+            .add("nats", Connection::new(house.clone(), address))
+            .after_nobody()
+            .service("queue", |stop| consume(consumes, stop))
+            .after("database")
+            .after("nats")
+            .drain_for(Duration::from_secs(2));
+        before_http.push("nats");
+    }
+    host = host
+        .service("operations", |stop| run(works, stop))
+        .after("database")
+        .drain_for(Duration::from_secs(1))
+        // More than those take to be given up which are deaf: then they are named.
+        .grace(Duration::from_secs(12))
+        .restartable("indexer", |stop| index(indexes, stop))
+        .after("database")
+        .on_failure(Restart::default());
+    let http = Http::new(house, host.handle(), host.health());
+    host = host.add("http", http);
+    for service in before_http {
+        host = host.after(service);
+    }
+    host
         // Work is told a second after a Ctrl-C, and the second Ctrl-C ends it at once.
         .drain_for(Duration::from_secs(1))
-        .restartable("sweeper", |stop| uploads::sweep(shelf, stop))
+        .grace(Duration::from_secs(8))
+        .restartable("sweeper", |stop| uploads::sweep(sweeps.shelf, stop))
         .after("http")
         .on_news(|news| match news {
             News::Starting { .. } | News::Started { .. } => {}

@@ -1,12 +1,12 @@
 //! One work in the log.
 
-use std::borrow::Cow;
 use std::error::Error as _;
-use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-use desist::{Cancelled, Reason, Token};
+use desist::{Cancelled, Reason, Registration, Token};
+use desist_ops::CancelRequest;
 
 use super::line::{Line, Said};
 use super::{Asker, Log};
@@ -19,14 +19,24 @@ pub(crate) struct Entry {
 }
 
 struct Open {
-    log: Log,
-    number: u64,
-    what: &'static str,
-    client: SocketAddr,
+    work: Known,
     token: Token,
     begun: Instant,
     /// What was said first of it.
     end: OnceLock<End>,
+    /// Says that it was asked to stop.
+    asked: Option<Registration>,
+}
+
+/// What is known of a work from its begin on.
+#[derive(Clone)]
+struct Known {
+    log: Log,
+    number: u64,
+    what: &'static str,
+    asker: Asker,
+    /// Changes while the log is locked: what is said after the end is not said.
+    has_ended: Arc<AtomicBool>,
 }
 
 enum End {
@@ -36,19 +46,29 @@ enum End {
 }
 
 impl Entry {
-    pub(super) fn begin(log: &Log, what: &'static str, asker: Asker, token: Token) -> Self {
-        let Asker { client, mark } = asker;
+    pub(crate) fn begin(log: &Log, what: &'static str, asker: Asker, token: Token) -> Self {
         let mut written = log.written();
         let number = written.begin();
-        written.say(Line { work: number, what, said: Said::Begun { client, mark } });
+        let said = Said::Begun {
+            whom: asker.whom.to_string(),
+            mark: asker.mark,
+            operation: asker.operation.clone(),
+        };
+        written.say(Line { work: number, what, said });
         drop(written);
-        let (log, begun, end) = (log.clone(), Instant::now(), OnceLock::new());
-        Self { open: Some(Arc::new(Open { log, number, what, client, token, begun, end })) }
+        let work = Known { log: log.clone(), number, what, asker, has_ended: Arc::default() };
+        let asks = work.clone();
+        let asked = token.on_cancel(move |cancelled| {
+            let (reason, detail) = why(cancelled);
+            asks.say(Said::Asked { by: asks.asked_by(cancelled), reason, detail });
+        });
+        let (begun, end) = (Instant::now(), OnceLock::new());
+        Self { open: Some(Arc::new(Open { work, token, begun, end, asked: Some(asked) })) }
     }
 
     pub(crate) fn progress(&self, done: u64, total: Option<u64>) {
         if let Some(open) = &self.open {
-            open.say(Said::Progress { done, total });
+            open.work.say(Said::Progress { done, total });
         }
     }
 
@@ -59,7 +79,7 @@ impl Entry {
         self.ends(End::Stopped { heard: cancelled.clone(), heard_ms });
     }
 
-    pub(super) fn fail(self, why: String) {
+    pub(crate) fn fail(self, why: String) {
         self.ends(End::Failed { why });
     }
 
@@ -81,16 +101,38 @@ fn millis(since: Instant) -> f64 {
     since.elapsed().as_secs_f64() * 1e3
 }
 
-impl Open {
+fn why(cancelled: &Cancelled) -> (&'static str, Option<String>) {
+    let detail = match request(cancelled) {
+        // Who asked, and for which reason, is said already.
+        Some(request) => request.told().map(ToOwned::to_owned),
+        None => cancelled.source().map(ToString::to_string),
+    };
+    (cancelled.reason().as_str(), detail)
+}
+
+fn request(cancelled: &Cancelled) -> Option<&CancelRequest> {
+    cancelled.source()?.downcast_ref()
+}
+
+impl Known {
     fn say(&self, said: Said) {
-        self.log.written().say(Line { work: self.number, what: self.what, said });
+        let mut written = self.log.written();
+        // Ordering: both sides have the lock of the log.
+        if !self.has_ended.load(Ordering::Relaxed) {
+            written.say(Line { work: self.number, what: self.what, said });
+        }
     }
 
-    fn asked_by(&self, reason: Reason) -> Cow<'static, str> {
-        match reason {
-            Reason::Disconnected => format!("the client {}", self.client).into(),
+    fn asked_by(&self, cancelled: &Cancelled) -> String {
+        if let Some(by) = request(cancelled).and_then(CancelRequest::by) {
+            return by.to_owned();
+        }
+        match cancelled.reason() {
+            Reason::Disconnected => format!("the client {}", self.asker.whom),
             Reason::Shutdown => "the operator".into(),
             Reason::Deadline => "the clock".into(),
+            Reason::Superseded => "a newer one".into(),
+            Reason::LeaseLost => "another instance".into(),
             _ => "the program".into(),
         }
     }
@@ -98,22 +140,25 @@ impl Open {
 
 impl Drop for Open {
     fn drop(&mut self) {
+        // Not a word of the asking after that of the end.
+        drop(self.asked.take());
         // Dropped where it stood: it may be that it was asked to stop before.
         let asked = || self.token.cancellation();
         let heard = |heard: Cancelled| End::Stopped { heard_ms: millis(heard.at()), heard };
         let said = match self.end.take().or_else(|| asked().map(heard)) {
-            Some(End::Stopped { heard, heard_ms }) => Said::Stopped {
-                by: self.asked_by(heard.reason()),
-                reason: heard.reason().as_str(),
-                detail: heard.source().map(ToString::to_string),
-                heard_ms,
-                stopped_ms: millis(heard.at()),
-            },
-            Some(End::Failed { why }) => Said::Failed { why: why.into() },
+            Some(End::Stopped { heard, heard_ms }) => {
+                let (reason, detail) = why(&heard);
+                let by = self.work.asked_by(&heard);
+                Said::Stopped { by, reason, detail, heard_ms, stopped_ms: millis(heard.at()) }
+            }
+            Some(End::Failed { why }) => Said::Failed { why },
             Some(End::Finished) => Said::Finished { took_ms: millis(self.begun) },
             None => Said::Failed { why: "it was dropped in the middle".into() },
         };
-        self.say(said);
-        self.log.written().end();
+        let mut written = self.work.log.written();
+        // Ordering: both sides have the lock of the log.
+        self.work.has_ended.store(true, Ordering::Relaxed);
+        written.say(Line { work: self.work.number, what: self.work.what, said });
+        written.end();
     }
 }

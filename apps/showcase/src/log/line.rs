@@ -1,8 +1,6 @@
 //! What is said of a work, to a page and to a terminal.
 
-use std::borrow::Cow;
 use std::fmt;
-use std::net::SocketAddr;
 
 use serde::Serialize;
 
@@ -19,22 +17,29 @@ pub(crate) struct Line {
 #[serde(tag = "said", rename_all = "snake_case")]
 pub(super) enum Said {
     Begun {
-        client: SocketAddr,
+        #[serde(rename = "for")]
+        whom: String,
         mark: Option<u64>,
+        operation: Option<String>,
     },
     Progress {
         done: u64,
         total: Option<u64>,
     },
+    Asked {
+        by: String,
+        reason: &'static str,
+        detail: Option<String>,
+    },
     Stopped {
-        by: Cow<'static, str>,
+        by: String,
         reason: &'static str,
         detail: Option<String>,
         heard_ms: f64,
         stopped_ms: f64,
     },
     Failed {
-        why: Cow<'static, str>,
+        why: String,
     },
     Finished {
         took_ms: f64,
@@ -45,18 +50,24 @@ impl fmt::Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "#{} {} ", self.work, self.what)?;
         match &self.said {
-            Said::Begun { client, .. } => write!(f, "begun for {client}"),
+            Said::Begun { whom, .. } => write!(f, "begun for {whom}"),
             Said::Progress { done, total: None } => write!(f, "at {done}"),
             Said::Progress { done, total: Some(total) } => write!(f, "at {done} of {total}"),
+            Said::Asked { by, reason, detail } => {
+                write!(f, "asked to stop by {by}: {reason}")?;
+                bracketed(f, detail)
+            }
             Said::Stopped { by, reason, detail, heard_ms, stopped_ms } => {
                 write!(f, "stopped by {by}: {reason}")?;
-                if let Some(detail) = detail {
-                    write!(f, " ({detail})")?;
-                }
+                bracketed(f, detail)?;
                 write!(f, "; heard after {heard_ms:.2} ms, stopped after {stopped_ms:.2} ms")
             }
             Said::Failed { why } => write!(f, "failed: {why}"),
             Said::Finished { took_ms } => write!(f, "finished after {took_ms:.0} ms"),
         }
     }
+}
+
+fn bracketed(f: &mut fmt::Formatter<'_>, detail: &Option<String>) -> fmt::Result {
+    detail.as_ref().map_or(Ok(()), |detail| write!(f, " ({detail})"))
 }

@@ -15,7 +15,7 @@ pub(crate) fn logged<W: Work>(log: &Log) -> impl Behaviour + use<W> {
         async move {
             let token = call.token().clone();
             let Some(asked) = call.request_mut::<Asked<W>>() else { return call.proceed().await };
-            let entry = Entry::begin(&log, W::NAME, asked.by, token);
+            let entry = Entry::begin(&log, W::NAME, asked.by.clone(), token);
             asked.entry = entry.clone();
             let answer = call.proceed().await;
             match &answer {

@@ -6,13 +6,16 @@ mod logged;
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::fmt;
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use desist::Token;
+use desist::{Reason, Source, Token};
 use desist_mediator::{Handler, Request};
+use desist_tokio::StreamExt as _;
 use tokio::sync::broadcast;
 use tokio_stream::wrappers::BroadcastStream;
 use tokio_stream::{Stream, StreamExt as _};
@@ -45,11 +48,35 @@ struct Written {
 const RECENT: usize = 200;
 
 /// Who wants a work.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(crate) struct Asker {
-    pub(crate) client: SocketAddr,
+    pub(crate) whom: Whom,
     /// By which a page knows the work that it began; any number.
     pub(crate) mark: Option<u64>,
+    /// Which operation it is, if it is one.
+    pub(crate) operation: Option<String>,
+}
+
+#[derive(Clone)]
+pub(crate) enum Whom {
+    Client(SocketAddr),
+    Called(String),
+}
+
+impl Asker {
+    /// Somebody without a page.
+    pub(crate) fn called(name: impl Into<String>) -> Self {
+        Self { whom: Whom::Called(name.into()), mark: None, operation: None }
+    }
+}
+
+impl fmt::Display for Whom {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Client(client) => client.fmt(f),
+            Self::Called(name) => f.write_str(name),
+        }
+    }
 }
 
 /// What was said last, and what is said from now on, until the server stops and all work
@@ -69,7 +96,7 @@ impl Handler<ReadLog> for Log {
 
     async fn handle(
         &self,
-        _stop: Token,
+        stop: Token,
         ReadLog: ReadLog,
     ) -> Result<<ReadLog as Request>::Response, Infallible> {
         let written = self.written();
@@ -80,7 +107,8 @@ impl Handler<ReadLog> for Log {
         };
         // Who is too slow misses some.
         let lines = BroadcastStream::new(lines).filter_map(Result::ok);
-        Ok(Box::pin(tokio_stream::iter(written.recent.clone()).chain(lines)))
+        let lines = tokio_stream::iter(written.recent.clone()).chain(lines);
+        Ok(Box::pin(lines.until_cancelled(&last_words(&stop))))
     }
 }
 
@@ -107,6 +135,23 @@ impl Log {
         written.is_closing = true;
         written.end_if_over();
     }
+}
+
+/// How long a log is read on when its server has asked all work to stop: one that is deaf
+/// would hold it for ever.
+const LAST_WORDS: Duration = Duration::from_secs(4);
+
+/// Cancelled some time after this one.
+fn last_words(stop: &Token) -> Token {
+    let (stop, source) = (stop.clone(), Source::new());
+    let token = source.token();
+    tokio::spawn(async move {
+        // Nobody may be reading any more; then this ends with the last token of the request.
+        stop.cancelled().await;
+        tokio::time::sleep(LAST_WORDS).await;
+        source.cancel_with(Reason::Shutdown);
+    });
+    token
 }
 
 impl Written {

@@ -4,8 +4,8 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use desist::{Cancelled, Token};
-use desist_mediator::Invalid;
-use desist_tokio::sleep;
+use desist_mediator::{Handler, Invalid};
+use desist_tokio::{Spawner, sleep};
 use tokio::sync::mpsc::{Sender, channel};
 use tokio_stream::wrappers::ReceiverStream;
 
@@ -35,12 +35,28 @@ impl Work for Download {
     }
 }
 
-pub(crate) async fn download(stop: Token, asked: Asked<Download>) -> Result<Pieces, Infallible> {
-    let Asked { work: Download { megabytes }, entry, .. } = asked;
-    let (pieces, bytes) = channel(1);
-    // It outlives the handler: it is the answer, and has the token for as long.
-    tokio::spawn(produce(megabytes, stop, entry, pieces));
-    Ok(Pieces { length: megabytes << 20, bytes: ReceiverStream::new(bytes) })
+/// Makes them.
+pub(crate) struct Downloads {
+    tasks: Spawner,
+}
+
+impl Downloads {
+    pub(crate) fn new(tasks: Spawner) -> Self {
+        Self { tasks }
+    }
+}
+
+impl Handler<Asked<Download>> for Downloads {
+    type Error = Infallible;
+
+    async fn handle(&self, stop: Token, asked: Asked<Download>) -> Result<Pieces, Infallible> {
+        let Asked { work: Download { megabytes }, entry, .. } = asked;
+        let (pieces, bytes) = channel(1);
+        // It outlives the handler: it is the answer, and has the token for as long.
+        let name = format!("download of {megabytes} MB");
+        self.tasks.spawn(name, move |_| produce(megabytes, stop, entry, pieces));
+        Ok(Pieces { length: megabytes << 20, bytes: ReceiverStream::new(bytes) })
+    }
 }
 
 async fn produce(megabytes: u64, stop: Token, entry: Entry, pieces: Sender<Piece>) {

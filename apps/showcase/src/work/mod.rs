@@ -1,17 +1,25 @@
 //! Work of every kind: what is asked for, and who does it. Nothing here knows of HTTP.
 
 mod download;
+mod downstream;
 mod events;
 mod long_running_task;
 mod primes;
+mod publish;
+mod report;
+mod search;
 mod upload;
 
 use desist_mediator::{Invalid, Request};
 
-pub(crate) use self::download::{Download, download};
+pub(crate) use self::download::{Download, Downloads};
+pub(crate) use self::downstream::{Downstream, Neighbour};
 pub(crate) use self::events::{Events, events};
 pub(crate) use self::long_running_task::{LongRunningTask, long_running_task};
 pub(crate) use self::primes::{Primes, primes};
+pub(crate) use self::publish::{Publish, Publisher, SUBJECT};
+pub(crate) use self::report::{Report, Reports};
+pub(crate) use self::search::{Search, Searches, SupersededBy};
 pub(crate) use self::upload::{Upload, Uploads};
 use crate::log::{Asker, Entry};
 

@@ -5,8 +5,8 @@ use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
-use crate::log::Asker;
-use crate::numbers::Numbers;
+use super::numbers::Numbers;
+use crate::log::{Asker, Whom};
 
 #[derive(Deserialize)]
 struct Mark {
@@ -21,6 +21,6 @@ impl<S: Send + Sync> FromRequestParts<S> for Asker {
         let ConnectInfo(client) = client.map_err(IntoResponse::into_response)?;
         let mark = Numbers::from_request_parts(parts, state).await;
         let Numbers(Mark { mark }) = mark.map_err(IntoResponse::into_response)?;
-        Ok(Self { client, mark })
+        Ok(Self { whom: Whom::Client(client), mark, operation: None })
     }
 }

@@ -1,142 +1,27 @@
-//! The program as a user runs it: real requests, real interruptions, a real Ctrl-C.
-#![cfg(unix)]
+//! Requests: interrupted, let alone, refused; and a real Ctrl-C.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::mpsc;
+use std::net::TcpStream;
+use std::path::PathBuf;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-const PATIENCE: Duration = Duration::from_secs(30);
-
-struct Showcase {
-    child: Child,
-    said: BufReader<ChildStdout>,
-    addr: SocketAddr,
-    /// What it takes for the system's temporary folder.
-    temporary: PathBuf,
-}
-
-impl Showcase {
-    fn start() -> Self {
-        static STARTED: AtomicU32 = AtomicU32::new(0);
-        // Ordering: it only counts.
-        let number = STARTED.fetch_add(1, Ordering::Relaxed);
-        let temporary = format!("showcase-{}-{number}", std::process::id());
-        let temporary = Path::new(env!("CARGO_TARGET_TMPDIR")).join(temporary);
-        let _left_by_another = std::fs::remove_dir_all(&temporary);
-        std::fs::create_dir(&temporary).unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_showcase"))
-            .env("PORT", "0")
-            .env("TMPDIR", &temporary)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("it can be started");
-        let mut said = BufReader::new(child.stdout.take().expect("it is piped"));
-        let mut line = String::new();
-        said.read_line(&mut line).unwrap();
-        let addr = line.trim().strip_prefix("showcase: http://").expect("it prints its address");
-        Self { addr: addr.parse().unwrap(), child, said, temporary }
-    }
-
-    fn request(&self, head: &str) -> TcpStream {
-        let mut stream = TcpStream::connect(self.addr).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        write!(stream, "{head} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n").unwrap();
-        stream
-    }
-
-    fn answer(&self, head: &str) -> String {
-        let mut answer = String::new();
-        self.request(head).read_to_string(&mut answer).unwrap();
-        answer
-    }
-
-    /// An upload of so many bytes, of which only some are sent.
-    fn upload(&self, length: usize, sent: &[u8]) -> TcpStream {
-        let mut stream = TcpStream::connect(self.addr).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        write!(
-            stream,
-            "POST /upload HTTP/1.1\r\nhost: test\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n"
-        )
-        .unwrap();
-        stream.write_all(sent).unwrap();
-        stream
-    }
-
-    /// The log, line by line.
-    fn log(&self) -> mpsc::Receiver<String> {
-        let stream = self.request("GET /log");
-        let (tell, told) = mpsc::channel();
-        let mut lines = BufReader::new(stream).lines().map_while(Result::ok);
-        // It listens from its head on.
-        assert!(lines.next().is_some_and(|line| line.contains("200")));
-        std::thread::spawn(move || lines.try_for_each(|line| tell.send(line)));
-        told
-    }
-
-    fn signal(&self, signal: &str) {
-        let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
-    }
-
-    /// Asks it to stop and gives its code and its last words.
-    fn ends(self) -> (Option<i32>, String) {
-        self.ends_by(&["-INT"])
-    }
-
-    /// The same, with the report of the host after what it says meanwhile.
-    fn ends_by(mut self, signals: &[&str]) -> (Option<i32>, String) {
-        let mut said = String::new();
-        for signal in signals {
-            self.signal(signal);
-            // A signal that comes before the last one was heard is lost.
-            while !said.contains("the host is stopping") {
-                assert_ne!(self.said.read_line(&mut said).unwrap(), 0, "{said}");
-            }
-        }
-        self.said.read_to_string(&mut said).unwrap();
-        self.child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
-        let code = self.child.wait().unwrap().code();
-        // Who is forced has no time to clean up.
-        let left = std::fs::read_dir(&self.temporary).unwrap().count();
-        assert!(left == 0 || signals.len() > 1, "it leaves nothing");
-        (code, said)
-    }
-}
-
-impl Drop for Showcase {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        let _ = std::fs::remove_dir_all(&self.temporary);
-    }
-}
-
-fn hears(log: &mpsc::Receiver<String>, what: &str, said: &str) -> String {
-    // For all lines: a log that is silent says so now and then.
-    let until = Instant::now() + PATIENCE;
-    while let Ok(line) = log.recv_timeout(until.saturating_duration_since(Instant::now())) {
-        if line.contains(&format!("\"what\":\"{what}\"")) && line.contains(said) {
-            return line;
-        }
-    }
-    panic!("the log never says {said} of {what}");
-}
+use crate::showcase::{Folder, PATIENCE, Showcase, hears};
 
 #[test]
 fn whatever_is_interrupted_is_stopped_and_logged() {
     let showcase = Showcase::start();
     let log = showcase.log();
+    // Before that there is nothing to be found.
+    hears(&log, "indexing", "finished");
     for (head, what) in [
         ("GET /longrunningtask", "long-running task"),
         ("GET /download", "download"),
         ("GET /events", "events"),
         ("GET /primes", "primes on a thread"),
+        ("GET /report", "report"),
+        ("GET /search?text=harbour", "search"),
+        ("GET /downstream", "call of another service"),
         ("POST /upload", "upload"),
     ] {
         let stream = if what == "upload" {
@@ -146,7 +31,7 @@ fn whatever_is_interrupted_is_stopped_and_logged() {
         };
         let client = stream.local_addr().unwrap();
         let begun = hears(&log, what, "begun");
-        assert!(begun.contains(&format!("\"client\":\"{client}\"")), "{begun}");
+        assert!(begun.contains(&format!("\"for\":\"{client}\"")), "{begun}");
         drop(stream);
         let stopped = hears(&log, what, "\"said\":\"stopped\"");
         assert!(
@@ -165,7 +50,7 @@ fn what_is_let_alone_is_finished() {
     let showcase = Showcase::start();
     assert!(showcase.answer("GET /primes?below=1000").ends_with("168 primes below 1000\n"));
     let page = showcase.answer("GET /");
-    assert!(page.contains("<title>desist</title>") && page.contains("text/html"));
+    assert!(page.contains("<title>desist showcase</title>") && page.contains("text/html"));
     let download = showcase.request("GET /download?megabytes=1");
     let mut bytes = Vec::new();
     BufReader::new(download).read_to_end(&mut bytes).unwrap();
@@ -184,7 +69,7 @@ fn nothing_of_an_upload_is_left_and_the_answer_says_so() {
         .and_then(|said| said.strip_suffix(", and are removed again"))
         .expect(said);
     let path = PathBuf::from(path);
-    assert!(path.starts_with(&showcase.temporary) && !path.exists(), "{said}");
+    assert!(path.starts_with(showcase.temporary.path()) && !path.exists(), "{said}");
     assert_eq!(std::fs::read_dir(path.parent().unwrap()).unwrap().count(), 0);
 
     let log = showcase.log();
@@ -245,6 +130,12 @@ fn an_upload_that_cannot_be_read_is_refused_with_advice() {
     assert!(said.ends_with("nothing of it is kept\n"), "{said}");
 }
 
+/// The number of a work in a line of the log.
+fn work(line: &str) -> u64 {
+    let line = line.strip_prefix("data:").expect("an event");
+    serde_json::from_str::<serde_json::Value>(line).unwrap()["work"].as_u64().unwrap()
+}
+
 /// Two of a kind are told apart, and what was said before is said to whoever comes later.
 #[test]
 fn the_log_says_whose_work_it_is_also_to_who_comes_later() {
@@ -253,14 +144,16 @@ fn the_log_says_whose_work_it_is_also_to_who_comes_later() {
     assert!(counted.contains("168 primes"), "{counted}");
     let log = showcase.log();
     let begun = hears(&log, "primes on a thread", "begun");
-    assert!(begun.contains("\"work\":1,") && begun.contains("\"mark\":9007199254740991"));
-    assert!(hears(&log, "primes on a thread", "finished").contains("\"work\":1,"));
-    for (work, mark) in [(2, 7), (3, 8)] {
+    assert!(begun.contains("\"mark\":9007199254740991"), "{begun}");
+    let first = work(&begun);
+    assert_eq!(work(&hears(&log, "primes on a thread", "finished")), first);
+    for mark in [7, 8] {
         let _stopped = showcase.request(&format!("GET /primes?mark={mark}"));
         let begun = hears(&log, "primes on a thread", "begun");
-        let work = format!("\"work\":{work},");
-        assert!(begun.contains(&work) && begun.contains(&format!("\"mark\":{mark}")), "{begun}");
-        assert!(hears(&log, "primes on a thread", "progress").contains(&work));
+        assert!(begun.contains(&format!("\"mark\":{mark}")), "{begun}");
+        let second = work(&begun);
+        assert!(second > first);
+        assert_eq!(work(&hears(&log, "primes on a thread", "progress")), second);
     }
 }
 
@@ -309,15 +202,14 @@ fn the_log_alone_does_not_hold_the_server() {
     let (code, said) = showcase.ends();
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("; a clean stop\n"), "{said}");
-    assert!(!log.iter().any(|line| line.starts_with("data:")));
+    // But for that of the indexer, which had its own to do.
+    assert!(!log.iter().any(|line| line.contains("\"what\":\"") && !line.contains("indexing")));
 }
 
 #[test]
 fn it_is_ready_while_it_runs_and_ends_well_on_sigterm() {
     let mut showcase = Showcase::start();
-    let mut line = String::new();
-    showcase.said.read_line(&mut line).unwrap();
-    assert_eq!(line, "showcase: the host is running\n");
+    showcase.says("showcase: the host is running\n");
     for (head, said) in [("GET /readyz", "ready\n"), ("GET /livez", "alive\n")] {
         let answer = showcase.answer(head);
         assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with(said), "{answer}");
@@ -358,7 +250,11 @@ fn a_second_interrupt_does_not_wait_for_the_drain() {
 fn a_port_that_is_taken_is_told_with_advice() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
-    let ended = Command::new(env!("CARGO_BIN_EXE_showcase")).env("PORT", port).output().unwrap();
+    let ended = Command::new(env!("CARGO_BIN_EXE_showcase"))
+        .env("PORT", port)
+        .env("SHOWCASE_DATA", Folder::new("port").path())
+        .output()
+        .unwrap();
     assert_eq!(ended.status.code(), Some(1));
     let report = String::from_utf8(ended.stderr).unwrap();
     assert!(report.contains("`http` failed"), "{report}");
@@ -369,7 +265,8 @@ fn a_port_that_is_taken_is_told_with_advice() {
 #[test]
 fn an_upload_that_was_left_is_swept() {
     let showcase = Showcase::start();
-    let folder = std::fs::read_dir(&showcase.temporary).unwrap().next().unwrap().unwrap().path();
+    let folder =
+        std::fs::read_dir(showcase.temporary.path()).unwrap().next().unwrap().unwrap().path();
     let (left, written) = (folder.join("upload-7"), folder.join(".upload-8.1-1.tmp"));
     for file in [&left, &written] {
         std::fs::write(file, "xx").unwrap();
@@ -383,4 +280,64 @@ fn an_upload_that_was_left_is_swept() {
     let (code, said) = showcase.ends();
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("upload-7 was left, and is swept"), "{said}");
+}
+
+/// Of the same session; another one is let alone.
+#[test]
+fn a_search_gives_way_to_a_newer_one() {
+    let showcase = Showcase::start();
+    let log = showcase.log();
+    hears(&log, "indexing", "finished");
+    let mut first = showcase.request("GET /search?text=harbour&session=7&mark=1");
+    hears(&log, "search", "\"mark\":1");
+    let mut other = showcase.request("GET /search?text=harbour&session=8&mark=2");
+    hears(&log, "search", "\"mark\":2");
+    let found = showcase.answer("GET /search?text=Amber&session=7&mark=3");
+    assert!(found.starts_with("HTTP/1.1 200") && found.contains("\"found\":[{\"id\":"), "{found}");
+    let stopped = hears(&log, "search", "\"said\":\"stopped\"");
+    assert!(stopped.contains("\"by\":\"a newer one\",\"reason\":\"superseded\""), "{stopped}");
+    assert!(stopped.contains("a search for \\\"Amber\\\""), "{stopped}");
+    let mut answer = String::new();
+    first.read_to_string(&mut answer).unwrap();
+    assert!(answer.ends_with("superseded\n"), "{answer}");
+    answer.clear();
+    other.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+}
+
+#[test]
+fn what_cannot_be_is_refused_with_advice() {
+    let showcase = Showcase::start();
+    for (head, advice) in [
+        ("GET /search?text=%20", "give a word to look for, as in text=harbour\n"),
+        ("POST /messages", "start it with --nats nats://127.0.0.1:4222\n"),
+        ("POST /messages?count=1001", "ask for at most count=1000\n"),
+    ] {
+        let answer = showcase.answer(head);
+        assert!(answer.starts_with("HTTP/1.1 400") && answer.ends_with(advice), "{answer}");
+    }
+    for name in ["none.jsonl", "..%2Fshowcase.db", "x%2F..%2F..%2Fshowcase.db.jsonl"] {
+        let answer = showcase.answer(&format!("GET /exports/{name}"));
+        assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
+    }
+}
+
+/// Whoever asks another service and goes away stops it there.
+#[test]
+fn a_stop_goes_along_to_another_service() {
+    let behind = Showcase::start();
+    let address = format!("http://{}", behind.addr);
+    let before = Showcase::start_with(&["--downstream", &address]);
+    let (log, log_behind) = (before.log(), behind.log());
+    let asks = before.request("GET /downstream");
+    hears(&log, "call of another service", "begun");
+    hears(&log_behind, "long-running task", "progress");
+    drop(asks);
+    hears(&log, "call of another service", "\"said\":\"stopped\"");
+    let stopped = hears(&log_behind, "long-running task", "\"said\":\"stopped\"");
+    assert!(stopped.contains("\"reason\":\"disconnected\""), "{stopped}");
+    // One that is away is a failure, with what is behind it.
+    drop(behind);
+    let answer = before.answer("GET /downstream");
+    assert!(answer.starts_with("HTTP/1.1 500") && answer.contains("refused"), "{answer}");
 }

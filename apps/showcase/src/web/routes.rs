@@ -1,36 +1,57 @@
 //! HTTP in and out: what was asked for, as a request of the mediator, and its response, as
-//! an answer. What is asked for by nobody, the page and the health, needs no mediator.
+//! an answer. What takes no time, as the page and the health, needs no mediator.
 
 use std::convert::Infallible;
 use std::io;
+use std::path::PathBuf;
 
-use axum::Router;
 use axum::body::Body;
-use axum::extract::State;
+use axum::extract::{Query, State};
 use axum::http::{HeaderMap, header};
+use axum::response::IntoResponse;
 use axum::response::sse::{Event, KeepAlive, Sse};
-use axum::response::{Html, IntoResponse};
 use axum::routing::{get, post};
+use axum::{Json, Router};
 use desist_http::RequestToken;
 use desist_mediator::{Mediator, MediatorBuilder};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use tokio_stream::{Stream, StreamExt as _};
 use tokio_util::io::StreamReader;
 
-use crate::answer::Failed;
+use super::answer::Failed;
+use super::exports;
+use super::numbers::Numbers;
+use super::page;
 use crate::log::{Asker, ReadLog};
-use crate::numbers::Numbers;
-use crate::work::{Asked, Download, Events, LongRunningTask, Primes, Upload};
+use crate::work::{
+    Asked, Download, Downstream, Events, LongRunningTask, Primes, Publish, Report, Search, Upload,
+};
 
-pub(crate) fn router(mediator: Mediator) -> Router {
+/// What a page wants to know of the instance that it talks to.
+#[derive(Clone, Serialize)]
+pub(crate) struct About {
+    pub(crate) instance: String,
+    pub(crate) database: String,
+    pub(crate) downstream: String,
+    pub(crate) nats: bool,
+    pub(crate) console: &'static str,
+}
+
+pub(crate) fn router(mediator: Mediator, about: About, exports: PathBuf) -> Router {
     Router::new()
-        .route("/", get(page))
+        .route("/about", get(move || async move { Json(about) }))
+        .merge(page::router())
+        .merge(exports::router(exports))
         .route("/log", get(log))
         .route("/longrunningtask", get(long_running_task))
         .route("/upload", post(upload))
         .route("/download", get(download))
         .route("/events", get(events))
         .route("/primes", get(primes))
+        .route("/report", get(report))
+        .route("/search", get(search))
+        .route("/downstream", get(downstream))
+        .route("/messages", post(messages))
         .with_state(mediator)
 }
 
@@ -43,10 +64,10 @@ pub(crate) fn requires(builder: MediatorBuilder) -> MediatorBuilder {
         .requires::<Asked<Download>>()
         .requires::<Asked<Events>>()
         .requires::<Asked<Primes>>()
-}
-
-async fn page() -> Html<&'static str> {
-    Html(include_str!("page.html"))
+        .requires::<Asked<Report>>()
+        .requires::<Asked<Search>>()
+        .requires::<Asked<Downstream>>()
+        .requires::<Asked<Publish>>()
 }
 
 async fn log(
@@ -143,4 +164,58 @@ async fn primes(
 ) -> Result<String, Failed> {
     let primes = mediator.send(&token, Asked::new(by, Primes { below })).await?;
     Ok(format!("{primes} primes below {below}\n"))
+}
+
+async fn report(
+    State(mediator): State<Mediator>,
+    by: Asker,
+    token: RequestToken,
+) -> Result<String, Failed> {
+    let compared = mediator.send(&token, Asked::new(by, Report)).await?;
+    Ok(format!("{compared} passages of one document are in another\n"))
+}
+
+#[derive(Deserialize)]
+struct Wanted {
+    text: String,
+    #[serde(default)]
+    session: u64,
+}
+
+async fn search(
+    State(mediator): State<Mediator>,
+    by: Asker,
+    token: RequestToken,
+    Query(Wanted { text, session }): Query<Wanted>,
+) -> Result<impl IntoResponse, Failed> {
+    let found = mediator.send(&token, Asked::new(by, Search { text, session })).await?;
+    Ok(Json(found))
+}
+
+async fn downstream(
+    State(mediator): State<Mediator>,
+    by: Asker,
+    token: RequestToken,
+) -> Result<String, Failed> {
+    Ok(mediator.send(&token, Asked::new(by, Downstream)).await?)
+}
+
+#[derive(Deserialize)]
+struct Many {
+    #[serde(default = "ten")]
+    count: u64,
+}
+
+fn ten() -> u64 {
+    10
+}
+
+async fn messages(
+    State(mediator): State<Mediator>,
+    by: Asker,
+    token: RequestToken,
+    Numbers(Many { count }): Numbers<Many>,
+) -> Result<String, Failed> {
+    mediator.send(&token, Asked::new(by, Publish { count })).await?;
+    Ok(format!("{count} messages are published\n"))
 }

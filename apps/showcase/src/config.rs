@@ -1,0 +1,93 @@
+//! What it is told when it is started.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use clap::Parser;
+use tokio_postgres::config::Host;
+
+/// A service on which work is started, watched and stopped.
+///
+/// Without a word it keeps everything in a file of SQLite and listens on this machine alone.
+#[derive(Parser, Clone)]
+#[command(name = "showcase", version)]
+pub(crate) struct Config {
+    /// The port; 3000 if nothing is said, or any that is free where somebody has that
+    #[arg(long, env = "PORT", value_name = "PORT")]
+    pub(crate) port: Option<u16>,
+
+    /// The address to listen on; operations and console are open to this machine alone
+    #[arg(long, env = "SHOWCASE_ADDRESS", value_name = "ADDRESS", default_value = "127.0.0.1")]
+    pub(crate) address: IpAddr,
+
+    /// The folder for the file of SQLite and for exports; it is made if it is not there
+    #[arg(long, env = "SHOWCASE_DATA", value_name = "FOLDER", default_value = "showcase-data")]
+    pub(crate) data: PathBuf,
+
+    /// Postgres in the place of SQLite, as postgres://user@host/database; several instances may
+    /// share one
+    #[arg(long, env = "SHOWCASE_DATABASE", value_name = "ADDRESS", hide_env_values = true)]
+    pub(crate) database: Option<String>,
+
+    /// A server of NATS with JetStream, as nats://127.0.0.1:4222, whose messages are worked on
+    #[arg(long, env = "SHOWCASE_NATS", value_name = "ADDRESS", hide_env_values = true)]
+    pub(crate) nats: Option<String>,
+
+    /// Another instance, as http://127.0.0.1:3001, to be asked for its long-running task; itself
+    /// if nothing is said
+    #[arg(long, env = "SHOWCASE_DOWNSTREAM", value_name = "ADDRESS")]
+    pub(crate) downstream: Option<String>,
+}
+
+impl Config {
+    pub(crate) fn sqlite_file(&self) -> PathBuf {
+        self.data.join("showcase.db")
+    }
+
+    /// By which several instances are told apart.
+    pub(crate) fn instance() -> String {
+        format!("showcase {}", std::process::id())
+    }
+
+    /// Where it keeps things, without a password.
+    pub(crate) fn database_in_words(&self) -> impl fmt::Display {
+        match &self.database {
+            None => format!("SQLite in {}", self.sqlite_file().display()),
+            Some(address) => address.parse().map_or("Postgres".into(), postgres_in_words),
+        }
+    }
+}
+
+fn postgres_in_words(config: tokio_postgres::Config) -> String {
+    let host = match config.get_hosts().first() {
+        Some(Host::Tcp(name)) => name.clone(),
+        #[cfg(unix)]
+        Some(Host::Unix(folder)) => folder.display().to_string(),
+        None => "localhost".into(),
+    };
+    let port = config.get_ports().first().copied().unwrap_or(5432);
+    match config.get_dbname() {
+        Some(database) => format!("Postgres at {host}:{port}, {database}"),
+        None => format!("Postgres at {host}:{port}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn every_word_of_the_command_line_is_told_from_every_other() {
+        Config::command().debug_assert();
+    }
+
+    #[test]
+    fn a_password_is_not_told() {
+        let words = ["showcase", "--database", "postgres://ada:secret@localhost/library"];
+        let config = Config::try_parse_from(words).unwrap();
+        assert_eq!(config.database_in_words().to_string(), "Postgres at localhost:5432, library");
+    }
+}

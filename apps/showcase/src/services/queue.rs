@@ -1,0 +1,75 @@
+//! Works on what comes by NATS, if a server is given.
+
+use std::time::Duration;
+
+use desist_host::{BoxError, Service, Stop};
+use desist_queue::{Consumer, Message, Nats};
+use desist_tokio::sleep;
+
+use super::House;
+use crate::data::{Shared, made_up};
+use crate::log::{Asker, Entry, Log};
+use crate::mediator::and_behind_it;
+use crate::work::SUBJECT;
+
+const STREAM: &str = "SHOWCASE";
+
+/// The connection: whoever publishes needs it, too.
+pub(crate) struct Connection<S> {
+    house: House<S>,
+    address: String,
+}
+
+impl<S> Connection<S> {
+    pub(crate) fn new(house: House<S>, address: String) -> Self {
+        Self { house, address }
+    }
+}
+
+impl<S: Send + Sync + 'static> Service for Connection<S> {
+    async fn start(&mut self, stop: &Stop) -> Result<(), BoxError> {
+        let nats = stop.token().run(Nats::connect(&self.address)).await??;
+        stop.token().run(nats.ensure_stream(STREAM, [SUBJECT])).await??;
+        self.house.nats.fill(nats);
+        Ok(())
+    }
+
+    async fn run(&mut self, stop: Stop) -> Result<(), BoxError> {
+        stop.token().cancelled().await;
+        Ok(())
+    }
+}
+
+/// Until it is asked to stop: what is in hand then is finished, or goes back.
+pub(crate) async fn consume<S>(house: House<S>, stop: Stop) -> Result<(), BoxError> {
+    let (nats, documents) = (house.nats.take()?, house.documents.take()?);
+    let consumer = Consumer::new(nats.consumer(STREAM, "documents"))
+        .concurrency(2)
+        .max_deliveries(5)
+        .drain_for(Duration::from_secs(1));
+    let work = move |stop: Stop, message| take(stop, message, documents.clone(), house.log.clone());
+    consumer.run(&stop, work).await?.into_result()?;
+    Ok(())
+}
+
+/// A document for a message; what comes a second time has the same key, and is there once.
+async fn take(stop: Stop, message: Message, documents: Shared, log: Log) -> Result<(), BoxError> {
+    let entry = Entry::begin(&log, "message", Asker::called("NATS"), stop.token().clone());
+    let taken = async {
+        let number: u64 = message.json()?;
+        let mut document = made_up("message", number);
+        document.key = format!("message {}", message.id());
+        sleep(Duration::from_secs(1), &stop).await?;
+        documents.add(&stop, vec![document]).await?;
+        Ok(())
+    };
+    let taken: Result<(), BoxError> = taken.await;
+    match &taken {
+        Ok(()) => entry.finish(),
+        Err(error) => match desist::find_cancelled(&**error) {
+            Some(cancelled) => entry.heard(cancelled),
+            None => entry.fail(and_behind_it(&**error)),
+        },
+    }
+    taken
+}

@@ -1,0 +1,35 @@
+// What stands above: with what this server works, and whether it is there.
+
+import { byId, setAttr, setText } from "./dom.mjs";
+import { clock } from "./time.mjs";
+
+const NOTHING = "\u2013";
+
+export class Header {
+  constructor(page) {
+    this.page = page;
+  }
+
+  render() {
+    const { link } = this.page;
+    const { about } = link;
+    setText(byId("database"), about?.database ?? NOTHING);
+    setText(byId("downstream"), about?.downstream ?? NOTHING);
+    setText(byId("nats"), about ? nats(about.nats) : NOTHING);
+    setText(byId("instance"), about?.instance ?? NOTHING);
+    setAttr(byId("link"), "data-state", link.state);
+    setAttr(document.body, "data-link", link.state);
+    setText(byId("link"), said(link));
+  }
+}
+
+function said({ state, since }) {
+  if (state === "live") return "Live";
+  return state === "away" ? `The server is away since ${clock(since)}; the page waits for it` : "Connecting";
+}
+
+/** Its address, where that is told, or whether there is one. */
+function nats(is) {
+  if (!is) return "none";
+  return is === true ? "connected" : is;
+}

@@ -1,0 +1,180 @@
+// Operations: work with an id, which outlives its request and this tab. What it promises: what an
+// operation came to is what the database says, who asked and how soon it stopped what the log says;
+// no operation holds a connection while it is watched.
+
+import { ofOperation, ofWork } from "./words.mjs";
+
+const ASK_EVERY = 1000;
+const PATIENCE = 20_000;
+const FOUND_AT_MOST = 20;
+/** The log may be a little later than the database; it knows more of how it stopped. */
+const LATER = 1500;
+const MESSAGE = "Stop on the page";
+
+/** Asks the routes of operations; gives JSON, or throws with a sentence. */
+async function ask(path, body) {
+  const init = body === undefined ? {} : {
+    method: "POST",
+    headers: { "content-type": "application/json", "x-desist": "1" },
+    body: JSON.stringify(body),
+  };
+  const answer = await fetch(`./operations${path}`, { ...init, cache: "no-store", signal: AbortSignal.timeout(PATIENCE) });
+  const said = await answer.json().catch(() => null);
+  if (answer.ok && said) return said;
+  throw new Error(said?.detail ?? `the server answered with ${answer.status}`);
+}
+
+export class Operation {
+  #pressed = false;
+  #problem = null;
+  #overSince = null;
+  /** As the database had it when it was last asked. */
+  op = null;
+
+  /** @param {any} page @param {{kind: string, input?: any, op?: any}} what one that is found has an `op` */
+  constructor(page, { kind, input, op = null }) {
+    this.page = page;
+    this.op = op;
+    this.isFound = op !== null;
+    if (!op) this.#start(kind, input);
+  }
+
+  get id() {
+    return this.op?.id ?? null;
+  }
+
+  get work() {
+    return this.op ? this.page.works.ofOperation(this.op.id) : undefined;
+  }
+
+  get progress() {
+    return (this.work?.state === "running" && this.work.progress) || this.op?.progress || null;
+  }
+
+  get isOver() {
+    if (!this.op) return this.#problem !== null;
+    if (this.op.finished !== true) return false;
+    return this.work?.state !== "running" || this.page.now() - this.#overSince > LATER;
+  }
+
+  get isStoppable() {
+    return this.op !== null && !this.isOver && !this.#pressed && !this.op.cancel && this.page.link.isLive;
+  }
+
+  get looks() {
+    if (!this.op) return this.#problem ? "failed" : "running";
+    const { state, cancel, overdue } = this.op;
+    const isAsked = this.#pressed || cancel || this.work?.asked;
+    const over = { succeeded: "finished", cancelled: "stopped", failed: "failed" }[state];
+    return over ?? (overdue ? "overdue" : isAsked ? "asked" : "running");
+  }
+
+  /** Where it left something to fetch: a path on this server, and nowhere else. */
+  get link() {
+    const link = this.op?.output?.link;
+    return typeof link === "string" && /^\/exports\/[\w.-]+$/.test(link) ? link : null;
+  }
+
+  async #start(kind, input) {
+    try {
+      this.take((await ask("", { kind, input })).operation);
+    } catch (error) {
+      this.#problem = String(error.message ?? error);
+    }
+    this.page.changed();
+  }
+
+  async stop() {
+    this.#pressed = true;
+    this.page.changed();
+    try {
+      const answer = await ask(`/${this.id}/cancel`, { reason: "requested", message: MESSAGE });
+      this.take(answer.operation);
+    } catch (error) {
+      // It can be asked for once more.
+      this.#pressed = false;
+      this.#problem = `not asked to stop: ${error.message ?? error}`;
+    }
+    this.page.changed();
+  }
+
+  async look() {
+    this.take(await ask(`/${this.id}`));
+  }
+
+  /** Answers may overtake each other. */
+  take(op) {
+    if (!op || this.op?.version > op.version) return;
+    this.op = op;
+    if (op.finished) this.#overSince ??= this.page.now();
+  }
+
+  words(now) {
+    if (!this.op) return this.#problem ?? "sent";
+    const { work, op } = this;
+    if (!this.isOver && !this.page.link.isLive) return "the server is away; the operation is kept, and seen again with it";
+    const said = this.#how(work, op, now);
+    if (op.state === "succeeded") return `${said}${wrote(op.output)}`;
+    if (this.#problem && !this.isOver) return `${said}; ${this.#problem}`;
+    return op.overdue ? `${said}; overdue: its grace is over` : said;
+  }
+
+  #how(work, op, now) {
+    // The row of one that was given back, to be begun again, has ended, and it has not.
+    const isSame = work && (this.isOver ? work.state === { succeeded: "finished", cancelled: "stopped" }[op.state] : work.state === "running");
+    if (!isSame) return ofOperation(op, now);
+    if (this.#pressed && work.state === "running" && !work.asked) return "asked to stop";
+    return op.cancel && work.state === "running" && !work.asked ? ofOperation(op, now) : ofWork(work, now);
+  }
+}
+
+function wrote(output) {
+  return Number.isFinite(output?.documents) ? `: ${output.documents} documents` : "";
+}
+
+/** Looks at those that run, now and then, and at once where the log tells of one. */
+export class Watch {
+  #timer = null;
+  #isLooking = false;
+  #isAgain = false;
+
+  /** @param {any} page @param {() => Operation[]} unfinished */
+  constructor(page, unfinished) {
+    this.page = page;
+    this.unfinished = unfinished;
+  }
+
+  /** @param {number} [pause] in ms */
+  soon(pause = 0) {
+    if (this.#isLooking) {
+      this.#isAgain ||= pause === 0;
+      return;
+    }
+    if (pause > 0 && this.#timer !== null) return;
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#look(), pause);
+  }
+
+  async #look() {
+    this.#timer = null;
+    const all = this.page.link.isLive ? this.unfinished() : [];
+    if (!all.length) return;
+    this.#isLooking = true;
+    // One after another: they share the connection that is kept for such.
+    for (const operation of all) await operation.look().catch(() => {});
+    this.#isLooking = false;
+    this.page.changed();
+    const isAgain = this.#isAgain;
+    this.#isAgain = false;
+    this.soon(isAgain ? 0 : ASK_EVERY);
+  }
+}
+
+/** Those that run or wait now, whoever began them. */
+export async function running() {
+  const found = [];
+  for (const state of ["running", "waiting"]) {
+    found.push(...(await ask(`?state=${state}&limit=${FOUND_AT_MOST}`)).operations);
+  }
+  return found;
+}

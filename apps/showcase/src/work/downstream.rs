@@ -1,0 +1,43 @@
+//! Asks another service, which stops when this does.
+
+use desist::Token;
+use desist_host::BoxError;
+use desist_http::SendWith as _;
+use desist_mediator::Handler;
+
+use super::{Asked, Work};
+
+pub(crate) struct Downstream;
+
+impl Work for Downstream {
+    type Response = String;
+
+    const NAME: &'static str = "call of another service";
+}
+
+/// Whom it asks.
+pub(crate) struct Neighbour {
+    client: reqwest::Client,
+    url: String,
+}
+
+impl Neighbour {
+    /// The long-running task of the instance at that address.
+    pub(crate) fn at(address: &str) -> Result<Self, BoxError> {
+        let client = reqwest::Client::builder().no_proxy().build()?;
+        let url = format!("{}/longrunningtask", address.trim_end_matches('/'));
+        client.get(&url).build().map_err(|error| {
+            format!("{address:?} is no service to ask: {error}; say http://HOST:PORT")
+        })?;
+        Ok(Self { client, url })
+    }
+}
+
+impl Handler<Asked<Downstream>> for Neighbour {
+    type Error = BoxError;
+
+    async fn handle(&self, stop: Token, _asked: Asked<Downstream>) -> Result<String, BoxError> {
+        let answer = self.client.get(&self.url).send_with(&stop).await?.error_for_status()?;
+        Ok(format!("{} said: {}", self.url, answer.text().await?))
+    }
+}

@@ -1,0 +1,64 @@
+//! Clients that everybody has.
+
+use std::process::{Child, Command, Stdio};
+
+use crate::showcase::{Showcase, hears};
+
+/// `None`: it is missing, and that was said.
+fn runs(program: &str, arguments: &[&str]) -> Option<Child> {
+    let started = Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn();
+    #[allow(clippy::print_stderr)] // A test that was not run is to be seen.
+    if started.is_err() {
+        let missing = format!("{program} is missing; install it with: apt-get install {program}");
+        assert!(std::env::var_os("CI").is_none(), "{missing}");
+        eprintln!("NOT TESTED: {missing}");
+    }
+    started.ok()
+}
+
+fn interrupt(mut client: Child) {
+    let pid = client.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    client.wait().unwrap();
+}
+
+#[test]
+fn a_curl_that_is_interrupted_stops_what_it_asked_for() {
+    let showcase = Showcase::start();
+    let log = showcase.log();
+    for (path, what) in [("longrunningtask", "long-running task"), ("report", "report")] {
+        let url = format!("http://{}/{path}", showcase.addr);
+        let Some(curl) = runs("curl", &["-s", &url]) else { return };
+        hears(&log, what, "begun");
+        interrupt(curl);
+        let stopped = hears(&log, what, "\"said\":\"stopped\"");
+        assert!(stopped.contains("\"reason\":\"disconnected\""), "{stopped}");
+    }
+    let (code, said) = showcase.ends();
+    assert_eq!(code, Some(0), "{said}");
+}
+
+/// Under load: each of its requests is stopped, and nothing is left of them.
+#[test]
+fn a_wrk_that_is_stopped_half_way_stops_all_that_it_asked_for() {
+    let showcase = Showcase::start();
+    let log = showcase.log();
+    let url = format!("http://{}/longrunningtask", showcase.addr);
+    let Some(wrk) = runs("wrk", &["-t2", "-c64", "-d60s", &url]) else { return };
+    for _ in 0..64 {
+        hears(&log, "long-running task", "\"said\":\"begun\"");
+    }
+    interrupt(wrk);
+    for _ in 0..64 {
+        let stopped = hears(&log, "long-running task", "\"said\":\"stopped\"");
+        assert!(stopped.contains("\"reason\":\"disconnected\""), "{stopped}");
+    }
+    let (code, said) = showcase.ends();
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("; a clean stop\n"), "{said}");
+}

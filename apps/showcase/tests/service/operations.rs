@@ -1,0 +1,77 @@
+//! Operations, by the routes that the page has, and what becomes of them at the end.
+
+use crate::showcase::{Showcase, hears};
+
+/// How many lines an export has.
+fn exported(showcase: &Showcase) -> usize {
+    let id = showcase.starts("export", "{}");
+    let done = showcase.until(&id, "succeeded");
+    let link = done["output"]["link"].as_str().unwrap();
+    let (head, body) = showcase.whole(link);
+    assert!(head.contains(" 200 OK") && head.contains("attachment"), "{head}");
+    let lines = body.lines().filter(|line| line.starts_with("{\"id\":")).count();
+    assert_eq!(done["output"]["documents"], lines);
+    lines
+}
+
+#[test]
+fn what_is_imported_is_exported() {
+    let showcase = Showcase::start();
+    let log = showcase.log();
+    let id = showcase.starts("import", r#"{"documents": 60}"#);
+    let begun = hears(&log, "import", "begun");
+    assert!(begun.contains(&id) && begun.contains("\"for\":\"a visitor\""), "{begun}");
+    showcase.until(&id, "succeeded");
+    assert_eq!(exported(&showcase), 2060);
+    let too_many = showcase.starts("import", r#"{"documents": 20001}"#);
+    let failed = showcase.until(&too_many, "failed");
+    assert!(failed["error"].to_string().contains("import at most 20000"), "{failed:#}");
+}
+
+#[test]
+fn one_that_is_cancelled_says_who_asked_and_why() {
+    let showcase = Showcase::start();
+    let log = showcase.log();
+    let id = showcase.starts("import", r#"{"documents": 20000}"#);
+    hears(&log, "import", "progress");
+    showcase.operations("POST", &format!("/{id}/cancel"), r#"{"message": "the wrong list"}"#);
+    let asked = hears(&log, "import", "\"said\":\"asked\"");
+    assert!(asked.contains("\"by\":\"a visitor\",\"reason\":\"requested\""), "{asked}");
+    let stopped = hears(&log, "import", "\"said\":\"stopped\"");
+    assert!(stopped.contains("\"detail\":\"the wrong list\""), "{stopped}");
+    showcase.until(&id, "cancelled");
+}
+
+/// It goes on where it was, and what was there is there once.
+#[test]
+fn an_import_outlives_the_process_that_is_killed_over_it() {
+    let showcase = Showcase::start();
+    let log = showcase.log();
+    let id = showcase.starts("import", r#"{"documents": 400}"#);
+    hears(&log, "import", "progress");
+    let next = Showcase::start_on(showcase.killed(), &[]);
+    let done = next.until(&id, "succeeded");
+    assert!(done["attempt"].as_u64() > Some(1), "{done:#}");
+    assert_eq!(exported(&next), 2400);
+}
+
+/// And one that only takes its time goes back, to be begun again by the next.
+#[test]
+fn at_the_end_a_deaf_one_is_named_and_one_that_listens_goes_back() {
+    let showcase = Showcase::start();
+    let log = showcase.log();
+    let deaf = showcase.starts("deaf", "{}");
+    let import = showcase.starts("import", r#"{"documents": 1000}"#);
+    hears(&log, "deaf job", "progress");
+    hears(&log, "import", "progress");
+    showcase.signal("-INT");
+    let stopped = hears(&log, "import", "\"said\":\"stopped\"");
+    assert!(stopped.contains("\"by\":\"the operator\",\"reason\":\"shutdown\""), "{stopped}");
+    let (data, code, said) = showcase.ends_and_leaves();
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains(&format!("{deaf} of kind deaf did not stop")), "{said}");
+    let next = Showcase::start_on(data, &[]);
+    next.until(&import, "succeeded");
+    // Nobody knows what it has done, and it is not one that may be begun again.
+    next.until(&deaf, "failed");
+}
