@@ -1,0 +1,25 @@
+//! The guides of `docs/`, of which every block is compiled, and run where it can be:
+//! `cargo test -p desist-examples --doc`.
+
+#![forbid(unsafe_code)]
+#![doc(test(attr(deny(warnings), allow(dead_code))))]
+
+/// Each guide as the documentation of a module, for that is where code in it is found.
+macro_rules! guides {
+    ($($name:ident = $file:literal,)*) => {
+        $(
+            #[cfg(doctest)]
+            #[doc = include_str!(concat!("../docs/", $file, ".md"))]
+            mod $name {}
+        )*
+
+        #[cfg(test)]
+        const GUIDES: &[(&str, &str)] = &[$(($file, include_str!(concat!("../docs/", $file, ".md"))),)*];
+    };
+}
+
+guides! {
+    the_idea = "01-the-idea",
+    passing_the_token_down = "02-passing-the-token-down",
+    checking_in_loops = "03-checking-in-loops",
+}
