@@ -22,4 +22,10 @@ guides! {
     the_idea = "01-the-idea",
     passing_the_token_down = "02-passing-the-token-down",
     checking_in_loops = "03-checking-in-loops",
+    cleanup_and_shields = "04-cleanup-and-shields",
+    deadlines = "05-deadlines",
+    blocking_code = "06-blocking-code",
+    tasks = "07-tasks",
+    requests = "08-requests",
+    sql = "09-sql",
 }
