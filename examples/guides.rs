@@ -28,4 +28,43 @@ guides! {
     tasks = "07-tasks",
     requests = "08-requests",
     sql = "09-sql",
+    services_and_shutdown = "10-services-and-shutdown",
+    operations = "11-operations",
+    testing = "12-testing",
+    mistakes = "13-mistakes",
+}
+
+#[cfg(test)]
+mod tests {
+    use super::GUIDES;
+
+    /// The blocks of one language, of all guides.
+    fn blocks(language: &str) -> Vec<&'static str> {
+        let begin = format!("\n```{language}\n");
+        let in_guide = |(_, text): &(_, &'static str)| {
+            text.split(&begin)
+                .skip(1)
+                .filter_map(|rest| rest.split("```").next())
+                .collect::<Vec<_>>()
+        };
+        GUIDES.iter().flat_map(in_guide).collect()
+    }
+
+    #[test]
+    fn what_is_shown_of_a_file_is_the_file() {
+        assert_eq!(blocks("ini"), [include_str!("../docs/deploy/showcase.service")]);
+        assert_eq!(blocks("yaml"), [include_str!("../docs/deploy/showcase.yaml")]);
+    }
+
+    #[test]
+    fn each_leads_to_the_next() {
+        for (at, (file, text)) in GUIDES.iter().enumerate() {
+            let next = GUIDES.get(at + 1).map_or("README", |(next, _)| next);
+            let last = text.lines().last().unwrap_or_default();
+            assert!(
+                last.starts_with("Next: ") && last.contains(&format!("({next}.md)")),
+                "{file}: {last}"
+            );
+        }
+    }
 }
