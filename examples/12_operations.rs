@@ -2,7 +2,10 @@
 //!
 //! Two replicas share a database. What is started through one is run by the other, and is
 //! stopped there by whoever asks, with who and why. What a replica ran when it died is begun
-//! again by the next one, and its effect is there once.
+//! again by the next one, and its effect is there once. Every line that this prints was asserted
+//! first.
+//!
+//! `cargo run -p desist-examples --bin 12-operations`
 
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout)]
@@ -63,15 +66,19 @@ async fn main() -> Result<(), BoxError> {
 
     let id = asks.start("export", "orders").actor("ada").tag("tenant:7").await?.id();
     let seen = asks.until_running(id).await?;
-    println!("started through one replica, run by the other: {}", seen.ran_on.unwrap_or_default());
+    let ran_on = seen.ran_on.unwrap_or_default();
+    assert!(ran_on.contains("runs"), "{ran_on}");
+    println!("started through one replica, run by the other: {ran_on}");
 
     let why = CancelRequest::new().actor("bob").message("the wrong table");
     assert_eq!(asks.cancel(id, why).await?, CancelAnswer::Requested);
     let stopped = asks.wait(id, SOON).await?;
     assert_eq!(stopped.state, State::Finished(Outcome::Cancelled));
     let cancel = stopped.cancel.ok_or("it was asked to stop")?;
+    assert!(cancel.to_string().contains("bob: the wrong table"), "{cancel}");
     println!("stopped there: {cancel}");
     let again = asks.cancel(id, CancelRequest::new()).await?;
+    assert_eq!(again, CancelAnswer::AlreadyFinished(Outcome::Cancelled));
     println!("asked once more: {again}");
 
     let [one, two] =
@@ -81,7 +88,9 @@ async fn main() -> Result<(), BoxError> {
     asks.until_running(two).await?;
     // There is no room for a third.
     let third = asks.start("export", "c").tag("night").await?.id();
-    println!("by tag: {}", asks.cancel_tagged("night", CancelRequest::new()).await?);
+    let answers = asks.cancel_tagged("night", CancelRequest::new()).await?;
+    assert_eq!(answers.len(), 3, "{answers}");
+    println!("by tag: {answers}");
     assert!(asks.wait(third, SOON).await?.cancelled_before_start());
     println!("the third never ran");
 
@@ -100,14 +109,14 @@ async fn main() -> Result<(), BoxError> {
         conn.query_row("SELECT count(*) FROM customers", [], |row| row.get::<_, i64>(0))
     });
     assert_eq!(counts.await?, 1000);
-    println!(
-        "begun again by {}, attempt {}, and written once",
-        done.ran_on.unwrap_or_default(),
-        done.attempt
-    );
+    let ran_on = done.ran_on.unwrap_or_default();
+    assert!(ran_on.contains("next") && done.attempt == 2, "{ran_on}");
+    println!("begun again by {ran_on}, attempt {}, and written once", done.attempt);
 
     stop.drain();
-    println!("the end: {}", running.await??);
+    let report = running.await??;
+    assert!(report.is_clean() && report.succeeded() == 1, "{report}");
+    println!("the end: {report}");
     std::fs::remove_dir_all(&folder)?;
     Ok(())
 }

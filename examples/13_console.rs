@@ -1,4 +1,5 @@
-//! A page for people: what runs, what does not stop, and a button that cancels it.
+//! A page for people: what runs, what does not stop, and a button that cancels it. Every
+//! line that this prints was asserted first.
 //!
 //! `cargo run -p desist-examples --bin 13-console`; with `-- serve` at the end it goes on, with
 //! operations that come and go: open <http://127.0.0.1:3000/console>.
@@ -109,7 +110,9 @@ async fn main() -> Result<(), BoxError> {
     let serving = tokio::spawn(server.into_future());
     prove(&format!("http://{at}/console/"), &operations).await?;
     source.cancel();
-    println!("the end: {}", serving.await?);
+    let report = serving.await?;
+    assert!(report.is_clean(), "{report}");
+    println!("the end: {report}");
     Ok(())
 }
 
@@ -117,7 +120,9 @@ async fn prove(console: &str, operations: &Operations<Sqlite>) -> Result<(), Box
     let client = reqwest::Client::new();
     let page = client.get(console).send().await?;
     assert_eq!(page.status(), 200);
-    println!("the page: {:?}", page.headers()["content-security-policy"]);
+    let policy = page.headers()["content-security-policy"].to_str()?;
+    assert!(policy.starts_with("default-src 'none'"), "{policy}");
+    println!("the page: {policy:?}");
 
     let elsewhere = client.get(console).header("host", "evil.example").send().await?;
     assert_eq!(elsewhere.status(), 403);
@@ -131,6 +136,7 @@ async fn prove(console: &str, operations: &Operations<Sqlite>) -> Result<(), Box
         text.push_str(std::str::from_utf8(&chunk)?);
     }
     let names: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("event: ")).collect();
+    assert!(names.len() >= 3, "{text}");
     println!("live: {}, ..", names[..3].join(", "));
 
     let running = operations.list(&Filter::new().kind("backup")).await?;
@@ -142,6 +148,8 @@ async fn prove(console: &str, operations: &Operations<Sqlite>) -> Result<(), Box
     assert!(answer.status().is_success());
     let stopped = operations.wait(id, Duration::from_secs(30)).await?;
     assert_eq!(stopped.state, State::Finished(Outcome::Cancelled));
-    println!("cancelled: {}", stopped.cancel.ok_or("it was asked to stop")?);
+    let cancel = stopped.cancel.ok_or("it was asked to stop")?;
+    assert!(cancel.to_string().contains("the wrong night"), "{cancel}");
+    println!("cancelled: {cancel}");
     Ok(())
 }
