@@ -11,12 +11,15 @@ use crate::mediator::and_behind_it;
 
 const AT_A_TIME: u32 = 200;
 const PAUSE: Duration = Duration::from_millis(500);
+/// After so many in which nothing came it has caught up.
+const PAUSES: u32 = 3;
 
 /// Until it is asked to stop. An error is a failure of the service, which is started again
 /// after a while.
 pub(crate) async fn index<S>(house: House<S>, stop: Stop) -> Result<(), BoxError> {
     let documents = house.documents.take()?;
     let mut entry: Option<(Entry, u64)> = None;
+    let mut pauses = 0;
     loop {
         // A batch is all or none, so it may be stopped in its middle.
         let indexed = documents.index(&stop, AT_A_TIME).await.inspect_err(|error| {
@@ -25,6 +28,7 @@ pub(crate) async fn index<S>(house: House<S>, stop: Stop) -> Result<(), BoxError
             }
         })?;
         if indexed > 0 {
+            pauses = 0;
             let (entry, done) = entry.get_or_insert_with(|| {
                 let asker = Asker::called("the indexer");
                 (Entry::begin(&house.log, "indexing", asker, stop.token().clone()), 0)
@@ -33,7 +37,8 @@ pub(crate) async fn index<S>(house: House<S>, stop: Stop) -> Result<(), BoxError
             entry.progress(*done, None);
             stop.check()?;
         } else {
-            if let Some((entry, _)) = entry.take() {
+            pauses += 1;
+            if let Some((entry, _)) = entry.take_if(|_| pauses == PAUSES) {
                 entry.finish();
             }
             sleep(PAUSE, &stop).await?;
