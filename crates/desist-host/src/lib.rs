@@ -1,4 +1,32 @@
 #![doc = include_str!("../README.md")]
+//!
+//! ## Features
+//!
+//! | feature | adds |
+//! |---|---|
+//! | `health` | [`Health`]: `/livez` and `/readyz` as a tower service |
+//! | `tracing` | events: what the host begins, asks, waits for and leaves behind |
+//!
+//! No feature is on by default.
+//!
+//! ## Where to go next
+//!
+//! * To build one: [`Host::builder`], which gives a [`HostBuilder`]; a service with a start and
+//!   a cleanup: [`Service`]; what each is given: [`Stop`].
+//! * While it runs: [`HostHandle`], [`News`]. In the end: [`Report`], [`ServiceReport`],
+//!   [`Outcome`].
+//! * Under Kubernetes, under systemd, in a test: [`recipes`].
+//! * Guides: [services and shutdown][g10], [tasks][g07], [cleanup and shields][g04]; [all
+//!   thirteen][guides].
+//! * Other crates: [desist](https://docs.rs/desist),
+//!   [desist-tokio](https://docs.rs/desist-tokio), [desist-http](https://docs.rs/desist-http),
+//!   [desist-ops](https://docs.rs/desist-ops). Each [example] prints what it proves.
+//!
+//! [g10]: https://github.com/desist-rs/desist/blob/main/docs/10-services-and-shutdown.md
+//! [g07]: https://github.com/desist-rs/desist/blob/main/docs/07-tasks.md
+//! [g04]: https://github.com/desist-rs/desist/blob/main/docs/04-cleanup-and-shields.md
+//! [guides]: https://github.com/desist-rs/desist/tree/main/docs
+//! [example]: https://github.com/desist-rs/desist/tree/main/examples
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![doc(test(attr(deny(warnings), allow(unused_imports))))]

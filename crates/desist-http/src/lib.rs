@@ -1,4 +1,33 @@
 #![doc = include_str!("../README.md")]
+//!
+//! ## Features
+//!
+//! | feature | adds |
+//! |---|---|
+//! | `axum`, by default | [`serve`], answers for handlers, and [`RequestToken`] as an argument of one |
+//! | `metrics` | counters and histograms through its facade |
+//! | `reqwest` | [`SendWith`]: requests that a service sends in its turn |
+//! | `tonic` | [`TokenChannel`], [`TokenInterceptor`]: clients of gRPC; Rust 1.88 |
+//! | `tracing` | a span for every request |
+//!
+//! ## Where to go next
+//!
+//! * In a handler: [`RequestToken`], and [`Stopped`] as its error. To serve: [`serve`], which
+//!   gives a [`ServeReport`]; what runs now: [`InFlight`].
+//! * Layers: [`DeadlineLayer`] with [`Deadlines`], [`AdmissionLayer`], [`PolicyLayer`];
+//!   [`RequestLayer`] under another server.
+//! * Guides: [requests][g08], [deadlines][g05], [passing the token down][g02], [services and
+//!   shutdown][g10]; [all thirteen][guides].
+//! * Other crates: [desist](https://docs.rs/desist),
+//!   [desist-tokio](https://docs.rs/desist-tokio), [desist-host](https://docs.rs/desist-host),
+//!   [desist-sql](https://docs.rs/desist-sql). Each [example] prints what it proves.
+//!
+//! [g08]: https://github.com/desist-rs/desist/blob/main/docs/08-requests.md
+//! [g05]: https://github.com/desist-rs/desist/blob/main/docs/05-deadlines.md
+//! [g02]: https://github.com/desist-rs/desist/blob/main/docs/02-passing-the-token-down.md
+//! [g10]: https://github.com/desist-rs/desist/blob/main/docs/10-services-and-shutdown.md
+//! [guides]: https://github.com/desist-rs/desist/tree/main/docs
+//! [example]: https://github.com/desist-rs/desist/tree/main/examples
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![doc(test(attr(deny(warnings), allow(unused_imports, dead_code))))]

@@ -1,4 +1,38 @@
 #![doc = include_str!("../README.md")]
+//!
+//! ## Features
+//!
+//! | feature | adds |
+//! |---|---|
+//! | `sqlite-bundled`, by default | [`Sqlite`], with a SQLite that is compiled along |
+//! | `sqlite` | the same, with the system's |
+//! | `postgres` | [`Postgres`], shared by many replicas |
+//! | `http` | [`http`]: routes for axum |
+//! | `console` | [`console`]: a page for people; with `http` |
+//! | `anyhow` | a cancellation within an `anyhow::Error` is seen |
+//! | `metrics` | counters, gauges and histograms through its facade |
+//! | `tracing` | a span for every run, and events for what goes wrong |
+//! | `testing` | for our tests of what must not happen: not for a service |
+//!
+//! ## Where to go next
+//!
+//! * What runs: [`Kind`], whose handler is given a [`Context`]. To start, see, cancel and run:
+//!   [`Operations`]. What is seen: [`Operation`], [`State`], [`Outcome`].
+//! * To stop one: [`CancelRequest`], and what is answered: [`CancelAnswer`]. After a death:
+//!   [`AfterDeath`].
+//! * For people and programs: [`http::Routes`], [`console::Console`]. How it is kept:
+//!   [`_protocol`].
+//! * Guides: [operations][g11], [SQL][g09], [requests][g08], [services and shutdown][g10]; [all
+//!   thirteen][guides].
+//! * Other crates: [desist](https://docs.rs/desist), [desist-sql](https://docs.rs/desist-sql),
+//!   [desist-host](https://docs.rs/desist-host). Each [example] prints what it proves.
+//!
+//! [g11]: https://github.com/desist-rs/desist/blob/main/docs/11-operations.md
+//! [g09]: https://github.com/desist-rs/desist/blob/main/docs/09-sql.md
+//! [g08]: https://github.com/desist-rs/desist/blob/main/docs/08-requests.md
+//! [g10]: https://github.com/desist-rs/desist/blob/main/docs/10-services-and-shutdown.md
+//! [guides]: https://github.com/desist-rs/desist/tree/main/docs
+//! [example]: https://github.com/desist-rs/desist/tree/main/examples
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 // Without a store nothing of it is used.

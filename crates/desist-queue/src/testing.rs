@@ -1,4 +1,6 @@
-//! A broker in memory, for tests: it does what a real one does, and keeps nothing.
+//! A broker in memory, for tests: it does what a real one does, and keeps nothing. Publish to a
+//! [`MemoryBroker`], run a [`Consumer`](crate::Consumer) on a clone of it, and ask the broker what
+//! became of the messages. A handler alone needs none: it is called with a [`Message::new`].
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

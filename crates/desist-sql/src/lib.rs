@@ -1,4 +1,31 @@
 #![doc = include_str!("../README.md")]
+//!
+//! ## Features
+//!
+//! | feature | adds |
+//! |---|---|
+//! | `postgres` | [`postgres`], with tokio-postgres and deadpool |
+//! | `sqlite` | [`sqlite`], with rusqlite and the system's SQLite |
+//! | `sqlite-bundled` | the same, with a SQLite that is compiled along |
+//! | `sqlx` | [`sqlx`](mod@sqlx), Postgres through sqlx; Rust 1.94 |
+//! | `metrics` | counters and gauges through its facade |
+//!
+//! No feature is on by default: without one there is no pool.
+//!
+//! ## Where to go next
+//!
+//! * A pool: [`postgres::Pool`], [`sqlite::Pool`], [`sqlx::Pool`]. What came
+//!   of the work: [`Error`]. When who is stopped is told so: [`Wait`].
+//! * Guides: [SQL][g09], [deadlines][g05], [cleanup and shields][g04]; [all thirteen][guides].
+//! * Other crates: [desist](https://docs.rs/desist),
+//!   [desist-http](https://docs.rs/desist-http), [desist-ops](https://docs.rs/desist-ops). Each
+//!   [example] prints what it proves.
+//!
+//! [g09]: https://github.com/desist-rs/desist/blob/main/docs/09-sql.md
+//! [g05]: https://github.com/desist-rs/desist/blob/main/docs/05-deadlines.md
+//! [g04]: https://github.com/desist-rs/desist/blob/main/docs/04-cleanup-and-shields.md
+//! [guides]: https://github.com/desist-rs/desist/tree/main/docs
+//! [example]: https://github.com/desist-rs/desist/tree/main/examples
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![doc(test(attr(deny(warnings), allow(unused_imports, dead_code))))]

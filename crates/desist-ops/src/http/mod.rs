@@ -1,5 +1,7 @@
 //! Operations over HTTP: start, list, show, cancel and watch.
 //!
+//! Start with [`Routes`], and a hook that says who may do what ([`Routes::authorize`]).
+//!
 //! | route | does | verb |
 //! |---|---|---|
 //! | `POST /` | starts one: `{"kind", "input", "tags", "parent", "key", "delay_ms"}` | `Start` |

@@ -1,5 +1,25 @@
 //! Postgres, with `tokio-postgres`.
 //!
+//! A [`Pool`] lends a [`Conn`], or a transaction, a [`Tx`], to work that has a token; both
+//! dereference to the driver's own client.
+//!
+//! ```
+//! use desist::Token;
+//! use desist_sql::postgres::{Conn, Pool};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let pool = Pool::new("postgres://shop@localhost/shop")?;
+//! // It was stopped before: nothing is sent, and not even a connection made.
+//! let stopped = Token::cancelled_with("enough");
+//! let one = pool.run(&stopped, async |conn: Conn| conn.query_one("SELECT 1", &[]).await).await;
+//! assert!(one.unwrap_err().cancelled().is_some());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # How it is done
+//!
 //! The driver's own clients do the work; a pool of deadpool keeps them. What is added is that
 //! a stop reaches the server, and hits nobody else:
 //!

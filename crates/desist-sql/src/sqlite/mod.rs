@@ -5,6 +5,25 @@
 //! there, and what it returns comes back. rusqlite's types are its own, and it is
 //! [here](rusqlite) in the release that fits.
 //!
+//! ```
+//! use desist::{Reason, Source};
+//! use desist_sql::sqlite::{Pool, rusqlite};
+//! use std::time::Duration;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), desist_sql::Error<rusqlite::Error>> {
+//! let pool = Pool::open(":memory:").await?;
+//! let request = Source::with_timeout(Duration::from_millis(50));
+//! let endless = pool.run(&request.token(), |conn| {
+//!     let sql = "WITH RECURSIVE n(x) AS (VALUES (1) UNION ALL SELECT x + 1 FROM n)
+//!                SELECT max(x) FROM n";
+//!     conn.query_row(sql, [], |row| row.get::<_, i64>(0))
+//! });
+//! assert_eq!(endless.await.unwrap_err().cancelled().unwrap().reason(), Reason::Deadline);
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # What a stop is
 //!
 //! Work goes through these phases, and through each at most once:

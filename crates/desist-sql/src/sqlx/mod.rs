@@ -3,6 +3,24 @@
 //! It asks for Rust 1.94, as sqlx does. Which TLS, which types and whether there are macros
 //! is what the features of one's own `sqlx` say.
 //!
+//! ```
+//! use desist::Token;
+//! use desist_sql::sqlx::Pool;
+//! use sqlx::PgPool;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> sqlx::Result<()> {
+//! let pool = Pool::new(PgPool::connect_lazy("postgres://shop@localhost/shop")?);
+//! // It was stopped before: nothing is sent, and not even a connection made.
+//! let stopped = Token::cancelled_with("enough");
+//! let one = pool.run(&stopped, async |mut conn| {
+//!     sqlx::query_scalar::<_, i32>("SELECT 1").fetch_one(&mut *conn).await
+//! });
+//! assert!(one.await.unwrap_err().cancelled().is_some());
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # What it promises
 //!
 //! When the token is cancelled, or the future dropped, the closure's future is dropped, and

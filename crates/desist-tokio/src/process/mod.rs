@@ -1,5 +1,8 @@
 //! Child processes that stop when they are asked to, and leave nobody behind.
 //!
+//! Start with [`command`], and [`run`](Command::run) it with a token and a grace; what comes of
+//! it is an [`Exit`].
+//!
 //! A child is the leader of a process group of its own, and what is asked is asked of
 //! the group: SIGTERM, a grace, SIGKILL. Then it is reaped. So:
 //!
