@@ -32,7 +32,7 @@ export const GROUPS = [
     name: "Operations",
     about: "Work with an id that outlives its request: close this tab, and stop it from another one.",
     cards: [
-      { id: "import", name: "Import", about: "Adds documents in batches, each kept whole. Stop ends it between two.", operation: true, fields: [{ name: "documents", label: "Documents", type: "number", value: 2000, min: 1, max: 100_000 }] },
+      { id: "import", name: "Import", about: "Adds documents in batches, each kept whole. Stop ends it between two.", operation: true, fields: [{ name: "documents", label: "Documents", type: "number", value: 2000, min: 1, max: 20_000 }] },
       { id: "export", name: "Export", about: "Writes all documents into a file, and gives its link. Stop leaves no half of it.", operation: true },
       { id: "deaf", name: "Deaf job", about: "Ignores its token for 40 s. Stop shows what is asked and does not stop: after 3 s it is overdue.", operation: true },
     ],

@@ -20,9 +20,10 @@ export class Run {
     this.of = of;
     this.bar = el("progress", { max: 1, value: 0, "aria-label": `Progress of ${name}` });
     this.button = el("button", { type: "button", class: "stop", "aria-label": `Stop ${name}`, text: "Stop", on: { click: () => this.#stop() } });
+    this.number = el("span", { class: "number" });
     this.words = el("span", { class: "words" });
-    this.link = el("a", { class: "fetch", download: "", text: "Download the file", hidden: true });
-    const said = el("p", { class: "outcome" }, this.words, " ", this.link);
+    this.link = el("a", { class: "fetch", download: "", hidden: true });
+    const said = el("p", { class: "outcome" }, this.number, this.words, this.link);
     this.element = el("li", { class: "run" }, el("div", { class: "bar" }, this.bar, this.button), said);
     this.render();
   }
@@ -39,6 +40,9 @@ export class Run {
     const done = of?.looks === "finished" ? 1 : far;
     setAttr(this.bar, "value", done ?? (of.isOver ? 0 : null));
     const words = of ? of.words(this.page.now()) : "Not started.";
+    // By which its row of the log is found.
+    const number = of?.work?.number;
+    setText(this.number, number === undefined ? "" : `#${number} `);
     setText(this.words, words);
     if (!of) return;
     this.#link(of.link ?? null);
@@ -47,6 +51,7 @@ export class Run {
 
   #link(path) {
     this.link.hidden = path === null;
+    setText(this.link, path ? "Download the file" : "");
     if (path) setAttr(this.link, "href", `.${path}`);
   }
 

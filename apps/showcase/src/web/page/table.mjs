@@ -17,13 +17,14 @@ export class Table {
     this.nothing = nothing;
   }
 
-  render(works, now) {
+  render(all, now, isAway) {
+    const works = shown(all);
     this.nothing.hidden = works.length > 0;
     const before = this.#rows;
     this.#rows = new Map();
     for (const work of works) {
       const row = before.get(work.key) ?? made();
-      fill(row, work, now);
+      fill(row, work, now, isAway);
       this.#rows.set(work.key, row);
     }
     arrange(this.body, [...this.#rows.values()].map(({ element }) => element));
@@ -39,15 +40,14 @@ function made() {
   return { element: el("tr", { role: "row" }, ...cells), cells, words, bar };
 }
 
-function fill({ element, cells, words, bar }, work, now) {
-  const isAsked = work.state === "running" && work.asked !== null;
-  setAttr(element, "data-looks", isAsked ? "asked" : work.state);
+function fill({ element, cells, words, bar }, work, now, isAway) {
+  setAttr(element, "data-looks", looks(work, isAway));
   setAttr(element, "data-work", work.number);
   setAttr(element, "data-own", work.isOwn);
-  const far = work.state === "running" ? part(work.progress) : null;
+  const far = work.state === "running" && !isAway ? part(work.progress) : null;
   bar.hidden = far === null;
   setAttr(bar, "value", far ?? 0);
-  setText(words, cameOf(work, now));
+  setText(words, cameOf(work, now, isAway));
   const stop = work.state === "stopped" ? work.end : work.asked;
   const texts = [
     String(work.number), work.what, null, whom(work), asker(work, stop), stop ? why(stop) : "",
@@ -59,6 +59,18 @@ function fill({ element, cells, words, bar }, work, now) {
     setText(cells[at], text);
     setAttr(cells[at], "data-empty", text === "");
   });
+}
+
+function looks(work, isAway) {
+  if (work.state !== "running") return work.state;
+  return isAway ? "lost" : work.asked ? "asked" : "running";
+}
+
+/** The indexer is at work again and again: of what it has done well only the last is of interest. */
+function shown(works) {
+  const isDull = ({ what, state }) => what === "indexing" && state === "finished";
+  const last = works.find(isDull);
+  return works.filter((work) => work === last || !isDull(work));
 }
 
 const THIS = "this page";

@@ -59,8 +59,11 @@ export function stillRuns(asked, now) {
   return asked.isOlder ? `asked to stop, still runs for ${since} or more` : `asked to stop ${since} ago, still runs`;
 }
 
+/** Of one that ran when the server was heard the last time. */
+const unseen = (work) => (work.asked ? "asked to stop; then the server went away" : "the server went away while it ran");
+
 /** In the log, where who asked and the times have columns of their own. */
-export function cameOf(work, now) {
+export function cameOf(work, now, isAway = false) {
   switch (work.state) {
     case "stopped":
       return "stopped";
@@ -71,6 +74,7 @@ export function cameOf(work, now) {
     case "lost":
       return "not known: the server went away";
     default: {
+      if (isAway) return unseen(work);
       if (work.asked) return stillRuns(work.asked, now);
       const far = howFar(work.progress);
       return far ? `runs: ${far}` : "runs";
