@@ -1,0 +1,59 @@
+// Operations: stopped from the page, let alone, and found again by another tab.
+
+import { strict as assert } from 'node:assert';
+import { readFileSync } from 'node:fs';
+import { Showcase, card, counted, looks, row, says, scenario, starts, stoppedFor } from './lib.mjs';
+
+await scenario(async ({ tab }) => {
+    const showcase = await Showcase.start();
+    const page = await tab(showcase);
+
+    const imports = card(page, 'import');
+    const number = await starts(page, 'import');
+    await says(imports.words, /runs: [\d,]+ of 2,000/);
+    await says(row(page, number).cell('whom'), 'a visitor');
+    await imports.stop.click();
+    await looks(imports.run, 'stopped');
+    await says(imports.words, /stopped: a visitor asked for it \(Stop on the page\); heard after [\d.]+ m?s, stopped after/);
+    await stoppedFor(page, number, { by: 'a visitor', why: 'requested: Stop on the page' });
+    await says(page.locator('#said'), /Import: stopped/);
+
+    // What is let alone is finished: an import of few, and an export, whose file can be fetched.
+    await imports.field('documents').fill('70');
+    await imports.start.click();
+    await counted(imports.runs, 2);
+    await looks(imports.run, 'finished');
+    await says(imports.words, /finished after .*: 70 documents/);
+    await imports.field('documents').fill('2000');
+    const exports = card(page, 'export');
+    await exports.start.click();
+    await looks(exports.run, 'finished');
+    await says(exports.words, /finished after .*: \d{4} documents/);
+    const many = Number(/: (\d+) documents/.exec(await exports.words.innerText())[1]);
+    const [download] = await Promise.all([
+        page.waitForEvent('download'),
+        exports.all.getByRole('link', { name: 'Download the file' }).click(),
+    ]);
+    const lines = readFileSync(await download.path(), 'utf8').trimEnd().split('\n').map(JSON.parse);
+    assert.equal(lines.length, many);
+    assert.ok(many >= 2070, `there were 2000 before, and 70 were imported: ${many}`);
+
+    // It goes on without its tab.
+    await imports.start.click();
+    await says(imports.words, /runs: [\d,]+ of 2,000/);
+    const going = Number(/^#(\d+)/.exec(await imports.words.innerText())[1]);
+    await page.close();
+    const next = await tab(showcase);
+    const found = card(next, 'import');
+    await looks(found.run, 'running');
+    await counted(found.runs, 1);
+    await says(found.words, new RegExp(`^#${going} runs: [\\d,]+ of 2,000`));
+    // A third one sees what becomes of it.
+    const third = await tab(showcase);
+    await looks(card(third, 'import').run, 'running');
+    await found.stop.click();
+    for (const one of [next, third]) {
+        await looks(card(one, 'import').run, 'stopped');
+        await stoppedFor(one, going, { by: 'a visitor', why: 'requested' });
+    }
+});

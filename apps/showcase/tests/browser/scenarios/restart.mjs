@@ -1,0 +1,52 @@
+// The server dies while work runs, and is started again: the page says so, ends what it cannot know,
+// and finds again what is kept.
+
+import { strict as assert } from 'node:assert';
+import { AWAY, Showcase, card, counted, live, looks, row, says, scenario, starts } from './lib.mjs';
+
+await scenario(async ({ tab }) => {
+    const first = await Showcase.start();
+    const page = await tab(first);
+    const task = await starts(page, 'longrunningtask');
+    await starts(page, 'import');
+    await starts(page, 'deaf');
+    await says(card(page, 'import').words, /runs: [\d,]+ of 2,000/);
+    await says(row(page, task).cell('came'), /of 20/);
+
+    first.signal('SIGKILL');
+    await first.ends();
+    const link = page.locator('#link');
+    await page.locator('#link[data-state=away]').waitFor();
+    await says(link, /The server is away since \d\d:\d\d:\d\d/);
+    await looks(card(page, 'longrunningtask').run, 'lost');
+    await says(card(page, 'longrunningtask').words, 'the server went away');
+    await says(row(page, task).cell('came'), 'the server went away while it ran');
+    await says(card(page, 'import').words, 'the operation is kept');
+    for (const button of await page.locator('button').all()) {
+        assert.equal(await button.getAttribute('aria-disabled'), 'true', await button.getAttribute('aria-label'));
+    }
+
+    const second = await Showcase.start({ port: first.port });
+    await live(page);
+    await says(page.locator('#instance'), `showcase ${second.child.pid}`);
+    // The rows of the first are still there, once, and nothing is said of them that nobody knows.
+    await looks(card(page, 'longrunningtask').run, 'lost');
+    await says(card(page, 'longrunningtask').words, 'what came of it is not known');
+    await counted(page.locator('#log tr[data-looks=lost]'), 3);
+    // That an import died is known when its lease is over; it is begun again. A deaf job is not.
+    await looks(card(page, 'import').run, 'running');
+    await says(card(page, 'import').words, /^#\d+ runs: [\d,]+ of 2,000/);
+    await looks(card(page, 'deaf').run, 'failed');
+    await counted(card(page, 'import').runs, 1);
+    await card(page, 'import').stop.click();
+    await looks(card(page, 'import').run, 'stopped');
+    await says(card(page, 'import').words, /stopped: a visitor asked for it/);
+
+    // A new tab has only what this server knows, and that is the same.
+    const next = await tab(second);
+    await counted(next.locator('#log tr[data-looks=lost]'), 0);
+    const another = await starts(page, 'longrunningtask');
+    await row(next, another).looks('running');
+    await card(page, 'longrunningtask').stop.click();
+    await row(next, another).looks('stopped');
+}, { expected: AWAY });
