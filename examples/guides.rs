@@ -1,4 +1,4 @@
-//! The guides of `docs/`, of which every block is compiled, and run where it can be:
+//! The guides of `docs/`, and the README, of which every block is compiled, and run where it can be:
 //! `cargo test -p desist-examples --doc`.
 
 #![forbid(unsafe_code)]
@@ -33,6 +33,11 @@ guides! {
     testing = "12-testing",
     mistakes = "13-mistakes",
 }
+
+/// That of the project: those of the crates are compiled there.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}
 
 #[cfg(test)]
 mod tests {

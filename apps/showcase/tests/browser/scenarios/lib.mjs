@@ -19,7 +19,7 @@ const ARGUMENTS = [
     '--disable-background-networking', '--disable-component-update',
 ];
 /** What a browser says of a server that is away. */
-export const AWAY = [/net::ERR_(CONNECTION|INCOMPLETE|EMPTY|ABORTED|CONTENT_LENGTH)/, /status of 503/];
+export const AWAY = [/net::ERR_(CONNECTION|SOCKET|INCOMPLETE|EMPTY|ABORTED|CONTENT_LENGTH)/, /status of 503/];
 
 // Whoever started this is gone.
 process.stdin.resume().on('end', () => process.exit(3));
