@@ -17,7 +17,8 @@ pub(crate) struct Config {
     #[arg(long, env = "PORT", value_name = "PORT")]
     pub(crate) port: Option<u16>,
 
-    /// The address to listen on; operations and console are open to this machine alone
+    /// The address to listen on; with another than this machine's own everything is open to
+    /// whoever reaches it, but for operations and console
     #[arg(long, env = "SHOWCASE_ADDRESS", value_name = "ADDRESS", default_value = "127.0.0.1")]
     pub(crate) address: IpAddr,
 

@@ -16,12 +16,12 @@ mod mediator;
 mod operations;
 mod services;
 mod slot;
+mod terminal;
 mod uploads;
 mod web;
 mod work;
 
 use std::fmt::Display;
-use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -35,10 +35,12 @@ use self::services::{
 
 fn main() -> ExitCode {
     let config = Config::parse();
-    match config.database.clone() {
+    let code = match config.database.clone() {
         None => serve(config, OnSqlite),
         Some(address) => serve(config, OnPostgres { address }),
-    }
+    };
+    terminal::finish();
+    code
 }
 
 fn serve<B: Backend>(config: Config, backend: B) -> ExitCode {
@@ -85,7 +87,6 @@ fn serve<B: Backend>(config: Config, backend: B) -> ExitCode {
         .main()
 }
 
-/// To the terminal, as long as there is one.
 fn say(what: impl Display) {
-    let _ = writeln!(io::stdout(), "showcase: {what}");
+    terminal::print_line(format_args!("showcase: {what}"));
 }

@@ -39,9 +39,13 @@ impl Folder {
 
     /// With all that is in it.
     pub(crate) async fn remove(self) -> Result<(), BoxError> {
-        tokio::fs::remove_dir_all(&self.path).await.map_err(|error| {
-            format!("{} is left: {error}; remove it by hand", self.path.display()).into()
-        })
+        match tokio::fs::remove_dir_all(&self.path).await {
+            // Somebody tidied up.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            removed => removed.map_err(|error| {
+                format!("{} is left: {error}; remove it by hand", self.path.display()).into()
+            }),
+        }
     }
 }
 
@@ -88,7 +92,18 @@ pub(crate) async fn sweep(shelf: Shelf, stop: Stop) -> Result<(), BoxError> {
     let folder = shelf.path()?;
     loop {
         sleep(ITS_TIME, &stop).await?;
-        let mut entries = tokio::fs::read_dir(folder).await?;
+        let mut entries = match tokio::fs::read_dir(folder).await {
+            Ok(entries) => entries,
+            // Somebody tidied up; the next upload needs it.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                private().create(folder).map_err(|error| {
+                    format!("{} is gone, and cannot be made: {error}", folder.display())
+                })?;
+                say(format_args!("{} was gone, and is there again", folder.display()));
+                continue;
+            }
+            Err(error) => return Err(format!("{}: {error}", folder.display()).into()),
+        };
         while let Some(entry) = entries.next_entry().await? {
             // To remove some of them is safe, so it may end between any two.
             stop.check()?;

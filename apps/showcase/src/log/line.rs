@@ -1,6 +1,6 @@
 //! What is said of a work, to a page and to a terminal.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use serde::Serialize;
 
@@ -69,5 +69,15 @@ impl fmt::Display for Line {
 }
 
 fn bracketed(f: &mut fmt::Formatter<'_>, detail: &Option<String>) -> fmt::Result {
-    detail.as_ref().map_or(Ok(()), |detail| write!(f, " ({detail})"))
+    let Some(detail) = detail else { return Ok(()) };
+    f.write_str(" (")?;
+    // Anybody may have written it: it is to do nothing to the terminal, nor look like a line.
+    for letter in detail.chars() {
+        if letter.is_control() {
+            write!(f, "{}", letter.escape_default())?;
+        } else {
+            f.write_char(letter)?;
+        }
+    }
+    f.write_char(')')
 }

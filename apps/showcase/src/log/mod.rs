@@ -1,29 +1,29 @@
 //! Who asked, why, how soon it was heard, and how soon it had stopped.
 
 mod entry;
+mod last_words;
 mod line;
 mod logged;
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::fmt;
-use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
-use desist::{Reason, Source, Token};
+use desist::Token;
 use desist_mediator::{Handler, Request};
-use desist_tokio::StreamExt as _;
 use tokio::sync::broadcast;
 use tokio_stream::wrappers::BroadcastStream;
 use tokio_stream::{Stream, StreamExt as _};
 
 pub(crate) use self::entry::Entry;
+use self::last_words::UntilLastWords;
 pub(crate) use self::line::Line;
 use self::line::Said;
 pub(crate) use self::logged::logged;
+use crate::terminal::print_line;
 
 /// Everybody's work, as it goes on.
 #[derive(Clone)]
@@ -108,7 +108,7 @@ impl Handler<ReadLog> for Log {
         // Who is too slow misses some.
         let lines = BroadcastStream::new(lines).filter_map(Result::ok);
         let lines = tokio_stream::iter(written.recent.clone()).chain(lines);
-        Ok(Box::pin(lines.until_cancelled(&last_words(&stop))))
+        Ok(Box::pin(UntilLastWords::new(lines, stop)))
     }
 }
 
@@ -137,23 +137,6 @@ impl Log {
     }
 }
 
-/// How long a log is read on when its server has asked all work to stop: one that is deaf
-/// would hold it for ever.
-const LAST_WORDS: Duration = Duration::from_secs(4);
-
-/// Cancelled some time after this one.
-fn last_words(stop: &Token) -> Token {
-    let (stop, source) = (stop.clone(), Source::new());
-    let token = source.token();
-    tokio::spawn(async move {
-        // Nobody may be reading any more; then this ends with the last token of the request.
-        stop.cancelled().await;
-        tokio::time::sleep(LAST_WORDS).await;
-        source.cancel_with(Reason::Shutdown);
-    });
-    token
-}
-
 impl Written {
     /// The number of one more.
     fn begin(&mut self) -> u64 {
@@ -169,8 +152,8 @@ impl Written {
 
     fn say(&mut self, line: Line) {
         if !matches!(line.said, Said::Progress { .. }) {
-            // Whoever has no page reads it here, as long as there is a terminal.
-            let _ = writeln!(io::stdout(), "{line}");
+            // Whoever has no page reads it there.
+            print_line(&line);
             if self.recent.len() == RECENT {
                 self.recent.pop_front();
             }

@@ -38,7 +38,11 @@ impl Backend for OnSqlite {
     type Store = Sqlite;
 
     async fn open(&self, config: &Config, stop: &Token) -> Result<(Shared, Sqlite), BoxError> {
-        let store = Sqlite::open(config.sqlite_file()).await?;
+        let file = config.sqlite_file();
+        let store = Sqlite::open(&file).await.map_err(|error| {
+            let advice = "say --data with a folder for another";
+            format!("{}: {}; {advice}", file.display(), and_behind_it(&error))
+        })?;
         let documents: Shared = Arc::new(SqliteDocuments::new(store.pool().clone()));
         documents.prepare(stop).await?;
         Ok((documents, store))

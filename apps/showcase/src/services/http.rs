@@ -65,9 +65,11 @@ impl<S: Store> Http<S> {
             .tasks("downloads", self.downloads.spawner())
             .host(host_state(self.host.clone()))
             .at("/console");
-        Ok(web::router(mediator, about, config.data.join("exports"))
+        let app = web::router(mediator, about, config.data.join("exports"))
             .nest("/operations", routes().into_router())
-            .merge(console)
+            .merge(console);
+        // Whoever asks for the health asks by any name.
+        Ok(web::guarded(app, config.address.is_loopback())
             .route_service("/livez", self.health.clone())
             .route_service("/readyz", self.health.clone()))
     }
@@ -77,7 +79,7 @@ impl<S: Store> Service for Http<S> {
     async fn start(&mut self, _stop: &Stop) -> Result<(), BoxError> {
         let listener = listener(&self.house.config)
             .await
-            .map_err(|error| format!("no address to listen on: {error}; set PORT to a free one"))?;
+            .map_err(|error| format!("no address to listen on: {error}"))?;
         let addr = listener.local_addr()?;
         let app = self.app(addr)?;
         // The last that can fail: a start that does leaves nothing.
@@ -85,7 +87,7 @@ impl<S: Store> Service for Http<S> {
             format!("no folder for uploads: {error}; set TMPDIR to one for such")
         })?;
         self.house.shelf.set(folder.path());
-        say(format_args!("http://{addr}"));
+        say(reachable(addr));
         (self.ready, self.folder) = (Some((listener, app)), Some(folder));
         Ok(())
     }
@@ -131,15 +133,18 @@ fn reachable(addr: SocketAddr) -> String {
 
 /// On the port that is said, or else on 3000, and if somebody is there, anywhere.
 async fn listener(config: &Config) -> io::Result<TcpListener> {
-    if let Some(port) = config.port {
-        let taken =
-            |error: io::Error| io::Error::new(error.kind(), format!("port {port}: {error}"));
-        return TcpListener::bind((config.address, port)).await.map_err(taken);
-    }
-    match TcpListener::bind((config.address, 3000)).await {
-        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+    let port = config.port.unwrap_or(3000);
+    match TcpListener::bind((config.address, port)).await {
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse && config.port.is_none() => {
+            say("somebody else has port 3000, so it is another one");
             TcpListener::bind((config.address, 0)).await
         }
-        bound => bound,
+        bound => bound.map_err(|error| {
+            let advice = match error.kind() {
+                io::ErrorKind::AddrInUse => "set PORT to a free one",
+                _ => "say --address with one of this machine, and --port with one that it may have",
+            };
+            io::Error::new(error.kind(), format!("port {port}: {error}; {advice}"))
+        }),
     }
 }

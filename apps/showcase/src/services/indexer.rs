@@ -8,25 +8,37 @@ use desist_tokio::sleep;
 use super::House;
 use crate::log::{Asker, Entry};
 use crate::mediator::and_behind_it;
+use crate::say;
 
 const AT_A_TIME: u32 = 200;
 const PAUSE: Duration = Duration::from_millis(500);
 /// After so many in which nothing came it has caught up.
 const PAUSES: u32 = 3;
 
-/// Until it is asked to stop. An error is a failure of the service, which is started again
-/// after a while.
+/// When the database was away.
+const AGAIN: Duration = Duration::from_secs(2);
+
+/// Until it is asked to stop. A database that is away is asked again until it is back: there is
+/// nothing that a new start would mend.
 pub(crate) async fn index<S>(house: House<S>, stop: Stop) -> Result<(), BoxError> {
     let documents = house.documents.take()?;
     let mut entry: Option<(Entry, u64)> = None;
     let mut pauses = 0;
     loop {
         // A batch is all or none, so it may be stopped in its middle.
-        let indexed = documents.index(&stop, AT_A_TIME).await.inspect_err(|error| {
-            if let Some((entry, _)) = entry.take().filter(|_| !stop.token().is_cancelled()) {
-                entry.fail(and_behind_it(&**error));
+        let indexed = match documents.index(&stop, AT_A_TIME).await {
+            Ok(indexed) => indexed,
+            Err(error) if stop.token().is_cancelled() => return Err(error),
+            Err(error) => {
+                let why = and_behind_it(&*error);
+                match entry.take() {
+                    Some((entry, _)) => entry.fail(why),
+                    None => say(format_args!("nothing is indexed for now: {why}")),
+                }
+                sleep(AGAIN, &stop).await?;
+                continue;
             }
-        })?;
+        };
         if indexed > 0 {
             pauses = 0;
             let (entry, done) = entry.get_or_insert_with(|| {

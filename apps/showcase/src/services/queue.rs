@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use desist::find_cancelled;
 use desist_host::{BoxError, Service, Stop};
-use desist_queue::{Consumer, Message, Nats};
+use desist_queue::{Consumer, Message, Nats, RetryAfter};
 use desist_tokio::sleep;
 
 use super::House;
@@ -13,6 +14,8 @@ use crate::mediator::and_behind_it;
 use crate::work::SUBJECT;
 
 const STREAM: &str = "SHOWCASE";
+/// When the database was away.
+const AGAIN: Duration = Duration::from_secs(2);
 
 /// The connection: whoever publishes needs it, too.
 pub(crate) struct Connection<S> {
@@ -45,7 +48,8 @@ pub(crate) async fn consume<S>(house: House<S>, stop: Stop) -> Result<(), BoxErr
     let (nats, documents) = (house.nats.take()?, house.documents.take()?);
     let consumer = Consumer::new(nats.consumer(STREAM, "documents"))
         .concurrency(2)
-        .max_deliveries(5)
+        // What is no number is set aside at once; all else is the database, which comes back.
+        .max_deliveries(1000)
         .drain_for(Duration::from_secs(1));
     let work = move |stop: Stop, message| take(stop, message, documents.clone(), house.log.clone());
     consumer.run(&stop, work).await?.into_result()?;
@@ -60,13 +64,18 @@ async fn take(stop: Stop, message: Message, documents: Shared, log: Log) -> Resu
         let mut document = made_up("message", number);
         document.key = format!("message {}", message.id());
         sleep(Duration::from_secs(1), &stop).await?;
-        documents.add(&stop, vec![document]).await?;
-        Ok(())
+        match documents.add(&stop, vec![document]).await {
+            Err(error) if find_cancelled(&*error).is_none() => {
+                let why = and_behind_it(&*error);
+                Err(RetryAfter::new(AGAIN, why).into())
+            }
+            added => added.map(drop),
+        }
     };
     let taken: Result<(), BoxError> = taken.await;
     match &taken {
         Ok(()) => entry.finish(),
-        Err(error) => match desist::find_cancelled(&**error) {
+        Err(error) => match find_cancelled(&**error) {
             Some(cancelled) => entry.heard(cancelled),
             None => entry.fail(and_behind_it(&**error)),
         },

@@ -23,7 +23,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Numbers<T> {
                     why = cause;
                 }
                 let query = parts.uri.query().unwrap_or_default();
-                let advice = "a value is a whole number, as in megabytes=20";
+                let advice = "a value is a whole number, as in megabytes=20 or mark=7";
                 Err((StatusCode::BAD_REQUEST, format!("cannot read `?{query}`: {why}; {advice}\n")))
             }
         }

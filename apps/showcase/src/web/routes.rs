@@ -6,13 +6,14 @@ use std::io;
 use std::path::PathBuf;
 
 use axum::body::Body;
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
-use axum::http::{HeaderMap, header};
-use axum::response::IntoResponse;
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use desist_http::RequestToken;
+use desist_http::{AdmissionLayer, RequestToken};
 use desist_mediator::{Mediator, MediatorBuilder};
 use serde::{Deserialize, Serialize};
 use tokio_stream::{Stream, StreamExt as _};
@@ -37,6 +38,10 @@ pub(crate) struct About {
     pub(crate) console: &'static str,
 }
 
+/// So many threads count at a time, and so many more requests wait for one: threads for what
+/// blocks are few, and files need them, too.
+const COUNT_AT_ONCE: usize = 8;
+
 pub(crate) fn router(mediator: Mediator, about: About, exports: PathBuf) -> Router {
     Router::new()
         .route("/about", get(move || async move { Json(about) }))
@@ -47,7 +52,10 @@ pub(crate) fn router(mediator: Mediator, about: About, exports: PathBuf) -> Rout
         .route("/upload", post(upload))
         .route("/download", get(download))
         .route("/events", get(events))
-        .route("/primes", get(primes))
+        .route(
+            "/primes",
+            get(primes).layer(AdmissionLayer::at_most(COUNT_AT_ONCE).queue(COUNT_AT_ONCE)),
+        )
         .route("/report", get(report))
         .route("/search", get(search))
         .route("/downstream", get(downstream))
@@ -178,17 +186,22 @@ async fn report(
 #[derive(Deserialize)]
 struct Wanted {
     text: String,
-    #[serde(default)]
-    session: u64,
+    session: Option<u64>,
 }
 
 async fn search(
     State(mediator): State<Mediator>,
     by: Asker,
     token: RequestToken,
-    Query(Wanted { text, session }): Query<Wanted>,
-) -> Result<impl IntoResponse, Failed> {
-    let found = mediator.send(&token, Asked::new(by, Search { text, session })).await?;
+    wanted: Result<Query<Wanted>, QueryRejection>,
+) -> Result<impl IntoResponse, Response> {
+    let Query(Wanted { text, session }) = wanted.map_err(|_| {
+        let advice = "say a word, and a number, as in /search?text=harbour&session=7\n";
+        (StatusCode::BAD_REQUEST, advice).into_response()
+    })?;
+    let search = Asked::new(by, Search { text, session });
+    let found = mediator.send(&token, search).await;
+    let found = found.map_err(|error| Failed::from(error).into_response())?;
     Ok(Json(found))
 }
 

@@ -7,6 +7,7 @@ use desist::{Cancelled, Token};
 use desist_mediator::{Handler, Invalid};
 use desist_tokio::{Spawner, sleep};
 use tokio::sync::mpsc::{Sender, channel};
+use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::{Asked, Work, at_most};
@@ -67,8 +68,13 @@ async fn produce(megabytes: u64, stop: Token, entry: Entry, pieces: Sender<Piece
         };
         match sent.await {
             Ok(Ok(())) => entry.progress(piece, Some(megabytes)),
-            // The reader is gone, and the token is about to say so.
-            Ok(Err(_)) => return entry.heard(&stop.cancelled().await),
+            // The reader is gone, and the token is about to say so; or only the head was wanted.
+            Ok(Err(_)) => {
+                return match timeout(Duration::from_secs(1), stop.cancelled()).await {
+                    Ok(cancelled) => entry.heard(&cancelled),
+                    Err(_) => entry.fail("nobody wants its bytes".into()),
+                };
+            }
             Err(cancelled) => {
                 entry.heard(&cancelled);
                 // It has ended, whether or not anybody reads that.

@@ -14,8 +14,8 @@ use crate::data::{Found, Shared};
 
 pub(crate) struct Search {
     pub(crate) text: String,
-    /// Whose search it is: a newer one of the same takes its place.
-    pub(crate) session: u64,
+    /// Whose search it is: a newer one of the same takes its place. Of nobody: none does.
+    pub(crate) session: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -105,8 +105,11 @@ impl Drop for Held {
 impl Behaviour for SupersededBy {
     async fn handle(&self, mut call: Call) -> Result<Answer, Error> {
         let source = call.narrow();
-        let Some(asked) = call.request::<Asked<Search>>() else { return call.proceed().await };
-        let held = self.takes_over(asked.work.session, &asked.work.text, source);
+        let asked = call.request::<Asked<Search>>().map(|asked| &asked.work);
+        let Some(Search { text, session: Some(session) }) = asked else {
+            return call.proceed().await;
+        };
+        let held = self.takes_over(*session, text, source);
         let answer = call.proceed().await;
         drop(held);
         answer

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use desist::{Token, find_cancelled};
 use desist_mediator::{BoxError, Handler, Invalid};
 use desist_tokio::io::{AtomicFile, Side, copy};
-use tokio::io::AsyncRead;
+use tokio::io::{AsyncRead, AsyncReadExt as _};
 
 use super::{Asked, Work};
 use crate::uploads::{Shelf, remove};
@@ -19,6 +19,9 @@ pub(crate) struct Upload {
     /// How many there will be, if that is known.
     pub(crate) total: Option<u64>,
 }
+
+/// So many bytes are taken.
+const MOST: u64 = 1 << 30;
 
 /// What was safe.
 pub(crate) struct Saved {
@@ -73,7 +76,7 @@ async fn save(path: &Path, stop: &Token, asked: Asked<Upload>) -> Result<u64, Bo
     let Asked { work: Upload { bytes, total }, entry, .. } = asked;
     let mut file = AtomicFile::create(path, stop).await?;
     let mut told = 0;
-    let mut copied = copy(bytes, &mut file, stop, |progress| {
+    let mut copied = copy(bytes.take(MOST + 1), &mut file, stop, |progress| {
         // Now and then: the page has other things to do.
         if progress.bytes() - told >= 256 * 1024 {
             told = progress.bytes();
@@ -92,6 +95,10 @@ async fn save(path: &Path, stop: &Token, asked: Asked<Upload>) -> Result<u64, Bo
         }
         _ => BoxError::from(error),
     })?;
+    if copied > MOST {
+        let advice = format!("it is too large; send at most {} MB", MOST >> 20);
+        return Err(Invalid::new("the upload", advice).into());
+    }
     file.commit().await?;
     Ok(copied)
 }

@@ -80,3 +80,21 @@ fn a_server_that_is_away_is_told_with_its_address_and_no_password() {
     assert!(report.contains("`database` failed") && !report.contains("secret"), "{report}");
     assert!(report.contains(&format!("127.0.0.1:{port}")), "{report}");
 }
+
+/// It goes on when the server is back, and nothing is lost of what was to be indexed.
+#[test]
+fn a_server_that_was_away_is_found_again() {
+    let Some(mut server) = Server::start(&[]) else { return };
+    let showcase = Showcase::start_with(&["--database", &server.url()]);
+    until(&server, "SELECT count(*) FROM document WHERE indexed", |count| count == "2000");
+    server.kill();
+    let answer = showcase.answer("GET /search?text=amber");
+    assert!(answer.starts_with("HTTP/1.1 500"), "{answer}");
+    server.start_again();
+    let id = showcase.starts("import", r#"{"documents": 50}"#);
+    showcase.until(&id, "succeeded");
+    until(&server, "SELECT count(*) FROM document WHERE indexed", |count| count == "2050");
+    let (code, said) = showcase.ends();
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("no connection to the database"), "{said}");
+}

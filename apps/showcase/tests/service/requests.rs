@@ -108,7 +108,10 @@ fn what_is_no_number_is_refused_with_advice() {
         let (head, said) = answer.split_once("\r\n\r\n").unwrap();
         assert!(head.starts_with("HTTP/1.1 400"), "{query}: {head}");
         assert!(said.starts_with(&format!("cannot read `?{query}`: ")), "{said}");
-        assert!(said.ends_with("; a value is a whole number, as in megabytes=20\n"), "{said}");
+        assert!(
+            said.ends_with("; a value is a whole number, as in megabytes=20 or mark=7\n"),
+            "{said}"
+        );
     }
 }
 
@@ -116,7 +119,7 @@ fn what_is_no_number_is_refused_with_advice() {
 #[test]
 fn an_upload_that_cannot_be_read_is_refused_with_advice() {
     let showcase = Showcase::start();
-    let head = "POST /upload HTTP/1.1\r\nHost: showcase\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let head = "POST /upload HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n";
     let mut upload = TcpStream::connect(showcase.addr).unwrap();
     upload.write_all(format!("{head}5\r\nhello\r\nno length\r\n").as_bytes()).unwrap();
     let mut answer = String::new();
@@ -199,9 +202,13 @@ fn an_interrupt_ends_what_runs_and_then_the_log() {
 fn the_log_alone_does_not_hold_the_server() {
     let showcase = Showcase::start();
     let log = showcase.log();
+    hears(&log, "indexing", "finished");
+    let asked = Instant::now();
     let (code, said) = showcase.ends();
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("; a clean stop\n"), "{said}");
+    // With the drain of a second it would end as well, and with its last words.
+    assert!(asked.elapsed() < Duration::from_millis(900), "it took {:?}", asked.elapsed());
     // But for that of the indexer, which had its own to do.
     assert!(!log.iter().any(|line| line.contains("\"what\":\"") && !line.contains("indexing")));
 }
@@ -340,4 +347,71 @@ fn a_stop_goes_along_to_another_service() {
     drop(behind);
     let answer = before.answer("GET /downstream");
     assert!(answer.starts_with("HTTP/1.1 500") && answer.contains("refused"), "{answer}");
+}
+
+/// A terminal that was stopped, or whoever collects logs and hangs.
+#[test]
+fn a_terminal_that_does_not_read_holds_nothing_up() {
+    let showcase = Showcase::start();
+    for _ in 0..6000 {
+        let answer = showcase.answer("GET /primes?below=10");
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    }
+    showcase.signal("-INT");
+    let (_data, code, said) = showcase.ends_and_leaves();
+    assert_eq!(code, Some(0));
+    assert!(said.contains("lines were left out: the terminal did not read"));
+}
+
+/// Each that answers with a stream, too.
+#[test]
+fn whoever_wants_only_a_head_leaves_nothing_behind() {
+    let showcase = Showcase::start();
+    let log = showcase.log();
+    for path in ["download", "events", "log", "about", "primes?below=10"] {
+        let answer = showcase.answer(&format!("HEAD /{path}"));
+        assert!(answer.starts_with("HTTP/1.1 200"), "{path}: {answer}");
+    }
+    hears(&log, "download", "nobody wants its bytes");
+    let (code, said) = showcase.ends();
+    assert_eq!(code, Some(0), "{said}");
+    assert!(!said.contains("dropped in the middle"), "{said}");
+}
+
+#[test]
+fn pages_of_others_and_other_names_are_refused() {
+    let showcase = Showcase::start();
+    let own = showcase.addr.port();
+    for (headers, refused) in [
+        ("host: evil.example", true),
+        ("host: localhost\r\norigin: http://evil.example", true),
+        ("host: localhost\r\nsec-fetch-site: cross-site\r\nsec-fetch-mode: no-cors", true),
+        ("host: localhost\r\nsec-fetch-site: cross-site\r\nsec-fetch-mode: navigate", false),
+        (&format!("host: localhost:{own}\r\norigin: http://localhost:{own}"), false),
+    ] {
+        let mut stream = TcpStream::connect(showcase.addr).unwrap();
+        write!(stream, "GET /about HTTP/1.1\r\n{headers}\r\nconnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let status = if refused { "HTTP/1.1 403" } else { "HTTP/1.1 200" };
+        assert!(answer.starts_with(status), "{headers}: {answer}");
+    }
+}
+
+/// As a tidy system does with what is temporary.
+#[test]
+fn a_folder_of_uploads_that_was_removed_is_made_again() {
+    let showcase = Showcase::start();
+    let folder = std::fs::read_dir(showcase.temporary.path()).unwrap().next().unwrap().unwrap();
+    std::fs::remove_dir_all(folder.path()).unwrap();
+    let until = Instant::now() + PATIENCE;
+    while !folder.path().exists() {
+        assert!(Instant::now() < until, "nobody makes it again");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let mut answer = String::new();
+    showcase.upload(5, b"hello").read_to_string(&mut answer).unwrap();
+    assert!(answer.contains("5 bytes were safe"), "{answer}");
+    let (code, said) = showcase.ends();
+    assert_eq!(code, Some(0), "{said}");
 }
