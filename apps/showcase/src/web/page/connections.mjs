@@ -2,7 +2,7 @@
 // one is kept for short questions and for cancels. What it promises: whoever comes first goes first,
 // and whoever does not want to wait any longer takes nobody's place. No DOM here.
 
-export const AT_ONCE = 4;
+const AT_ONCE = 4;
 
 export class Connections {
   #free = AT_ONCE;

@@ -21,7 +21,8 @@ async function ask(path, body) {
   const answer = await fetch(`./operations${path}`, { ...init, cache: "no-store", signal: AbortSignal.timeout(PATIENCE) });
   const said = await answer.json().catch(() => null);
   if (answer.ok && said) return said;
-  throw new Error(said?.detail ?? `the server answered with ${answer.status}`);
+  const problem = new Error(said?.detail ?? `the server answered with ${answer.status}`);
+  throw Object.assign(problem, { status: answer.status });
 }
 
 export class Operation {
@@ -35,7 +36,6 @@ export class Operation {
   constructor(page, { kind, input, op = null }) {
     this.page = page;
     this.op = op;
-    this.isFound = op !== null;
     if (!op) this.#start(kind, input);
   }
 
@@ -99,7 +99,13 @@ export class Operation {
   }
 
   async look() {
-    this.take(await ask(`/${this.id}`));
+    try {
+      this.take(await ask(`/${this.id}`));
+    } catch (error) {
+      if (error.status !== 404) throw error;
+      // Another server with other data has come in the place of the one before.
+      this.op = { ...this.op, state: "failed", finished: true, error: "this server does not know it" };
+    }
   }
 
   /** Answers may overtake each other. */

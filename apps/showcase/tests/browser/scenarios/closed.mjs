@@ -14,7 +14,7 @@ await scenario(async ({ tab }) => {
     const next = await tab(showcase);
     await counted(next.locator('#log tbody tr[data-looks=stopped]'), kinds.length);
     for (const number of numbers) {
-        await stoppedFor(next, number, { by: /^the client 127\.0\.0\.1:\d+$/, why: 'disconnected', within: 2000 });
+        await stoppedFor(next, number, { by: /^the client 127\.0\.0\.1:\d+$/, why: 'disconnected' });
         await says(row(next, number).cell('whom'), /^127\.0\.0\.1:\d+$/);
     }
     // They are none of this one's.

@@ -206,7 +206,7 @@ export async function counted(locator, number) {
 }
 
 /** That a work was stopped for this reason, and how soon. */
-export async function stoppedFor(page, number, { by, why, within: bound = 5000 }) {
+export async function stoppedFor(page, number, { by, why, within: bound = 2000 }) {
     const { looks: looksLike, cell } = row(page, number);
     await looksLike('stopped');
     await says(cell('by'), by);

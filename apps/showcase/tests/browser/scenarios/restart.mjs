@@ -51,4 +51,12 @@ await scenario(async ({ tab }) => {
     await row(next, another).looks('running');
     await card(page, 'longrunningtask').stop.click();
     await row(next, another).looks('stopped');
-}, { expected: AWAY });
+
+    // One with other data knows nothing of what ran.
+    await starts(page, 'import');
+    second.signal('SIGKILL');
+    await second.ends();
+    await Showcase.start({ port: first.port, data: 'other' });
+    await looks(card(page, 'import').run, 'failed');
+    await says(card(page, 'import').words, 'this server does not know it');
+}, { expected: [...AWAY, /status of 404/] });
