@@ -12,7 +12,7 @@ use crate::programs::{Programs, here};
 /// One that has not ended by then hangs; it takes seconds.
 const LONGEST: Duration = Duration::from_secs(120);
 /// With more browsers than that a small machine is slow.
-static ROOM: Mutex<u32> = Mutex::new(2);
+static ROOM: Mutex<u32> = Mutex::new(3);
 static LEFT: Condvar = Condvar::new();
 
 pub(crate) fn runs(name: &str) {
