@@ -42,6 +42,14 @@ pub(crate) struct Config {
 }
 
 impl Config {
+    /// A variable that is set to nothing says nothing.
+    pub(crate) fn without_what_is_empty(mut self) -> Self {
+        for said in [&mut self.database, &mut self.nats, &mut self.downstream] {
+            said.take_if(|said| said.is_empty());
+        }
+        self
+    }
+
     pub(crate) fn sqlite_file(&self) -> PathBuf {
         self.data.join("showcase.db")
     }
@@ -83,6 +91,13 @@ mod tests {
     #[test]
     fn every_word_of_the_command_line_is_told_from_every_other() {
         Config::command().debug_assert();
+    }
+
+    #[test]
+    fn what_is_set_to_nothing_is_not_set() {
+        let words = ["showcase", "--database", "", "--nats", "", "--downstream", ""];
+        let config = Config::try_parse_from(words).unwrap().without_what_is_empty();
+        assert!(config.database.or(config.nats).or(config.downstream).is_none());
     }
 
     #[test]

@@ -34,7 +34,7 @@ use self::services::{
 };
 
 fn main() -> ExitCode {
-    let config = Config::parse();
+    let config = Config::parse().without_what_is_empty();
     let code = match config.database.clone() {
         None => serve(config, OnSqlite),
         Some(address) => serve(config, OnPostgres { address }),

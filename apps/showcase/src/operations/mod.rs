@@ -67,7 +67,10 @@ async fn logged<S: Store, T>(
         Ok(_) => entry.finish(),
         Err(error) => match find_cancelled(&**error) {
             Some(cancelled) => entry.heard(cancelled),
-            None => entry.fail(and_behind_it(&**error)),
+            None => {
+                let (attempt, all) = (ctx.attempt(), ctx.attempts());
+                entry.fail(format!("attempt {attempt} of {all}: {}", and_behind_it(&**error)));
+            }
         },
     }
     done

@@ -6,6 +6,7 @@ use desist_http::SendWith as _;
 use desist_mediator::Handler;
 
 use super::{Asked, Work};
+use crate::mediator::and_behind_it;
 
 pub(crate) struct Downstream;
 
@@ -27,7 +28,8 @@ impl Neighbour {
         let client = reqwest::Client::builder().no_proxy().build()?;
         let url = format!("{}/longrunningtask", address.trim_end_matches('/'));
         client.get(&url).build().map_err(|error| {
-            format!("{address:?} is no service to ask: {error}; say http://HOST:PORT")
+            let why = and_behind_it(&error);
+            format!("{address:?} is no service to ask: {why}; say http://HOST:PORT")
         })?;
         Ok(Self { client, url })
     }

@@ -30,8 +30,8 @@ impl Work for Search {
     const NAME: &'static str = "search";
 
     fn validate(&self) -> Result<(), Invalid> {
-        let advice = "give a word to look for, as in text=harbour";
-        Invalid::unless(!self.text.trim().is_empty(), "text", advice)
+        let advice = "give one word to look for, as in text=harbour";
+        Invalid::unless(self.text.split_whitespace().count() == 1, "text", advice)
     }
 }
 

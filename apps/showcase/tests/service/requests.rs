@@ -316,7 +316,9 @@ fn a_search_gives_way_to_a_newer_one() {
 fn what_cannot_be_is_refused_with_advice() {
     let showcase = Showcase::start();
     for (head, advice) in [
-        ("GET /search?text=%20", "give a word to look for, as in text=harbour\n"),
+        ("GET /search?text=%20", "give one word to look for, as in text=harbour\n"),
+        ("GET /search?text=amber+birch", "give one word to look for, as in text=harbour\n"),
+        ("GET /search", "say a word, and a number, as in /search?text=harbour&session=7\n"),
         ("POST /messages", "start it with --nats nats://127.0.0.1:4222\n"),
         ("POST /messages?count=1001", "ask for at most count=1000\n"),
     ] {
