@@ -5,11 +5,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-use desist::{Cancelled, Reason, Registration, Token};
+use desist::{Cancelled, Reason, Registration, Token, find_cancelled};
+use desist_host::BoxError;
 use desist_ops::CancelRequest;
 
 use super::line::{Line, Said};
 use super::{Asker, Log};
+use crate::mediator::and_behind_it;
 
 /// A work in the log, from its begin until the last who has this lets go of it. By default
 /// that of nobody, of which nothing is said.
@@ -86,6 +88,17 @@ impl Entry {
     fn ends(&self, end: End) {
         if let Some(open) = &self.open {
             let _ = open.end.set(end);
+        }
+    }
+
+    /// It ends as this says; `which` stands before why it has failed.
+    pub(crate) fn end<T>(self, done: &Result<T, BoxError>, which: &str) {
+        match done {
+            Ok(_) => self.finish(),
+            Err(error) => match find_cancelled(&**error) {
+                Some(cancelled) => self.heard(cancelled),
+                None => self.fail(format!("{which}{}", and_behind_it(&**error))),
+            },
         }
     }
 

@@ -8,14 +8,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use desist::find_cancelled;
 use desist_host::BoxError;
 use desist_ops::{AfterDeath, Context, Error, Kind, Operations, Store};
 
 use crate::config::Config;
 use crate::data::Shared;
 use crate::log::{Asker, Entry, Log};
-use crate::mediator::and_behind_it;
 
 /// What the handlers need.
 pub(crate) struct Needs {
@@ -63,15 +61,6 @@ async fn logged<S: Store, T>(
     };
     let entry = Entry::begin(log, what, asker, ctx.token().clone());
     let done = work(&entry).await;
-    match &done {
-        Ok(_) => entry.finish(),
-        Err(error) => match find_cancelled(&**error) {
-            Some(cancelled) => entry.heard(cancelled),
-            None => {
-                let (attempt, all) = (ctx.attempt(), ctx.attempts());
-                entry.fail(format!("attempt {attempt} of {all}: {}", and_behind_it(&**error)));
-            }
-        },
-    }
+    entry.end(&done, &format!("attempt {} of {}: ", ctx.attempt(), ctx.attempts()));
     done
 }

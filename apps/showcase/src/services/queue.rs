@@ -73,12 +73,6 @@ async fn take(stop: Stop, message: Message, documents: Shared, log: Log) -> Resu
         }
     };
     let taken: Result<(), BoxError> = taken.await;
-    match &taken {
-        Ok(()) => entry.finish(),
-        Err(error) => match find_cancelled(&**error) {
-            Some(cancelled) => entry.heard(cancelled),
-            None => entry.fail(and_behind_it(&**error)),
-        },
-    }
+    entry.end(&taken, "");
     taken
 }

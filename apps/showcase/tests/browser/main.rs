@@ -3,6 +3,7 @@
 #![cfg(unix)]
 #![forbid(unsafe_code)]
 
+#[path = "../../../../crates/desist-ops/tests/browser/programs.rs"]
 mod programs;
 mod scenario;
 

@@ -48,7 +48,7 @@ impl Programs {
         let (Some(chromium), Some(node), Some(npm)) = (chromium, node, npm) else {
             let missing = missing.join(", ");
             return Err(format!(
-                "the console in a browser: {missing} missing; install with: \
+                "a page in a browser: {missing} missing; install with: \
                  apt-get install chromium nodejs npm"
             ));
         };
@@ -85,7 +85,7 @@ fn installed(npm: &Path) -> Result<PathBuf, String> {
     let _ = fs::remove_dir_all(&own);
     if !ran.status.success() {
         let said = String::from_utf8_lossy(&ran.stderr);
-        return Err(format!("the console in a browser: `npm ci` failed: {said}"));
+        return Err(format!("a page in a browser: `npm ci` failed: {said}"));
     }
     match moved {
         // Somebody was faster.
