@@ -22,7 +22,7 @@ pub(super) struct Counts {
 /// gone for good.
 pub(super) struct Out {
     shared: Arc<Shared>,
-    /// `None`: it is only asked for.
+    /// `None`: it is only asked for, or about to be back.
     in_use: Option<Counted>,
 }
 
@@ -35,6 +35,11 @@ impl Out {
 
     pub(super) fn has_it(&mut self) {
         self.in_use = Some(counted::in_use(DATABASE));
+    }
+
+    /// Before it is back, for whoever waits for its place is counted then.
+    pub(super) fn gives_it_back(&mut self) {
+        self.in_use = None;
     }
 
     pub(super) fn shared(&self) -> &Arc<Shared> {

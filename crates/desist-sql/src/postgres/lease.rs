@@ -141,11 +141,12 @@ impl Lease {
 
     /// The work has come to its end by itself.
     pub(super) fn ended(mut self) {
-        let Some(out) = self.out.take() else { return };
+        let Some(mut out) = self.out.take() else { return };
         match self.slot.close() {
             Some(taken)
                 if !self.forgets(&out) && taken.driven.has_sent() && taken.wire.is_idle() =>
             {
+                out.gives_it_back();
                 drop(taken);
             }
             Some(taken) => drop(self.owner(taken, Owes::Rest, out)),

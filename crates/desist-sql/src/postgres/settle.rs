@@ -105,17 +105,19 @@ impl Settling {
 }
 
 /// Gives it back when it is clean, or ends it.
-pub(super) async fn settle(owed: Owed, owes: Owes, is_told: bool, out: Out) {
-    let shared = out.shared();
+pub(super) async fn settle(owed: Owed, owes: Owes, is_told: bool, mut out: Out) {
+    let shared = &Arc::clone(out.shared());
     let within = if owes == Owes::Commit { shared.commit_within } else { shared.settle_within };
     let Some(link) = owed.link() else { return };
     let end = Arc::clone(&link.end);
     let settled = tokio::time::timeout(within, clean(link, owes, is_told, shared)).await;
     if let Ok(Ok(())) = settled {
+        out.gives_it_back();
         owed.give_back();
     } else {
-        drop(owed);
         counted::discarded(DATABASE);
+        out.gives_it_back();
+        drop(owed);
         terminate(shared, &end).await;
     }
 }

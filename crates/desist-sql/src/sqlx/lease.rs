@@ -26,14 +26,15 @@ pub(super) struct Owned {
     pub(super) trip: Duration,
     pub(super) shared: Arc<Shared>,
     runtime: Handle,
-    _in_use: Counted,
+    /// Until its place is free, for whoever waits for that is counted then.
+    in_use: Option<Counted>,
 }
 
 impl Owned {
     /// Within the runtime that is to drive its owner.
     pub(super) fn new(conn: PoolConnection<Postgres>, shared: Arc<Shared>) -> Self {
         let runtime = Handle::current();
-        let _in_use = counted::in_use(DATABASE);
+        let in_use = Some(counted::in_use(DATABASE));
         Self {
             conn: Some(conn),
             backend: None,
@@ -41,7 +42,7 @@ impl Owned {
             trip: Duration::ZERO,
             shared,
             runtime,
-            _in_use,
+            in_use,
         }
     }
 
@@ -63,6 +64,7 @@ impl Owned {
     /// without a bound, so that a peer that is silent by then would have its place for ever.
     pub(super) async fn release(mut self) {
         let Some(mut conn) = self.conn.take() else { return };
+        self.in_use = None;
         // It has the connection, and its place, from now on.
         let back = conn.return_to_pool();
         drop(conn);
@@ -80,8 +82,9 @@ impl Drop for Owned {
         if let Some(conn) = self.conn.take() {
             // sqlx may spawn here, and this may be any thread.
             let _runtime = self.runtime.enter();
-            drop(conn.detach());
             counted::discarded(DATABASE);
+            self.in_use = None;
+            drop(conn.detach());
         }
     }
 }

@@ -65,11 +65,26 @@ async fn what_is_in_use_waits_is_stopped_and_thrown_away_is_counted() {
     assert!(fails.await.unwrap_err().failure().is_some());
     assert_eq!((sums.of("cancelled_total"), sums.of("discarded_total")), (4.0, 0.0));
 
+    // Whoever waits for one has it as soon as it is back.
+    let again = async || {
+        for _ in 0..300 {
+            pool.run(never, |_| async { Ok::<_, PgError>(()) }).await.unwrap();
+            let stopped = Source::new();
+            let work = |_| async {
+                stopped.cancel();
+                std::future::pending::<Result<(), PgError>>().await
+            };
+            pool.run(&stopped.token(), work).await.unwrap_err();
+        }
+    };
+    tokio::join!(again(), again());
+    assert_eq!(sums.most_of("in_use"), 1.0, "there is but one");
+
     let kept = pool.run(never, |conn| async move { Ok::<_, PgError>(conn) }).await.unwrap();
     assert_eq!(sums.of("discarded_total"), 1.0);
     assert_eq!(sums.of("in_use"), 1.0, "its place is taken until it is given back");
     drop(kept);
     assert!(pool.close_within(crate::common::PATIENCE).await);
     assert_eq!((sums.of("in_use"), sums.of("waiting")), (0.0, 0.0));
-    assert_eq!((sums.of("cancelled_total"), sums.of("discarded_total")), (4.0, 1.0));
+    assert_eq!((sums.of("cancelled_total"), sums.of("discarded_total")), (604.0, 1.0));
 }

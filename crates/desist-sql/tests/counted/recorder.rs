@@ -8,8 +8,9 @@ use metrics::{
     Unit,
 };
 
+/// By name: how much it is, and the most that it was.
 #[derive(Clone, Default)]
-struct Recorded(Arc<Mutex<BTreeMap<String, f64>>>);
+struct Recorded(Arc<Mutex<BTreeMap<String, (f64, f64)>>>);
 
 /// What is counted of one database.
 pub(crate) struct Sums {
@@ -35,6 +36,14 @@ pub(crate) fn sums(database: &'static str) -> Sums {
 
 impl Sums {
     pub(crate) fn of(&self, name: &str) -> f64 {
+        self.both(name).0
+    }
+
+    pub(crate) fn most_of(&self, name: &str) -> f64 {
+        self.both(name).1
+    }
+
+    fn both(&self, name: &str) -> (f64, f64) {
         let name = format!("desist_sql_{name} database={}", self.database);
         self.all.0.lock().unwrap().get(&name).copied().unwrap_or_default()
     }
@@ -42,7 +51,10 @@ impl Sums {
 
 impl Sum {
     fn add(&self, value: f64) {
-        *self.all.0.lock().unwrap().entry(self.name.clone()).or_default() += value;
+        let mut all = self.all.0.lock().unwrap();
+        let (now, most) = all.entry(self.name.clone()).or_default();
+        *now += value;
+        *most = most.max(*now);
     }
 }
 

@@ -58,4 +58,13 @@ async fn those_in_use_and_waiting_and_stopped_and_discarded_are_counted() {
     }
     until("it is given back", async || sums.of("in_use") == 0.0).await;
     assert_eq!((sums.of("cancelled_total"), sums.of("discarded_total")), (4.0, 1.0));
+
+    // Whoever waits for one has it as soon as it is back.
+    let again = async || {
+        for _ in 0..300 {
+            pool.run(&token, async |_| Ok::<_, sqlx::Error>(())).await.unwrap();
+        }
+    };
+    tokio::join!(again(), again());
+    assert_eq!(sums.most_of("in_use"), 1.0, "there is but one");
 }
