@@ -411,11 +411,12 @@ impl Driver {
         let said = match self.supervisor.stopping()?.why {
             Why::Asked => return None,
             Why::Failed(index) => {
-                let name = &self.names[index];
-                match self.crew[index].ledger.last() {
-                    Some(words) => format!("service `{name}` failed: {words}"),
-                    None => format!("service `{name}` failed"),
-                }
+                let failed = format!("service `{}` failed", self.names[index]);
+                let because = self.crew[index].ledger.last();
+                let said = because.map(|words| format!("{failed}: {words}"));
+                let cause = Cause::new(Reason::Shutdown).message(said.unwrap_or(failed.clone()));
+                // Whoever is told of it was told of the failure just now.
+                return own_cause(cause, &failed);
             }
             Why::Ended(index) => format!("service `{}` has ended", self.names[index]),
             Why::NothingLeft => "every service has ended".to_owned(),
