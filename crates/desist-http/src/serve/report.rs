@@ -110,7 +110,7 @@ impl fmt::Display for ServeReport {
         }
         write!(
             f,
-            "the server has stopped; {} requests and {} connections without one were left",
+            "the server has stopped; left were requests: {}, and connections without one: {}",
             self.running.len(),
             self.idle
         )?;

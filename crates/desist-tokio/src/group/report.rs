@@ -247,7 +247,7 @@ impl<T> fmt::Display for Report<T> {
         let troubles: Vec<_> = self.troubles().collect();
         write!(
             f,
-            "{} outcomes, {} stragglers, {} other troubles",
+            "outcomes: {}, stragglers: {}, other troubles: {}",
             self.outcomes.len(),
             self.stragglers.len(),
             troubles.len(),
