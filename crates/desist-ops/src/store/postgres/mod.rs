@@ -87,13 +87,12 @@ impl Postgres {
     ///
     /// assert!(Postgres::open("postgres://shop@localhost/shop").is_ok());
     /// let error = Postgres::open("postgres//shop").unwrap_err();
-    /// assert_eq!(error.to_string(), "no database of operations is to be found there");
+    /// assert_eq!(error.to_string(), "this is no address; give one as postgres://user@host/database");
     /// ```
     pub fn open(address: &str) -> Result<Self, Error> {
         let config = address.parse().map_err(|error| {
-            let says = "give an address as postgres://user@host/database";
-            Error::new(Kind::Built, "no database of operations is to be found there")
-                .because(Error::new(Kind::Built, says).because(Box::new(error) as crate::BoxError))
+            Error::new(Kind::Built, "this is no address; give one as postgres://user@host/database")
+                .because(Box::new(error) as crate::BoxError)
         })?;
         Self::builder(config).build()
     }

@@ -240,9 +240,8 @@ fn of_step(error: SqlError<Error>) -> Error {
 
 fn error(error: SqlError<rusqlite::Error>) -> Error {
     let error: BoxError = error.into_boxed();
-    let said = "the database of operations cannot be opened; is its folder there, and may this \
-                user write to it?";
-    Error::new(Kind::Database, said).because(error)
+    // What to do about it depends on that.
+    Error::new(Kind::Database, "the database of operations cannot be opened").because(error)
 }
 
 impl fmt::Debug for Sqlite {
