@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use desist::find_cancelled;
 use desist_host::{BoxError, Service, Stop};
-use desist_queue::{Consumer, Message, Nats, RetryAfter};
+use desist_queue::{Consumer, Message, Nats, News, RetryAfter};
 use desist_tokio::sleep;
 
 use super::House;
 use crate::data::{Shared, made_up};
 use crate::log::{Asker, Entry, Log};
 use crate::mediator::and_behind_it;
+use crate::say;
 use crate::work::SUBJECT;
 
 const STREAM: &str = "SHOWCASE";
@@ -50,6 +51,11 @@ pub(crate) async fn consume<S>(house: House<S>, stop: Stop) -> Result<(), BoxErr
         .concurrency(2)
         // What is no number is set aside at once; all else is the database, which comes back.
         .max_deliveries(1000)
+        .on_news(|news| match news {
+            // With its work in the log.
+            News::Failed { .. } => {}
+            _ => say(news),
+        })
         .drain_for(Duration::from_secs(1));
     let work = move |stop: Stop, message| take(stop, message, documents.clone(), house.log.clone());
     consumer.run(&stop, work).await?.into_result()?;

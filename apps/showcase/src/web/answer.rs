@@ -3,7 +3,7 @@
 use axum::body::Body;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use desist_http::Stopped;
+use desist_http::{SendError, Stopped};
 use desist_mediator::Error;
 
 use crate::mediator::why;
@@ -35,10 +35,18 @@ impl IntoResponse for Failed {
             return stopped.into_response_with(|why| Body::from(format!("{why}{and}")));
         }
         let Some(invalid) = error.invalid() else {
-            let said = format!("{}\n{and}", why(&error));
-            return (StatusCode::INTERNAL_SERVER_ERROR, said).into_response();
+            return (status(&error), format!("{}\n{and}", why(&error))).into_response();
         };
         let advice: String = invalid.fields().map(|(_, advice)| format!("{advice}\n")).collect();
         (StatusCode::BAD_REQUEST, format!("{advice}{and}")).into_response()
+    }
+}
+
+/// Of a fault: ours, or of another service.
+fn status(error: &Error) -> StatusCode {
+    match error.failure().and_then(|failure| failure.downcast_ref::<SendError>()) {
+        None => StatusCode::INTERNAL_SERVER_ERROR,
+        Some(late) if late.is_timeout() => StatusCode::GATEWAY_TIMEOUT,
+        Some(_) => StatusCode::BAD_GATEWAY,
     }
 }

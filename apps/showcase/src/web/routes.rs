@@ -9,7 +9,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -61,7 +61,18 @@ pub(crate) fn router(mediator: Mediator, about: About, exports: PathBuf) -> Rout
         .route("/search", get(search))
         .route("/downstream", get(downstream))
         .route("/messages", post(messages))
+        .fallback(nothing_here)
+        .method_not_allowed_fallback(not_so)
         .with_state(mediator)
+}
+
+async fn nothing_here(uri: Uri) -> impl IntoResponse {
+    (StatusCode::NOT_FOUND, format!("there is nothing at {}; the page is at /\n", uri.path()))
+}
+
+async fn not_so(method: Method, uri: Uri) -> impl IntoResponse {
+    let said = format!("{} cannot be asked with {method}; see the header Allow\n", uri.path());
+    (StatusCode::METHOD_NOT_ALLOWED, said)
 }
 
 /// What these routes send: where nobody handles one of them there is no server.
@@ -222,6 +233,7 @@ async fn downstream(
 struct Many {
     #[serde(default = "ten")]
     count: u64,
+    series: Option<u64>,
 }
 
 fn ten() -> u64 {
@@ -232,8 +244,8 @@ async fn messages(
     State(mediator): State<Mediator>,
     by: Asker,
     token: RequestToken,
-    Numbers(Many { count }): Numbers<Many>,
+    Numbers(Many { count, series }): Numbers<Many>,
 ) -> Result<String, Failed> {
-    mediator.send(&token, Asked::new(by, Publish { count })).await?;
+    mediator.send(&token, Asked::new(by, Publish { count, series })).await?;
     Ok(format!("{count} messages are published\n"))
 }

@@ -2,7 +2,7 @@
 
 use desist::Token;
 use desist_host::BoxError;
-use desist_http::SendWith as _;
+use desist_http::{SendError, SendWith as _};
 use desist_mediator::Handler;
 
 use super::{Asked, Work};
@@ -36,9 +36,9 @@ impl Neighbour {
 }
 
 impl Handler<Asked<Downstream>> for Neighbour {
-    type Error = BoxError;
+    type Error = SendError;
 
-    async fn handle(&self, stop: Token, _asked: Asked<Downstream>) -> Result<String, BoxError> {
+    async fn handle(&self, stop: Token, _asked: Asked<Downstream>) -> Result<String, SendError> {
         let answer = self.client.get(&self.url).send_with(&stop).await?.error_for_status()?;
         Ok(format!("{} said: {}", self.url, answer.text().await?))
     }

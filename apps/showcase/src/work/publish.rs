@@ -8,12 +8,15 @@ use desist_mediator::{Handler, Invalid};
 use desist_queue::Nats;
 
 use super::{Asked, Work, at_most};
+use crate::mediator::and_behind_it;
 
 /// What is published there is worked on.
 pub(crate) const SUBJECT: &str = "showcase.documents";
 
 pub(crate) struct Publish {
     pub(crate) count: u64,
+    /// Those of a series are published once, however often it is asked for.
+    pub(crate) series: Option<u64>,
 }
 
 impl Work for Publish {
@@ -41,17 +44,24 @@ impl Handler<Asked<Publish>> for Publisher {
     type Error = BoxError;
 
     async fn handle(&self, stop: Token, asked: Asked<Publish>) -> Result<(), BoxError> {
-        let Asked { work: Publish { count }, entry, .. } = asked;
+        let Asked { work: Publish { count, series }, entry, .. } = asked;
         let Some(nats) = &self.nats else {
             let advice = "start it with --nats nats://127.0.0.1:4222";
             return Err(Invalid::new("messages", format!("there is no queue; {advice}")).into());
         };
-        // No other request has messages of the same names.
-        let since = SystemTime::now().duration_since(UNIX_EPOCH)?.as_nanos();
-        let series = format!("{}-{since}", std::process::id());
+        let series = match series {
+            Some(series) => series,
+            // Which no other request has.
+            None => SystemTime::now().duration_since(UNIX_EPOCH)?.as_micros() as u64,
+        };
         for number in 1..=count {
             let id = format!("{series}-{number}");
-            stop.run(nats.publish(SUBJECT, id, number.to_string())).await??;
+            let published = stop.run(nats.publish(SUBJECT, id, number.to_string())).await?;
+            published.map_err(|error| {
+                let (done, why) = (number - 1, and_behind_it(&error));
+                let advice = format!("ask for count={count}&series={series}, and the rest is");
+                format!("{done} of {count} are published: {why}; {advice}")
+            })?;
             entry.progress(number, Some(count));
         }
         Ok(())

@@ -1,7 +1,21 @@
 //! Messages of NATS.
 
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpStream;
+use std::time::Instant;
+
+use rustix::process::Signal;
+
 use crate::nats::Server;
-use crate::showcase::{Showcase, hears};
+use crate::showcase::{PATIENCE, Showcase, hears};
+
+/// As one that knows nothing but the protocol.
+fn client(server: &Server) -> TcpStream {
+    let mut client = TcpStream::connect(server.url().strip_prefix("nats://").unwrap()).unwrap();
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    client.write_all(b"CONNECT {\"verbose\":false}\r\n").unwrap();
+    client
+}
 
 /// What is in hand goes back, and is worked on by the next; nothing is there twice.
 #[test]
@@ -39,4 +53,46 @@ fn a_server_that_is_away_is_told_with_its_address() {
     assert_eq!(ended.status.code(), Some(1));
     let report = String::from_utf8(ended.stderr).unwrap();
     assert!(report.contains("`nats` failed") && report.contains("127.0.0.1:1"), "{report}");
+}
+
+/// It is told, and found again when it is back.
+#[test]
+fn a_server_that_goes_away_is_told_and_found_again() {
+    let Some(mut server) = Server::start() else { return };
+    let mut showcase = Showcase::start_with(&["--nats", &server.url()]);
+    let log = showcase.log();
+    server.stop(Signal::KILL);
+    showcase.says("trouble with the broker");
+    server.start_again();
+    let published = |answer: String| answer.ends_with("1 messages are published\n");
+    let until = Instant::now() + PATIENCE;
+    while !published(showcase.answer("POST /messages?count=1")) {
+        assert!(Instant::now() < until, "it is not found again");
+    }
+    hears(&log, "message", "\"said\":\"finished\"");
+}
+
+/// Whoever was not told that it is published may ask again.
+#[test]
+fn a_series_is_published_once() {
+    let Some(server) = Server::start() else { return };
+    let showcase = Showcase::start_with(&["--nats", &server.url()]);
+    for _ in 0..2 {
+        let answer = showcase.answer("POST /messages?count=2&series=7");
+        assert!(answer.ends_with("2 messages are published\n"), "{answer}");
+    }
+    let mut client = client(&server);
+    let asked = b"SUB told 1\r\nPUB $JS.API.STREAM.INFO.SHOWCASE told 0\r\n\r\n";
+    client.write_all(asked).unwrap();
+    let mut lines = BufReader::new(client).lines().map(Result::unwrap);
+    let told = lines.find(|line| line.contains("stream_info_response")).expect("it answers");
+    assert!(told.contains("\"last_seq\":2,"), "{told}");
+}
+
+#[test]
+fn what_is_no_number_is_set_aside_and_that_is_told() {
+    let Some(server) = Server::start() else { return };
+    let mut showcase = Showcase::start_with(&["--nats", &server.url()]);
+    client(&server).write_all(b"PUB showcase.documents 3\r\nten\r\n").unwrap();
+    showcase.says("is set aside: ");
 }

@@ -96,5 +96,6 @@ fn a_server_that_was_away_is_found_again() {
     until(&server, "SELECT count(*) FROM document WHERE indexed", |count| count == "2050");
     let (code, said) = showcase.ends();
     assert_eq!(code, Some(0), "{said}");
-    assert!(said.contains("no connection to the database"), "{said}");
+    // On a connection that was cut, or without one.
+    assert!(said.contains("search failed: ") && said.contains("connection"), "{said}");
 }

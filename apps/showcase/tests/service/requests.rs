@@ -348,7 +348,7 @@ fn a_stop_goes_along_to_another_service() {
     // One that is away is a failure, with what is behind it.
     drop(behind);
     let answer = before.answer("GET /downstream");
-    assert!(answer.starts_with("HTTP/1.1 500") && answer.contains("refused"), "{answer}");
+    assert!(answer.starts_with("HTTP/1.1 502") && answer.contains("refused"), "{answer}");
 }
 
 /// A terminal that was stopped, or whoever collects logs and hangs.
@@ -416,4 +416,23 @@ fn a_folder_of_uploads_that_was_removed_is_made_again() {
     assert!(answer.contains("5 bytes were safe"), "{answer}");
     let (code, said) = showcase.ends();
     assert_eq!(code, Some(0), "{said}");
+}
+
+#[test]
+fn whoever_asks_for_what_is_not_there_is_told_what_is() {
+    let showcase = Showcase::start();
+    let answer = showcase.answer("GET /nothing");
+    assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
+    assert!(answer.ends_with("there is nothing at /nothing; the page is at /\n"), "{answer}");
+    let answer = showcase.answer("DELETE /report");
+    assert!(answer.starts_with("HTTP/1.1 405") && answer.contains("allow: GET,HEAD"), "{answer}");
+    assert!(answer.ends_with("/report cannot be asked with DELETE; see the header Allow\n"));
+}
+
+#[test]
+fn a_neighbour_that_is_away_is_no_fault_of_ours() {
+    let showcase = Showcase::start_with(&["--downstream", "http://127.0.0.1:1"]);
+    let answer = showcase.answer("GET /downstream");
+    assert!(answer.starts_with("HTTP/1.1 502"), "{answer}");
+    assert!(answer.contains("no connection to 127.0.0.1:1; is the service up"), "{answer}");
 }

@@ -81,13 +81,14 @@ impl Showcase {
         Self { child, said, addr, temporary, data }
     }
 
-    /// Waits until it prints this line.
-    pub(crate) fn says(&mut self, what: &str) {
+    /// Waits until it prints a line with this in it, which is given.
+    pub(crate) fn says(&mut self, what: &str) -> String {
         let mut line = String::new();
-        while line != what {
+        while !line.contains(what) {
             line.clear();
             assert_ne!(self.said.read_line(&mut line).unwrap(), 0, "it never says {what}");
         }
+        line
     }
 
     pub(crate) fn request(&self, head: &str) -> TcpStream {
