@@ -54,6 +54,10 @@ impl Config {
         self.data.join("showcase.db")
     }
 
+    pub(crate) fn exports(&self) -> PathBuf {
+        self.data.join("exports")
+    }
+
     /// By which several instances are told apart.
     pub(crate) fn instance() -> String {
         format!("showcase {}", std::process::id())

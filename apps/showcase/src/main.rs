@@ -29,6 +29,7 @@ use clap::Parser as _;
 use desist_host::{Host, News, Restart};
 
 use self::config::Config;
+use self::operations::sweep_exports;
 use self::services::{
     Backend, Connection, Database, House, Http, OnPostgres, OnSqlite, consume, index, run,
 };
@@ -46,6 +47,7 @@ fn main() -> ExitCode {
 fn serve<B: Backend>(config: Config, backend: B) -> ExitCode {
     let house = House::new(config);
     let [works, indexes, sweeps, consumes] = [0; 4].map(|_| house.clone());
+    let exports = house.config.exports();
     let mut host = Host::builder().add("database", Database::new(backend, house.clone()));
     let mut before_http = vec!["database"];
     if let Some(address) = house.config.nats.clone() {
@@ -66,7 +68,9 @@ fn serve<B: Backend>(config: Config, backend: B) -> ExitCode {
         .grace(Duration::from_secs(12))
         .restartable("indexer", |stop| index(indexes, stop))
         .after("database")
-        .on_failure(Restart::default());
+        .on_failure(Restart::default())
+        .restartable("exports", |stop| sweep_exports(exports, stop))
+        .after("database");
     let http = Http::new(house, host.handle(), host.health());
     host = host.add("http", http);
     for service in before_http {

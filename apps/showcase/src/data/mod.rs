@@ -17,7 +17,7 @@ pub(crate) use self::postgres::PostgresDocuments;
 pub(crate) use self::sqlite::SqliteDocuments;
 
 /// So many are there from the beginning: enough that comparing each with each takes its time.
-const FIRST: u64 = 2000;
+const FIRST: u32 = 2000;
 
 /// One that is to be kept. Of two with one key the first is.
 #[derive(Clone)]
@@ -39,7 +39,7 @@ pub(crate) struct Document {
 pub(crate) struct Found {
     pub(crate) id: i64,
     pub(crate) title: String,
-    /// How often others say the same.
+    /// How often the first ones say the same.
     pub(crate) alike: i64,
 }
 
@@ -60,17 +60,18 @@ pub(crate) trait Documents: Send + Sync {
     /// The next so many after this one, in the order of their numbers.
     async fn after(&self, stop: &Token, id: i64, most: u32) -> Result<Vec<Document>, BoxError>;
 
-    /// The ones with this word that are most like others: some seconds of work for a database.
+    /// The ones with this word that are most like the first: some seconds of work for a database.
     async fn search(&self, stop: &Token, word: String) -> Result<Vec<Found>, BoxError>;
 
-    /// Compares each with each: how many passages of one are in another. Minutes of work.
+    /// Compares each of the first with each: how many passages of one are in another. A minute of
+    /// work, and more.
     async fn report(&self, stop: &Token) -> Result<i64, BoxError>;
 }
 
 /// For whoever has nothing to import.
 async fn fill(documents: &dyn Documents, stop: &Token) -> Result<(), BoxError> {
     if documents.count(stop).await? == 0 {
-        let first = (1..=FIRST).map(|number| made_up("first", number)).collect();
+        let first = (1..=u64::from(FIRST)).map(|number| made_up("first", number)).collect();
         documents.add(stop, first).await?;
     }
     Ok(())

@@ -7,7 +7,7 @@ use desist_sql::postgres::{Conn, Pool};
 use tokio_postgres::Row;
 
 use super::words::{as_indexed, counted};
-use super::{Document, Documents, Found, New, fill};
+use super::{Document, Documents, FIRST, Found, New, fill};
 
 /// One instance makes them, though several start at once.
 const TABLES: &str = "
@@ -42,7 +42,8 @@ const INDEXED: &str = "
 const SEARCH: &str = "
     SELECT document.id, document.title, (
         SELECT count(*) FROM document AS other, generate_series(1, 121, 40) AS n
-        WHERE other.id <> document.id AND position(substr(document.text, n, 12) IN other.text) > 0
+        WHERE other.id <> document.id AND other.id <= $2
+        AND position(substr(document.text, n, 12) IN other.text) > 0
     ) AS alike
     FROM word JOIN document ON document.id = word.document
     WHERE word.word = $1
@@ -50,7 +51,8 @@ const SEARCH: &str = "
 
 const REPORT: &str = "
     SELECT count(*) FROM document, document AS other, generate_series(1, 150) AS n
-    WHERE other.id <> document.id AND position(substr(document.text, n, 12) IN other.text) > 0";
+    WHERE other.id <> document.id AND other.id <= $1 AND document.id <= $1
+    AND position(substr(document.text, n, 12) IN other.text) > 0";
 
 pub(crate) struct PostgresDocuments {
     pool: Pool,
@@ -59,12 +61,6 @@ pub(crate) struct PostgresDocuments {
 impl PostgresDocuments {
     pub(crate) fn new(pool: Pool) -> Self {
         Self { pool }
-    }
-
-    async fn one(&self, stop: &Token, query: &'static str) -> Result<i64, BoxError> {
-        let row =
-            self.pool.run(stop, move |conn: Conn| async move { conn.query_one(query, &[]).await });
-        Ok(row.await?.try_get(0)?)
     }
 }
 
@@ -110,7 +106,10 @@ impl Documents for PostgresDocuments {
     }
 
     async fn count(&self, stop: &Token) -> Result<i64, BoxError> {
-        self.one(stop, "SELECT count(*) FROM document").await
+        let count = self.pool.run(stop, move |conn: Conn| async move {
+            conn.query_one("SELECT count(*) FROM document", &[]).await
+        });
+        Ok(count.await?.try_get(0)?)
     }
 
     async fn after(&self, stop: &Token, id: i64, most: u32) -> Result<Vec<Document>, BoxError> {
@@ -126,7 +125,7 @@ impl Documents for PostgresDocuments {
 
     async fn search(&self, stop: &Token, word: String) -> Result<Vec<Found>, BoxError> {
         let found = self.pool.run(stop, move |conn: Conn| async move {
-            conn.query(SEARCH, &[&as_indexed(&word)]).await
+            conn.query(SEARCH, &[&as_indexed(&word), &i64::from(FIRST)]).await
         });
         let document = |row: &Row| {
             Ok(Found { id: row.try_get(0)?, title: row.try_get(1)?, alike: row.try_get(2)? })
@@ -135,6 +134,9 @@ impl Documents for PostgresDocuments {
     }
 
     async fn report(&self, stop: &Token) -> Result<i64, BoxError> {
-        self.one(stop, REPORT).await
+        let alike = self.pool.run(stop, move |conn: Conn| async move {
+            conn.query_one(REPORT, &[&i64::from(FIRST)]).await
+        });
+        Ok(alike.await?.try_get(0)?)
     }
 }

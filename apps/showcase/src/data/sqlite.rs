@@ -7,7 +7,7 @@ use desist_sql::sqlite::Pool;
 use desist_sql::sqlite::rusqlite::{Error, Result, params};
 
 use super::words::{as_indexed, counted};
-use super::{Document, Documents, Found, New, fill};
+use super::{Document, Documents, FIRST, Found, New, fill};
 
 const TABLES: &str = "
     CREATE TABLE IF NOT EXISTS document (
@@ -29,7 +29,8 @@ const SEARCH: &str = "
     WITH RECURSIVE place (n) AS (SELECT 1 UNION ALL SELECT n + 40 FROM place WHERE n < 110)
     SELECT document.id, document.title, (
         SELECT count(*) FROM document AS other JOIN place
-        WHERE other.id <> document.id AND instr(other.text, substr(document.text, n, 12)) > 0
+        WHERE other.id <> document.id AND other.id <= ?2
+        AND instr(other.text, substr(document.text, n, 12)) > 0
     ) AS alike
     FROM word JOIN document ON document.id = word.document
     WHERE word.word = ?1
@@ -38,7 +39,8 @@ const SEARCH: &str = "
 const REPORT: &str = "
     WITH RECURSIVE place (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM place WHERE n < 150)
     SELECT count(*) FROM place, document, document AS other
-    WHERE other.id <> document.id AND instr(other.text, substr(document.text, n, 12)) > 0";
+    WHERE other.id <> document.id AND other.id <= ?1 AND document.id <= ?1
+    AND instr(other.text, substr(document.text, n, 12)) > 0";
 
 pub(crate) struct SqliteDocuments {
     pool: Pool,
@@ -111,7 +113,7 @@ impl Documents for SqliteDocuments {
     async fn search(&self, stop: &Token, word: String) -> Result<Vec<Found>, BoxError> {
         let found = self.pool.run(stop, move |conn| {
             let mut search = conn.prepare_cached(SEARCH)?;
-            let rows = search.query_map([as_indexed(&word)], |row| {
+            let rows = search.query_map(params![as_indexed(&word), FIRST], |row| {
                 Ok(Found { id: row.get(0)?, title: row.get(1)?, alike: row.get(2)? })
             })?;
             rows.collect::<Result<Vec<_>>>()
@@ -120,7 +122,7 @@ impl Documents for SqliteDocuments {
     }
 
     async fn report(&self, stop: &Token) -> Result<i64, BoxError> {
-        let alike = self.pool.run(stop, |conn| conn.query_row(REPORT, [], |row| row.get(0)));
+        let alike = self.pool.run(stop, |conn| conn.query_row(REPORT, [FIRST], |row| row.get(0)));
         Ok(alike.await?)
     }
 }

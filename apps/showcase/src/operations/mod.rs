@@ -3,6 +3,7 @@
 mod deaf;
 mod export;
 mod import;
+mod kept;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,9 +12,13 @@ use std::time::Duration;
 use desist_host::BoxError;
 use desist_ops::{AfterDeath, Context, Error, Kind, Operations, Store};
 
+pub(crate) use self::kept::sweep_exports;
 use crate::config::Config;
 use crate::data::Shared;
 use crate::log::{Asker, Entry, Log};
+
+/// How long those are kept that have ended, and what they have written.
+const KEPT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// What the handlers need.
 pub(crate) struct Needs {
@@ -43,6 +48,7 @@ pub(crate) async fn open<S: Store>(store: S, needs: Needs) -> Result<Operations<
         // Here one looks on: what a killed process left is found soon.
         .lease(Duration::from_secs(5))
         .drain_for(Duration::from_secs(1))
+        .keep_finished(KEPT)
         .label(Config::instance())
         .open()
         .await

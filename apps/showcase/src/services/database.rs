@@ -94,7 +94,7 @@ impl<B: Backend> Database<B> {
 impl<B: Backend> Service for Database<B> {
     async fn start(&mut self, stop: &Stop) -> Result<(), BoxError> {
         let House { config, log, documents, operations, .. } = &self.house;
-        let exports = config.data.join("exports");
+        let exports = config.exports();
         tokio::fs::create_dir_all(&exports).await.map_err(|error| {
             let folder = config.data.display();
             format!("no folder for data at {folder}: {error}; say --data FOLDER")

@@ -65,7 +65,7 @@ impl<S: Store> Http<S> {
             .tasks("downloads", self.downloads.spawner())
             .host(host_state(self.host.clone()))
             .at("/console");
-        let app = web::router(mediator, about, config.data.join("exports"))
+        let app = web::router(mediator, about, config.exports())
             .nest("/operations", routes().into_router())
             .merge(console);
         // Whoever asks for the health asks by any name.

@@ -1,6 +1,9 @@
 //! Operations, by the routes that the page has, and what becomes of them at the end.
 
-use crate::showcase::{Showcase, hears};
+use std::fs::File;
+use std::time::{Duration, SystemTime};
+
+use crate::showcase::{Folder, Showcase, hears};
 
 /// How many lines an export has.
 fn exported(showcase: &Showcase) -> usize {
@@ -74,4 +77,24 @@ fn at_the_end_a_deaf_one_is_named_and_one_that_listens_goes_back() {
     next.until(&import, "succeeded");
     // Nobody knows what it has done, and it is not one that may be begun again.
     next.until(&deaf, "failed");
+}
+
+/// As the operations are that have written them; halves, too.
+#[test]
+fn files_of_exports_are_kept_for_a_week() {
+    let data = Folder::new("data");
+    let exports = data.path().join("exports");
+    std::fs::create_dir(&exports).unwrap();
+    let a_day = Duration::from_secs(24 * 60 * 60);
+    let [old, half, new] =
+        [("op_1.jsonl", 8), (".op_2.jsonl.1-1.tmp", 8), ("op_3.jsonl", 6)].map(|(name, days)| {
+            let file = exports.join(name);
+            let written = SystemTime::now() - days * a_day;
+            File::create(&file).unwrap().set_modified(written).unwrap();
+            file
+        });
+    let mut showcase = Showcase::start_on(data, &[]);
+    showcase.says("is old, and is removed");
+    showcase.says("is old, and is removed");
+    assert!(!old.exists() && !half.exists() && new.exists());
 }
