@@ -146,6 +146,10 @@ where
         drop(in_span);
         if let Some(end) = this.end {
             end.in_poll = false;
+            // One that is deaf is asked for more after the stop, and gives it.
+            let request = &end.running.request;
+            let has_more = matches!(polled, Poll::Ready(Some(Ok(_))));
+            request.is.untaken.set_to(has_more && request.cancellation().is_none());
         }
         let polled = ready!(polled);
         match &polled {

@@ -88,13 +88,18 @@ pub(crate) struct Flag(AtomicBool);
 
 impl Flag {
     pub(crate) fn set(&self) {
+        self.set_to(true);
+    }
+
+    #[inline]
+    pub(crate) fn set_to(&self, is_so: bool) {
         // Ordering: they are set by whoever has the request in hand, and read by whoever
         // has it next, or ends it; a report that sees one late is as good.
-        self.0.store(true, Ordering::Relaxed);
+        self.0.store(is_so, Ordering::Relaxed);
     }
 
     pub(crate) fn is_set(&self) -> bool {
-        // Ordering: as in `set`.
+        // Ordering: as in `set_to`.
         self.0.load(Ordering::Relaxed)
     }
 }
@@ -113,6 +118,8 @@ pub(crate) struct Flags {
     pub(crate) grpc: Flag,
     /// The handler has answered; what is left is the body of that.
     pub(crate) answered: Flag,
+    /// The body of that has more, and is not asked for it: its client does not read.
+    pub(crate) untaken: Flag,
 }
 
 /// A client that goes so short a time before its own is over goes because of that: it has

@@ -77,11 +77,15 @@ impl ServeReport {
         self.running.is_empty() && self.idle == 0
     }
 
-    /// For whoever runs the server as one service of several: what was left is its error.
+    /// For whoever runs the server as one service of several: work that was left is its error.
+    ///
+    /// Clients that did not read, or did not go, are none: they were cut off, and nobody's work
+    /// was. Who wants to know of them as well asks [`is_clean`](Self::is_clean).
     ///
     /// # Errors
     ///
-    /// The report itself, if something [was left](Self::is_clean).
+    /// The report itself, if a request was left that did not only wait for
+    /// [its client](Running::is_untaken).
     ///
     /// ```
     /// use axum::Router;
@@ -97,7 +101,7 @@ impl ServeReport {
     /// # }
     /// ```
     pub fn into_result(self) -> Result<(), Self> {
-        if self.is_clean() { Ok(()) } else { Err(self) }
+        if self.running.iter().all(Running::is_untaken) { Ok(()) } else { Err(self) }
     }
 }
 

@@ -31,6 +31,7 @@ pub struct Running {
     peer: Option<String>,
     age: Duration,
     rescued: bool,
+    untaken: bool,
     told: Option<Told>,
 }
 
@@ -62,6 +63,7 @@ impl Running {
             peer: peer.map(ToOwned::to_owned),
             age: now.saturating_duration_since(request.began),
             rescued: request.is.rescued.is_set(),
+            untaken: request.is.untaken.is_set(),
             told: told.map(|why| Told { ago: request.since(&why), why }),
         }
     }
@@ -131,6 +133,20 @@ impl Running {
         self.rescued
     }
 
+    /// Whether it waited for its client: its answer has more, and the client does not take what
+    /// it was sent already. No handler can do anything about that.
+    ///
+    /// ```
+    /// fn is_ours(request: &desist_http::Running) -> bool {
+    ///     !request.is_untaken()
+    /// }
+    /// # let _ = is_ours;
+    /// ```
+    #[must_use]
+    pub fn is_untaken(&self) -> bool {
+        self.untaken
+    }
+
     /// Why it was asked to stop, if it was: its client is gone, its time is over, the server
     /// stops. One under [`Policy::Detach`](crate::Policy::Detach) is not told that its
     /// client is gone.
@@ -171,6 +187,9 @@ impl fmt::Display for Running {
         }
         if self.rescued {
             f.write_str(", whose client has gone")?;
+        }
+        if self.untaken {
+            f.write_str(", whose client did not take its answer")?;
         }
         Ok(())
     }

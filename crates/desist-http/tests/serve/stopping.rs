@@ -1,13 +1,19 @@
 //! A server that stops, within bounds.
 
-use std::time::Instant;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use axum::Router;
+use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::routing::get;
 use desist::Reason;
+use desist_http::RequestToken;
+use tokio::io::AsyncReadExt as _;
+use tokio::sync::mpsc;
 
-use crate::common::{PATIENCE, Probe, Said, Server, TcpServe, WHILE};
+use crate::common::{Client, PATIENCE, Probe, Said, Server, TcpServe, WHILE, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_in_hand_is_answered_and_nothing_new_is_begun() {
@@ -209,9 +215,76 @@ async fn when_a_server_has_ended_those_that_are_left_have_been_dropped() {
     let set_up = |serve: TcpServe| serve.drain_for(WHILE).grace(WHILE);
     let mut server = Server::of(app, said, set_up).await;
     let _client = server.begins("/lingers").await;
-    let mut said = std::mem::replace(&mut server.said, tokio::sync::mpsc::unbounded_channel().1);
+    let mut said = std::mem::replace(&mut server.said, mpsc::unbounded_channel().1);
     server.stop.drain();
     let report = server.ends().await.unwrap();
     assert_eq!(said.try_recv(), Ok(Said::Dropped));
     assert_eq!(report.running().len(), 1, "{report}");
+}
+
+/// Pieces for ever, until that fails; and how many there were.
+fn pieces(
+    until: impl Fn() -> Result<(), desist::Cancelled> + Send + 'static,
+    made: Arc<AtomicUsize>,
+) -> Body {
+    Body::from_stream(tokio_stream::iter(std::iter::repeat_with(move || {
+        // Ordering: it only counts.
+        made.fetch_add(1, Ordering::Relaxed);
+        until().map(|()| Bytes::from_static(&[b'x'; 65_536]))
+    })))
+}
+
+/// There is no more room on the way.
+async fn is_still(made: &AtomicUsize) {
+    let (mut before, mut still) = (0, 0);
+    while still < 5 {
+        tokio::time::sleep(WHILE / 3).await;
+        // Ordering: it only counts.
+        let now = made.load(Ordering::Relaxed);
+        still = if now == before { still + 1 } else { 0 };
+        before = now;
+    }
+}
+
+/// Who waits for a client alone was not left; one that is deaf was, whoever reads.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_does_not_read_is_cut_off_and_is_no_failure() {
+    let made = Arc::new(AtomicUsize::new(0));
+    let (for_those, for_deaf) = (Arc::clone(&made), Arc::clone(&made));
+    let heeds = |token: RequestToken| async move { pieces(move || token.check(), for_those) };
+    let app = Router::new()
+        .route("/heeds", get(heeds))
+        .route("/deaf", get(|| async { pieces(|| Ok(()), for_deaf) }));
+    for (path, is_read) in [("/heeds", false), ("/deaf", true)] {
+        let (_nobody, said) = mpsc::unbounded_channel();
+        let quick = |serve: TcpServe| serve.drain_for(Duration::ZERO).grace(WHILE);
+        let server = Server::of(app.clone(), said, quick).await;
+        let mut client = Client::with_little_room(server.addr).await;
+        client.get(path).await;
+        client.reads("xxxx").await;
+        if !is_read {
+            is_still(&made).await;
+        }
+        let reads = tokio::spawn(async move {
+            let mut piece = vec![0; 1 << 20];
+            while is_read && client.stream.read(&mut piece).await.is_ok_and(|bytes| bytes > 0) {}
+            // It stays.
+            std::future::pending::<()>().await;
+        });
+        if is_read {
+            // It is asked for more, again and again.
+            // Ordering: it only counts.
+            let made = || made.load(Ordering::Relaxed);
+            let before = made();
+            until(|| made() > before + 10).await;
+        }
+        server.stop.cancel();
+        let report = server.ends().await.unwrap();
+        let [left] = report.running() else { panic!("{report}") };
+        assert_eq!(left.is_untaken(), !is_read, "{report}");
+        assert_eq!(report.to_string().contains("did not take its answer"), !is_read);
+        assert!(!report.is_clean());
+        assert_eq!(report.into_result().is_err(), is_read);
+        reads.abort();
+    }
 }
