@@ -1,8 +1,10 @@
 //! What it is told when it is started.
 
 use std::fmt;
+use std::hash::{BuildHasher as _, RandomState};
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::OnceLock;
 
 use clap::Parser;
 use tokio_postgres::config::Host;
@@ -59,8 +61,17 @@ impl Config {
     }
 
     /// By which several instances are told apart.
+    ///
+    /// In containers all of them are process 1, and one that was started again is another one.
     pub(crate) fn instance() -> String {
-        format!("showcase {}", std::process::id())
+        static INSTANCE: OnceLock<String> = OnceLock::new();
+        let instance = INSTANCE.get_or_init(|| {
+            let host = std::env::var("HOSTNAME").unwrap_or_else(|_| std::process::id().to_string());
+            // The seed of every process is another one.
+            let start = RandomState::new().hash_one(()) as u32;
+            format!("showcase {host}-{start:08x}")
+        });
+        instance.clone()
     }
 
     /// Where it keeps things, without a password.

@@ -26,7 +26,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser as _;
-use desist_host::{Host, News, Restart};
+use desist_host::{Host, News, Phase, Restart};
 
 use self::config::Config;
 use self::operations::sweep_exports;
@@ -84,6 +84,11 @@ fn serve<B: Backend>(config: Config, backend: B) -> ExitCode {
         .after("http")
         .on_news(|news| match news {
             News::Starting { .. } | News::Started { .. } => {}
+            News::Phase(Phase::Stopped) => {
+                say(news);
+                // The report comes next, and not by this way.
+                terminal::flush();
+            }
             _ => say(news),
         })
         // Here the report is what is to be seen.

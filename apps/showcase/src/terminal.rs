@@ -17,8 +17,17 @@ const ROOM: usize = 4096;
 /// For which there was no room.
 static LEFT_OUT: AtomicU64 = AtomicU64::new(0);
 
+/// How long a terminal is waited for.
+const A_WHILE: Duration = Duration::from_secs(1);
+
+enum Said {
+    Line(String),
+    /// Tells when all before it is printed.
+    Flush(SyncSender<()>),
+}
+
 struct Terminal {
-    lines: Option<SyncSender<String>>,
+    lines: Option<SyncSender<Said>>,
     printed: Option<Receiver<()>>,
 }
 
@@ -37,7 +46,7 @@ fn terminal() -> &'static Mutex<Terminal> {
 }
 
 /// Until nothing more is said.
-fn print(lines: &Receiver<String>) {
+fn print(lines: &Receiver<Said>) {
     loop {
         let next = match lines.try_recv() {
             Err(TryRecvError::Empty) => {
@@ -47,9 +56,12 @@ fn print(lines: &Receiver<String>) {
             }
             next => next.ok(),
         };
-        let Some(line) = next else { return tell_what_is_left_out() };
-        // Its terminal may be gone.
-        let _ = writeln!(io::stdout(), "{line}");
+        match next {
+            None => return tell_what_is_left_out(),
+            // Its terminal may be gone.
+            Some(Said::Line(line)) => drop(writeln!(io::stdout(), "{line}")),
+            Some(Said::Flush(tell)) => drop(tell.try_send(())),
+        }
     }
 }
 
@@ -66,10 +78,21 @@ fn tell_what_is_left_out() {
 pub(crate) fn print_line(line: impl Display) {
     let terminal = terminal().lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(lines) = &terminal.lines
-        && lines.try_send(line.to_string()).is_err()
+        && lines.try_send(Said::Line(line.to_string())).is_err()
     {
         // Ordering: it only counts.
         LEFT_OUT.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Waits until what was said is printed, but not for a terminal that does not read: what is
+/// printed elsewhere then comes after it.
+pub(crate) fn flush() {
+    let (tell, printed) = sync_channel(1);
+    let lines = terminal().lock().unwrap_or_else(PoisonError::into_inner).lines.clone();
+    let is_sent = lines.is_some_and(|lines| lines.try_send(Said::Flush(tell)).is_ok());
+    if is_sent {
+        let _ = printed.recv_timeout(A_WHILE);
     }
 }
 
@@ -78,6 +101,6 @@ pub(crate) fn finish() {
     let mut terminal = terminal().lock().unwrap_or_else(PoisonError::into_inner);
     terminal.lines = None;
     if let Some(printed) = terminal.printed.take() {
-        let _ = printed.recv_timeout(Duration::from_secs(1));
+        let _ = printed.recv_timeout(A_WHILE);
     }
 }

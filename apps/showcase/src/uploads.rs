@@ -1,6 +1,9 @@
 //! Where uploads go: a folder of this process, which goes with it, and is swept.
+//!
+//! It is locked as long as the process lives: one that is not was left by a process that was
+//! killed, and is removed by the next that starts.
 
-use std::fs::DirBuilder;
+use std::fs::{DirBuilder, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -15,18 +18,21 @@ use crate::say;
 
 pub(crate) struct Folder {
     path: PathBuf,
+    _lock: File,
 }
+
+const NAMED: &str = "desist-showcase-";
 
 impl Folder {
     /// One that nobody else has, or may look into.
     pub(crate) fn create() -> io::Result<Self> {
+        remove_those_of_the_dead();
         let mut number = 0_u32;
         loop {
-            let name = format!("desist-showcase-{}-{number}", process::id());
-            let path = env::temp_dir().join(name);
-            match private().create(&path) {
-                Ok(()) => return Ok(Self { path }),
-                // That of another with this process's id, who was killed.
+            let path = env::temp_dir().join(format!("{NAMED}{}-{number}", process::id()));
+            match made(&path) {
+                Ok(lock) => return Ok(Self { path, _lock: lock }),
+                // That of another with this process's id.
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
                 Err(error) => return Err(error),
             }
@@ -45,6 +51,32 @@ impl Folder {
             removed => removed.map_err(|error| {
                 format!("{} is left: {error}; remove it by hand", self.path.display()).into()
             }),
+        }
+    }
+}
+
+/// Makes a folder, and locks it.
+fn made(path: &Path) -> io::Result<File> {
+    private().create(path)?;
+    let lock = File::open(path)?;
+    lock.lock()?;
+    Ok(lock)
+}
+
+/// What cannot be removed is another user's.
+fn remove_those_of_the_dead() {
+    let Ok(folders) = std::fs::read_dir(env::temp_dir()) else { return };
+    for folder in folders.filter_map(Result::ok) {
+        if !folder.file_name().to_string_lossy().starts_with(NAMED) {
+            continue;
+        }
+        let path = folder.path();
+        let is_dead = File::open(&path).is_ok_and(|lock| lock.try_lock().is_ok());
+        if is_dead && std::fs::remove_dir_all(&path).is_ok() {
+            say(format_args!(
+                "{} was left by a process that was killed, and is removed",
+                path.display()
+            ));
         }
     }
 }
@@ -90,15 +122,17 @@ const ITS_TIME: Duration = Duration::from_secs(2);
 /// of the service, which is started again after a while.
 pub(crate) async fn sweep(shelf: Shelf, stop: Stop) -> Result<(), BoxError> {
     let folder = shelf.path()?;
+    let mut _lock = None;
     loop {
         sleep(ITS_TIME, &stop).await?;
         let mut entries = match tokio::fs::read_dir(folder).await {
             Ok(entries) => entries,
             // Somebody tidied up; the next upload needs it.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                private().create(folder).map_err(|error| {
+                let made = made(folder).map_err(|error| {
                     format!("{} is gone, and cannot be made: {error}", folder.display())
                 })?;
+                _lock = Some(made);
                 say(format_args!("{} was gone, and is there again", folder.display()));
                 continue;
             }

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use desist::{Cancelled, Reason, Registration, Token, find_cancelled};
 use desist_host::BoxError;
+use desist_http::Stopped;
 use desist_ops::CancelRequest;
 
 use super::line::{Line, Said};
@@ -42,8 +43,14 @@ struct Known {
 }
 
 enum End {
-    Stopped { heard: Cancelled, heard_ms: f64 },
-    Failed { why: String },
+    /// `None`: it was dropped where it stood, and never looked.
+    Stopped {
+        why: Cancelled,
+        heard_ms: Option<f64>,
+    },
+    Failed {
+        why: String,
+    },
     Finished,
 }
 
@@ -77,8 +84,8 @@ impl Entry {
     /// The stop has been seen; what the work still does is its cleanup. To be said by whoever
     /// has such, or outlives the handler; for others it is.
     pub(crate) fn heard(&self, cancelled: &Cancelled) {
-        let heard_ms = millis(cancelled.at());
-        self.ends(End::Stopped { heard: cancelled.clone(), heard_ms });
+        let heard_ms = Some(millis(cancelled.at()));
+        self.ends(End::Stopped { why: cancelled.clone(), heard_ms });
     }
 
     pub(crate) fn fail(self, why: String) {
@@ -123,6 +130,12 @@ fn why(cancelled: &Cancelled) -> (&'static str, Option<String>) {
     (cancelled.reason().as_str(), detail)
 }
 
+/// Of a request whose client is gone: there is nobody to read it, so it is for the log alone.
+fn status(cancelled: &Cancelled) -> Option<u16> {
+    let is_gone = cancelled.reason() == Reason::Disconnected;
+    is_gone.then(|| Stopped::from(cancelled.clone()).status().as_u16())
+}
+
 fn request(cancelled: &Cancelled) -> Option<&CancelRequest> {
     cancelled.source()?.downcast_ref()
 }
@@ -157,12 +170,14 @@ impl Drop for Open {
         drop(self.asked.take());
         // Dropped where it stood: it may be that it was asked to stop before.
         let asked = || self.token.cancellation();
-        let heard = |heard: Cancelled| End::Stopped { heard_ms: millis(heard.at()), heard };
-        let said = match self.end.take().or_else(|| asked().map(heard)) {
-            Some(End::Stopped { heard, heard_ms }) => {
-                let (reason, detail) = why(&heard);
-                let by = self.work.asked_by(&heard);
-                Said::Stopped { by, reason, detail, heard_ms, stopped_ms: millis(heard.at()) }
+        let dropped = |why| End::Stopped { why, heard_ms: None };
+        let said = match self.end.take().or_else(|| asked().map(dropped)) {
+            Some(End::Stopped { why: cancelled, heard_ms }) => {
+                let (reason, detail) = why(&cancelled);
+                let by = self.work.asked_by(&cancelled);
+                let status = self.work.asker.is_client().then(|| status(&cancelled)).flatten();
+                let stopped_ms = millis(cancelled.at());
+                Said::Stopped { by, reason, detail, status, heard_ms, stopped_ms }
             }
             Some(End::Failed { why }) => Said::Failed { why },
             Some(End::Finished) => Said::Finished { took_ms: millis(self.begun) },

@@ -70,6 +70,12 @@ impl Asker {
     }
 }
 
+impl Asker {
+    pub(crate) fn is_client(&self) -> bool {
+        matches!(self.whom, Whom::Client(_))
+    }
+}
+
 impl fmt::Display for Whom {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -61,7 +61,14 @@ impl Backend for OnPostgres {
     type Store = Postgres;
 
     async fn open(&self, config: &Config, stop: &Token) -> Result<(Shared, Postgres), BoxError> {
-        let store = Postgres::open(&self.address)?;
+        let mut address: tokio_postgres::Config = self.address.parse().map_err(|error| {
+            let said = and_behind_it(&error);
+            format!("--database {said}; say postgres://user@host/database, or nothing for a file of SQLite")
+        })?;
+        if address.get_application_name().is_none() {
+            address.application_name(Config::instance());
+        }
+        let store = Postgres::builder(address).build()?;
         let documents: Shared = Arc::new(PostgresDocuments::new(store.pool().clone()));
         documents.prepare(stop).await.map_err(|error| match find_cancelled(&*error) {
             Some(cancelled) => BoxError::from(cancelled.clone()),

@@ -97,10 +97,14 @@ impl<S: Store> Service for Http<S> {
         let closing = self.house.log.clone();
         let _closes = stop.draining().on_cancel(move |_| closing.close());
         let app = app.into_make_service_with_connect_info::<SocketAddr>();
-        // Which requests were left stands in the report of the host.
         let served = serve(listener, app).in_flight(&self.in_flight).until(&stop).await;
         // They are parts of answers: whoever was left is named with them.
         let _ = self.downloads.stop(Duration::from_secs(1)).await;
+        if !served.is_clean() {
+            say(&served);
+        }
+        // Clients that do not read are no failure; work that was left stands in the report of the
+        // host, too.
         Ok(served.into_result()?)
     }
 

@@ -25,8 +25,12 @@ fn refusal(here_alone: bool, request: &Request) -> Option<&'static str> {
     if here_alone && !host.is_none_or(is_this_machine) {
         return Some("ask by http://localhost or http://127.0.0.1");
     }
-    let is_a_link = request.method() == Method::GET && header("sec-fetch-mode") == Some("navigate");
-    let is_elsewhere = header("sec-fetch-site") == Some("cross-site") && !is_a_link;
+    // Not into a frame of that page.
+    let is_a_link = request.method() == Method::GET
+        && header("sec-fetch-mode") == Some("navigate")
+        && header("sec-fetch-dest") == Some("document");
+    let is_elsewhere =
+        matches!(header("sec-fetch-site"), Some("cross-site" | "same-site")) && !is_a_link;
     let origin = header("origin").map(|origin| origin.parse::<Uri>().ok());
     let is_own = |origin: Option<Uri>| origin?.authority().map(|from| Some(from.as_str()) == host);
     let is_of_another = origin.is_some_and(|origin| is_own(origin) != Some(true));

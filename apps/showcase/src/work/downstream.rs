@@ -27,10 +27,16 @@ impl Neighbour {
     pub(crate) fn at(address: &str) -> Result<Self, BoxError> {
         let client = reqwest::Client::builder().no_proxy().build()?;
         let url = format!("{}/longrunningtask", address.trim_end_matches('/'));
-        client.get(&url).build().map_err(|error| {
+        let asked = client.get(&url).build().map_err(|error| {
             let why = and_behind_it(&error);
             format!("{address:?} is no service to ask: {why}; say http://HOST:PORT")
         })?;
+        if asked.url().scheme() != "http" {
+            let said = format!(
+                "{address:?} is asked over TLS, which is not built in; say http://HOST:PORT"
+            );
+            return Err(said.into());
+        }
         Ok(Self { client, url })
     }
 }

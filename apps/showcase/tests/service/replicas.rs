@@ -87,6 +87,11 @@ fn a_server_that_was_away_is_found_again() {
     let Some(mut server) = Server::start(&[]) else { return };
     let showcase = Showcase::start_with(&["--database", &server.url()]);
     until(&server, "SELECT count(*) FROM document WHERE indexed", |count| count == "2000");
+    let named = format!(
+        "SELECT count(*) > 0 FROM pg_stat_activity WHERE application_name = '{}'",
+        showcase.instance()
+    );
+    assert_eq!(server.psql(&named), "t");
     server.kill();
     let answer = showcase.answer("GET /search?text=amber");
     assert!(answer.starts_with("HTTP/1.1 500"), "{answer}");

@@ -3,7 +3,8 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::showcase::{Folder, PATIENCE, Showcase, hears};
@@ -36,6 +37,7 @@ fn whatever_is_interrupted_is_stopped_and_logged() {
         let stopped = hears(&log, what, "\"said\":\"stopped\"");
         assert!(
             stopped.contains("\"reason\":\"disconnected\"")
+                && stopped.contains("\"status\":499")
                 && stopped.contains(&format!("\"by\":\"the client {client}\"")),
             "{stopped}"
         );
@@ -384,11 +386,17 @@ fn whoever_wants_only_a_head_leaves_nothing_behind() {
 fn pages_of_others_and_other_names_are_refused() {
     let showcase = Showcase::start();
     let own = showcase.addr.port();
+    let navigates = |into| {
+        let sent = "sec-fetch-site: cross-site\r\nsec-fetch-mode: navigate\r\nsec-fetch-dest";
+        format!("host: localhost\r\n{sent}: {into}")
+    };
     for (headers, refused) in [
         ("host: evil.example", true),
         ("host: localhost\r\norigin: http://evil.example", true),
         ("host: localhost\r\nsec-fetch-site: cross-site\r\nsec-fetch-mode: no-cors", true),
-        ("host: localhost\r\nsec-fetch-site: cross-site\r\nsec-fetch-mode: navigate", false),
+        ("host: localhost\r\nsec-fetch-site: same-site\r\nsec-fetch-mode: no-cors", true),
+        (&navigates("iframe"), true),
+        (&navigates("document"), false),
         (&format!("host: localhost:{own}\r\norigin: http://localhost:{own}"), false),
     ] {
         let mut stream = TcpStream::connect(showcase.addr).unwrap();
@@ -435,4 +443,94 @@ fn a_neighbour_that_is_away_is_no_fault_of_ours() {
     let answer = showcase.answer("GET /downstream");
     assert!(answer.starts_with("HTTP/1.1 502"), "{answer}");
     assert!(answer.contains("no connection to 127.0.0.1:1; is the service up"), "{answer}");
+}
+
+/// A client that reads slowly, or not at all, makes no stop a failure.
+#[test]
+fn a_download_that_nobody_reads_fails_nothing() {
+    let showcase = Showcase::start();
+    let log = showcase.log();
+    let mut stalled = showcase.request("GET /download?megabytes=50");
+    hears(&log, "download", "begun");
+    stalled.read_exact(&mut [0; 100]).unwrap();
+    // Until there is no more room on the way.
+    while log.recv_timeout(Duration::from_secs(2)).is_ok_and(|line| !line.starts_with(':')) {}
+    showcase.signal("-INT");
+    let (_data, code, said) = showcase.ends_and_leaves();
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("whose client did not take its answer"), "{said}");
+    assert!(said.contains("a clean stop"), "{said}");
+}
+
+/// That of one that lives is let alone.
+#[test]
+fn uploads_of_a_killed_process_are_removed_by_the_next() {
+    let killed = Showcase::start();
+    let log = killed.log();
+    let _half = killed.upload(1_000_000, b"xx");
+    hears(&log, "upload", "begun");
+    let temporary = Arc::clone(&killed.temporary);
+    drop(killed);
+    let folders = || {
+        let folders = std::fs::read_dir(temporary.path()).unwrap();
+        folders.map(|folder| folder.unwrap().file_name()).collect::<Vec<_>>()
+    };
+    let left = folders();
+    assert_eq!(left.len(), 1);
+    let _next = Showcase::start_beside(&temporary);
+    let next = folders();
+    assert!(next.len() == 1 && next != left, "{next:?}");
+    let _another = Showcase::start_beside(&temporary);
+    assert_eq!(folders().len(), 2, "each has its own");
+}
+
+#[test]
+fn two_that_follow_each_other_are_two_instances() {
+    let [one, another] = [(); 2].map(|()| Showcase::start().instance());
+    assert_ne!(one, another);
+}
+
+/// On one terminal, though one is printed by way of a thread and the other is not.
+#[cfg(target_os = "linux")] // Elsewhere a pipe has the size that it has.
+#[test]
+fn the_report_comes_after_all_else_and_in_one_piece() {
+    let data = Folder::new("data");
+    let mut child = Command::new("sh")
+        .args(["-c", "exec \"$0\" --port 0 --data \"$1\" 2>&1", env!("CARGO_BIN_EXE_showcase")])
+        .arg(data.path())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let said = child.stdout.take().unwrap();
+    // It is full before all is said.
+    rustix::pipe::fcntl_setpipe_size(&said, 4096).unwrap();
+    let mut said = BufReader::new(said);
+    let mut all = String::new();
+    let mut says = |what: &str, times: usize| {
+        while all.matches(what).count() < times {
+            assert_ne!(said.read_line(&mut all).unwrap(), 0, "{all}");
+        }
+        all.clone()
+    };
+    let told = says("the host is running", 1);
+    let addr = told.lines().find_map(|line| line.strip_prefix("showcase: http://")).unwrap();
+    // So that there is much to say in the end.
+    let begun: Vec<_> = (0..100)
+        .map(|_| {
+            let mut stream = TcpStream::connect(addr).unwrap();
+            stream.write_all(b"GET /events HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
+            stream
+        })
+        .collect();
+    says(" events begun", begun.len());
+    let pid = child.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    // Both would be printed by then, but for the pipe.
+    std::thread::sleep(Duration::from_millis(500));
+    said.read_to_string(&mut all).unwrap();
+    child.wait().unwrap();
+    drop(begun);
+    let at = all.find("showcase: the host is stopped\nthe host stopped in ").expect(&all);
+    let report = &all[at + 1..];
+    assert_eq!(report.matches("showcase: ").count(), 0, "{all}");
 }

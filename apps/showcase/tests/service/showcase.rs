@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -17,7 +17,7 @@ pub(crate) struct Showcase {
     said: BufReader<ChildStdout>,
     pub(crate) addr: SocketAddr,
     /// What it takes for the system's temporary folder.
-    pub(crate) temporary: Folder,
+    pub(crate) temporary: Arc<Folder>,
     data: Folder,
 }
 
@@ -59,7 +59,15 @@ impl Showcase {
 
     /// On the data that another one left.
     pub(crate) fn start_on(data: Folder, words: &[&str]) -> Self {
-        let temporary = Folder::new("temporary");
+        Self::start_with_all(data, Arc::new(Folder::new("temporary")), words)
+    }
+
+    /// With a temporary folder that others have, too.
+    pub(crate) fn start_beside(temporary: &Arc<Folder>) -> Self {
+        Self::start_with_all(Folder::new("data"), Arc::clone(temporary), &[])
+    }
+
+    fn start_with_all(data: Folder, temporary: Arc<Folder>, words: &[&str]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_showcase"))
             .env("PORT", "0")
             .env("TMPDIR", temporary.path())
@@ -203,7 +211,9 @@ impl Showcase {
 
     /// As it is called among several.
     pub(crate) fn instance(&self) -> String {
-        format!("showcase {}", self.child.id())
+        let (_, about) = self.whole("/about");
+        let about: Value = serde_json::from_str(&about).expect(&about);
+        about["instance"].as_str().unwrap().to_owned()
     }
 
     /// The same, with the report of the host after what it says meanwhile.
