@@ -49,7 +49,7 @@ impl Backend for OnSqlite {
     }
 
     async fn close(store: Sqlite) {
-        let _ = store.pool().close_within(CLOSES_WITHIN).await;
+        let _ = store.close_within(CLOSES_WITHIN).await;
     }
 }
 

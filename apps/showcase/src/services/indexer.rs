@@ -23,7 +23,7 @@ const AGAIN: Duration = Duration::from_secs(2);
 pub(crate) async fn index<S>(house: House<S>, stop: Stop) -> Result<(), BoxError> {
     let documents = house.documents.take()?;
     let mut entry: Option<(Entry, u64)> = None;
-    let mut pauses = 0;
+    let (mut pauses, mut is_away) = (0, false);
     loop {
         // A batch is all or none, so it may be stopped in its middle.
         let indexed = match documents.index(&stop, AT_A_TIME).await {
@@ -33,12 +33,17 @@ pub(crate) async fn index<S>(house: House<S>, stop: Stop) -> Result<(), BoxError
                 let why = and_behind_it(&*error);
                 match entry.take() {
                     Some((entry, _)) => entry.fail(why),
+                    None if is_away => {}
                     None => say(format_args!("nothing is indexed for now: {why}")),
                 }
+                is_away = true;
                 sleep(AGAIN, &stop).await?;
                 continue;
             }
         };
+        if std::mem::take(&mut is_away) {
+            say("it is indexed again");
+        }
         if indexed > 0 {
             pauses = 0;
             let (entry, done) = entry.get_or_insert_with(|| {

@@ -79,6 +79,21 @@ fn at_the_end_a_deaf_one_is_named_and_one_that_listens_goes_back() {
     next.until(&deaf, "failed");
 }
 
+/// Whoever copies the file then has all of it.
+#[test]
+fn a_file_of_sqlite_is_closed_with_the_server() {
+    let showcase = Showcase::start();
+    let id = showcase.starts("import", r#"{"documents": 60}"#);
+    showcase.until(&id, "succeeded");
+    showcase.signal("-INT");
+    let (data, code, said) = showcase.ends_and_leaves();
+    assert_eq!(code, Some(0), "{said}");
+    let name = |file: std::io::Result<std::fs::DirEntry>| file.unwrap().file_name();
+    let mut files: Vec<_> = std::fs::read_dir(data.path()).unwrap().map(name).collect();
+    files.sort();
+    assert_eq!(files, ["exports", "showcase.db"]);
+}
+
 /// As the operations are that have written them; halves, too.
 #[test]
 fn files_of_exports_are_kept_for_a_week() {

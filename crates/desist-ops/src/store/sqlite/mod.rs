@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use desist::{Source, Token};
 use desist_sql::Error as SqlError;
-use desist_sql::sqlite::{Pool, rusqlite};
+use desist_sql::sqlite::{Closed, Pool, rusqlite};
 
 pub use self::builder::SqliteBuilder;
 
@@ -115,7 +115,31 @@ impl Sqlite {
         SqliteBuilder::new(pool)
     }
 
-    /// The database itself.
+    /// Closes the database: the pool, as [`Pool::close_within`] does, and the connection that
+    /// looks for what others write. SQLite takes its write-ahead log along with the last.
+    ///
+    /// ```
+    /// use desist::Token;
+    /// use desist_ops::Sqlite;
+    /// use desist_sql::sqlite::rusqlite;
+    /// use std::time::Duration;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let store = Sqlite::open(":memory:").await.unwrap();
+    /// assert!(store.close_within(Duration::from_secs(5)).await.is_clean());
+    /// let late = store.pool().run(&Token::never(), |_| Ok::<_, rusqlite::Error>(())).await;
+    /// assert!(late.is_err());
+    /// # }
+    /// ```
+    pub async fn close_within(&self, bound: Duration) -> Closed {
+        if let Some(looker) = &self.shared.looker {
+            let _ = looker.close_within(bound).await;
+        }
+        self.shared.pool.close_within(bound).await
+    }
+
+    /// The database itself. To close it alone is not enough: [`close_within`](Self::close_within).
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
