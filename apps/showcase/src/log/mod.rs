@@ -89,8 +89,14 @@ impl fmt::Display for Whom {
 /// has ended: a drain comes before the work is told.
 pub(crate) struct ReadLog;
 
+/// A line, and whether its reader was there when it was said.
+pub(crate) enum Heard {
+    Before(Line),
+    Now(Line),
+}
+
 impl Request for ReadLog {
-    type Response = Pin<Box<dyn Stream<Item = Line> + Send>>;
+    type Response = Pin<Box<dyn Stream<Item = Heard> + Send>>;
 
     fn name() -> &'static str {
         "read log"
@@ -112,8 +118,9 @@ impl Handler<ReadLog> for Log {
             None => broadcast::channel(1).1,
         };
         // Who is too slow misses some.
-        let lines = BroadcastStream::new(lines).filter_map(Result::ok);
-        let lines = tokio_stream::iter(written.recent.clone()).chain(lines);
+        let lines = BroadcastStream::new(lines).filter_map(Result::ok).map(Heard::Now);
+        let before = written.recent.clone().into_iter().map(Heard::Before);
+        let lines = tokio_stream::iter(before).chain(lines);
         Ok(Box::pin(UntilLastWords::new(lines, stop)))
     }
 }

@@ -7,11 +7,13 @@ mod guard;
 mod numbers;
 mod page;
 mod routes;
+mod told;
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 
-pub(crate) use self::routes::{About, requires, router};
+pub(crate) use self::routes::{requires, router};
+pub(crate) use self::told::About;
 
 /// All of an app, for those who may ask.
 pub(crate) fn guarded(app: Router, here_alone: bool) -> Router {

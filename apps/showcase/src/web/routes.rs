@@ -10,13 +10,13 @@ use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
-use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::sse::{Event, Sse};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use desist_http::{AdmissionLayer, RequestToken};
 use desist_mediator::{Mediator, MediatorBuilder};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use tokio_stream::{Stream, StreamExt as _};
 use tokio_util::io::StreamReader;
 
@@ -24,20 +24,11 @@ use super::answer::Failed;
 use super::exports;
 use super::numbers::Numbers;
 use super::page;
+use super::told::{self, About};
 use crate::log::{Asker, ReadLog};
 use crate::work::{
     Asked, Download, Downstream, Events, LongRunningTask, Primes, Publish, Report, Search, Upload,
 };
-
-/// What a page wants to know of the instance that it talks to.
-#[derive(Clone, Serialize)]
-pub(crate) struct About {
-    pub(crate) instance: String,
-    pub(crate) database: String,
-    pub(crate) downstream: String,
-    pub(crate) nats: bool,
-    pub(crate) console: &'static str,
-}
 
 /// So many threads count at a time, and so many more requests wait for one: threads for what
 /// blocks are few, and files need them, too.
@@ -45,10 +36,9 @@ const COUNT_AT_ONCE: usize = 8;
 
 pub(crate) fn router(mediator: Mediator, about: About, exports: PathBuf) -> Router {
     Router::new()
-        .route("/about", get(move || async move { Json(about) }))
+        .merge(told::router(about))
         .merge(page::router())
         .merge(exports::router(exports))
-        .route("/log", get(log))
         .route("/longrunningtask", get(long_running_task))
         .route("/upload", post(upload))
         .route("/download", get(download))
@@ -88,18 +78,6 @@ pub(crate) fn requires(builder: MediatorBuilder) -> MediatorBuilder {
         .requires::<Asked<Search>>()
         .requires::<Asked<Downstream>>()
         .requires::<Asked<Publish>>()
-}
-
-async fn log(
-    State(mediator): State<Mediator>,
-    token: RequestToken,
-) -> Result<impl IntoResponse, Failed> {
-    let lines = mediator.send(&token, ReadLog).await?;
-    let events = lines.filter_map(|line| {
-        let text = serde_json::to_string(&line).ok()?;
-        Some(Ok::<_, Infallible>(Event::default().data(text)))
-    });
-    Ok(Sse::new(events).keep_alive(KeepAlive::default()))
 }
 
 async fn long_running_task(

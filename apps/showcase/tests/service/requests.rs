@@ -382,6 +382,25 @@ fn whoever_wants_only_a_head_leaves_nothing_behind() {
     assert!(!said.contains("dropped in the middle"), "{said}");
 }
 
+/// A page is to know with one connection whose log it reads, and what was said before it came.
+#[test]
+fn the_log_says_first_whose_it_is() {
+    let showcase = Showcase::start();
+    let id = showcase.starts("import", r#"{"documents": 20000}"#);
+    hears(&showcase.log(), "import", "progress");
+    let mut said = showcase.log().into_iter().skip_while(|line| !line.is_empty()).skip(1);
+    let mut event = || -> String {
+        said.by_ref().take_while(|line| !line.is_empty()).map(|line| line + "\n").collect()
+    };
+    let about = event();
+    assert!(about.contains("event: about\ndata: {"), "{about}");
+    assert!(about.contains(&format!("\"instance\":\"{}\"", showcase.instance())), "{about}");
+    let begun = std::iter::repeat_with(&mut event).find(|event| event.contains(&id)).unwrap();
+    assert!(begun.contains("event: before\ndata: {"), "{begun}");
+    let now = std::iter::repeat_with(event).find(|event| event.contains("progress")).unwrap();
+    assert!(!now.contains("event: "), "{now}");
+}
+
 #[test]
 fn pages_of_others_and_other_names_are_refused() {
     let showcase = Showcase::start();

@@ -1,20 +1,45 @@
-// Room for requests. Browsers open six connections to a server over HTTP/1.1: one is the log's, and
-// one is kept for short questions and for cancels. What it promises: whoever comes first goes first,
-// and whoever does not want to wait any longer takes nobody's place. No DOM here.
+// Room for what keeps a connection: requests, and the log of each tab. Browsers open six connections to
+// a server over HTTP/1.1, for all of their tabs together, and one is kept for short questions and for
+// cancels. What it promises: whoever comes first goes first, whoever does not want to wait any longer
+// takes nobody's place, and a tab that is closed gives back what it has. No DOM here.
 
-const AT_ONCE = 4;
+const AT_ONCE = 5;
 
-export class Connections {
-  #free = AT_ONCE;
-  #queue = [];
+/** A browser has locks where nobody else on the way can read or change the page. */
+export const connections = () => (navigator.locks ? new OfAllTabs() : new OfThisTab());
 
+/** Each connection is a lock, which one tab has at a time. */
+class OfAllTabs {
   /**
    * Waits until there is one.
-   * @param {AbortSignal} signal
+   * @param {AbortSignal} [signal]
    * @returns {Promise<() => void>} gives it back
    */
   async take(signal) {
-    signal.throwIfAborted();
+    signal?.throwIfAborted();
+    // Whichever comes first; then nobody waits for the others any more.
+    const wait = new AbortController();
+    signal?.addEventListener("abort", () => wait.abort(signal.reason), { once: true });
+    return new Promise((go, refuse) => {
+      const held = () => {
+        if (wait.signal.aborted) return undefined;
+        wait.abort();
+        return new Promise((giveBack) => go(giveBack));
+      };
+      for (let which = 1; which <= AT_ONCE; which++) {
+        navigator.locks.request(`connection ${which}`, { signal: wait.signal }, held).catch(refuse);
+      }
+    });
+  }
+}
+
+/** Other tabs are not known. */
+class OfThisTab {
+  #free = AT_ONCE;
+  #queue = [];
+
+  async take(signal) {
+    signal?.throwIfAborted();
     if (this.#free > 0) this.#free -= 1;
     else await this.#wait(signal);
     let isTaken = true;
@@ -27,7 +52,7 @@ export class Connections {
   #wait(signal) {
     return new Promise((go, refuse) => {
       this.#queue.push(go);
-      signal.addEventListener("abort", () => {
+      signal?.addEventListener("abort", () => {
         if (!this.#queue.includes(go)) return;
         this.#queue = this.#queue.filter((other) => other !== go);
         refuse(signal.reason);

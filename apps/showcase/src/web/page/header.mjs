@@ -24,8 +24,16 @@ export class Header {
 }
 
 function said({ state, since }) {
-  if (state === "live") return "Live";
-  return state === "away" ? `The server is away since ${clock(since)}; the page waits for it` : "Connecting";
+  switch (state) {
+    case "live":
+      return "Live";
+    case "away":
+      return `The server is away since ${clock(since)}; the page waits for it`;
+    case "crowded":
+      return "Other tabs of this page have all connections to the server: close one of them, or stop something there";
+    default:
+      return "Connecting";
+  }
 }
 
 /** Its address, where that is told, or whether there is one. */

@@ -1,17 +1,18 @@
 // The connection to the log. What it promises: it comes again by itself, for as long as it takes;
-// "live" is said only of a server that is known; and no line is taken for one of another server.
+// "live" is said only of a server that is known, and "away" never of one that is; and no line is taken
+// for one of another server.
 
 const AGAIN = 1000;
-const PATIENCE = 10_000;
+/** Whoever gets a connection at once has not waited for it. */
+const AT_ONCE = 300;
 
 export class Link {
-  /** `connecting`, `live`, or `away` since a time. */
+  /** `connecting`, `crowded` where other tabs have all connections, `live`, or `away` since a time. */
   state = "connecting";
   since = null;
   /** What the server says of itself. */
   about = null;
   #log = null;
-  #timer = null;
 
   /**
    * @param {{changed: () => void, line: (line: any, isOlder: boolean) => void,
@@ -25,44 +26,35 @@ export class Link {
     return this.state === "live";
   }
 
-  start() {
-    clearTimeout(this.#timer);
-    this.#log?.close();
-    const log = new EventSource("./log");
-    this.#log = log;
-    // Until it is known which server that is, its lines wait.
-    let waiting = [];
-    log.onopen = async () => {
-      try {
-        const about = await this.#ask();
-        if (this.#log !== log) return;
-        this.#meet(about);
-        for (const line of waiting.splice(0)) this.tell.line(line, true);
-        waiting = null;
-        this.tell.changed();
-      } catch {
-        if (this.#log === log) this.#lost();
-      }
-    };
-    log.onmessage = ({ data }) => {
-      const line = understood(data);
-      if (!line) return;
-      if (waiting) waiting.push(line);
-      else this.tell.line(line, false);
-    };
-    log.onerror = () => this.#log === log && this.#lost();
+  /** The one that it takes it keeps: its log is wanted for as long as the tab is there. */
+  async start(connections) {
+    const crowded = setTimeout(() => this.#enter("crowded"), AT_ONCE);
+    await connections.take();
+    clearTimeout(crowded);
+    this.#enter("connecting");
+    this.#open();
   }
 
-  async #ask() {
-    const answer = await fetch("./about", { cache: "no-store", signal: AbortSignal.timeout(PATIENCE) });
-    if (!answer.ok) throw new Error(`/about answered with ${answer.status}`);
-    return answer.json();
+  #open() {
+    const log = new EventSource("./log");
+    this.#log = log;
+    const hears = (name, hear) => {
+      log.addEventListener(name, ({ data }) => {
+        const what = this.#log === log ? understood(data) : null;
+        if (what) hear(what);
+      });
+    };
+    // Which server that is comes first.
+    hears("about", (about) => this.#meet(about));
+    hears("before", (line) => this.tell.line(line, true));
+    hears("message", (line) => this.tell.line(line, false));
+    log.onerror = () => this.#log === log && this.#lost();
   }
 
   #meet(about) {
     const isAnother = this.about !== null && this.about.instance !== about.instance;
     this.about = about;
-    [this.state, this.since] = ["live", null];
+    this.#enter("live");
     this.tell.live(isAnother);
   }
 
@@ -70,8 +62,12 @@ export class Link {
   #lost() {
     this.#log.close();
     this.#log = null;
-    if (this.state !== "away") [this.state, this.since] = ["away", new Date()];
-    this.#timer = setTimeout(() => this.start(), AGAIN);
+    if (this.state !== "away") this.#enter("away", new Date());
+    setTimeout(() => this.#open(), AGAIN);
+  }
+
+  #enter(state, since = null) {
+    [this.state, this.since] = [state, since];
     this.tell.changed();
   }
 }

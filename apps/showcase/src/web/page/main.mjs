@@ -3,7 +3,7 @@
 
 import { Card } from "./card.mjs";
 import { GROUPS } from "./catalogue.mjs";
-import { Connections } from "./connections.mjs";
+import { connections } from "./connections.mjs";
 import { byId, el } from "./dom.mjs";
 import { Header } from "./header.mjs";
 import { Link } from "./link.mjs";
@@ -16,7 +16,7 @@ let frame = 0;
 /** What the parts of the page know of each other. */
 const page = {
   works: new Works(),
-  connections: new Connections(),
+  connections: connections(),
   link: new Link({ changed: schedule, line, live }),
   changed: schedule,
   now: () => performance.now() + performance.timeOrigin,
@@ -78,4 +78,4 @@ setInterval(schedule, 1000);
 // A page that comes back out of the cache of the browser has lost its connections.
 addEventListener("pageshow", (event) => event.persisted && location.reload());
 schedule();
-page.link.start();
+page.link.start(page.connections);

@@ -1,0 +1,56 @@
+// Two tabs of one browser, which has six connections for both: what waits says so, what is short goes
+// on, and a tab that is closed leaves its connections to the others.
+
+import { Showcase, card, counted, live, looks, row, says, scenario, starts, within } from './lib.mjs';
+
+const FOUR = ['longrunningtask', 'downstream', 'events', 'report'];
+
+await scenario(async ({ tab, context }) => {
+    const showcase = await Showcase.start();
+    const first = await tab(showcase);
+    for (const id of FOUR) await starts(first, id);
+    const going = await starts(first, 'import');
+    await row(first, going).looks('running');
+
+    const second = await context.newPage();
+    await second.goto(showcase.site);
+    await says(second.locator('#link'), 'Other tabs of this page have all connections to the server: close one of them');
+    // There is one left for what is short.
+    await card(first, 'import').stop.click();
+    await within('the import stops', looks(card(first, 'import').run, 'stopped'), 5000);
+
+    await card(first, 'events').stop.click();
+    await live(second);
+    await says(second.locator('#instance'), `showcase ${showcase.child.pid}`);
+    const { start, stop, run, words } = card(second, 'report');
+    await start.click();
+    await says(words, 'waits for a free connection');
+    await stop.click();
+    await says(words, 'stopped before it was sent');
+    await start.click();
+    await counted(card(second, 'report').runs, 1);
+    await says(words, 'waits for a free connection');
+    await card(first, 'report').stop.click();
+    await says(words, /^#\d+ runs$/);
+    const other = await starts(second, 'import');
+    await card(second, 'import').stop.click();
+    await row(second, other).looks('stopped');
+
+    const waiting = card(second, 'events');
+    await waiting.start.click();
+    await says(waiting.words, 'waits for a free connection');
+    await first.close();
+    await says(waiting.words, /^#\d+ runs/);
+    for (const id of ['report', 'events']) await card(second, id).stop.click();
+    await looks(run, 'stopped');
+
+    // Where a browser cannot tell what its other tabs have, each tab counts for itself.
+    await second.close();
+    await context.addInitScript(() => Object.defineProperty(Navigator.prototype, 'locks', { value: undefined }));
+    const alone = await tab(showcase);
+    for (const id of FOUR) await starts(alone, id);
+    await card(alone, 'download').start.click();
+    await says(card(alone, 'download').words, 'waits for a free connection');
+    await card(alone, 'events').stop.click();
+    await says(card(alone, 'download').words, /^#\d+ runs/);
+}, { expected: [/net::ERR_/] });
