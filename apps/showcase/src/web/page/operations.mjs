@@ -69,8 +69,16 @@ export class Operation {
     return over ?? (overdue ? "overdue" : isAsked ? "asked" : "running");
   }
 
+  /** Which instance has what it wrote, where that is not the one that is asked. */
+  get #elsewhere() {
+    const on = this.op?.output?.on;
+    const { about } = this.page.link;
+    return typeof on === "string" && about !== null && on !== about.instance ? on : null;
+  }
+
   /** Where it left something to fetch: a path on this server, and nowhere else. */
   get link() {
+    if (this.#elsewhere !== null) return null;
     const link = this.op?.output?.link;
     return typeof link === "string" && /^\/exports\/[\w.-]+$/.test(link) ? link : null;
   }
@@ -120,7 +128,7 @@ export class Operation {
     const { work, op } = this;
     if (!this.isOver && !this.page.link.isLive) return "the server is away; the operation is kept, and seen again with it";
     const said = this.#how(work, op, now);
-    if (op.state === "succeeded") return `${said}${wrote(op.output)}`;
+    if (op.state === "succeeded") return `${said}${wrote(op.output, this.#elsewhere)}`;
     if (this.#problem && !this.isOver) return `${said}; ${this.#problem}`;
     return op.overdue ? `${said}; overdue: its grace is over` : said;
   }
@@ -134,8 +142,9 @@ export class Operation {
   }
 }
 
-function wrote(output) {
-  return Number.isFinite(output?.documents) ? `: ${output.documents} documents` : "";
+function wrote(output, elsewhere) {
+  const many = Number.isFinite(output?.documents) ? `: ${output.documents} documents` : "";
+  return elsewhere === null ? many : `${many}; the file is on ${elsewhere}`;
 }
 
 /** Looks at those that run, now and then, and at once where the log tells of one. */

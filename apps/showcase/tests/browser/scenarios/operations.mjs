@@ -38,6 +38,20 @@ await scenario(async ({ tab }) => {
     assert.equal(lines.length, many);
     assert.ok(many >= 2070, `there were 2000 before, and 70 were imported: ${many}`);
 
+    // One that another instance has written cannot be fetched here.
+    await page.route(/\/operations\/op_\w+$/, async (route) => {
+        const answer = await route.fetch();
+        const op = await answer.json();
+        if (op.output) op.output.on = 'another instance';
+        await route.fulfill({ response: answer, json: op });
+    });
+    await exports.start.click();
+    await counted(exports.runs, 2);
+    await looks(exports.run, 'finished');
+    await says(exports.words, /finished after .*: \d{4} documents; the file is on another instance$/);
+    await counted(exports.run.getByRole('link'), 0);
+    await page.unroute(/\/operations\/op_\w+$/);
+
     // It goes on without its tab.
     await imports.start.click();
     await says(imports.words, /runs: [\d,]+ of 2,000/);
