@@ -116,8 +116,9 @@ function cancelled({ cancel, heard_at, started_at, finished_at }) {
   const since = (at) => Date.parse(at) - Date.parse(cancel.at);
   const said = `stopped: ${because(asked(cancel))}`;
   if (!started_at) return `${said}; it had not started`;
-  const heard = heard_at ? `heard after ${took(since(heard_at))}, ` : "";
-  return `${said}; ${heard}stopped after ${took(since(finished_at))}`;
+  // Then its process took notice, and told the work, of which nobody knows whether it listens.
+  const told = heard_at ? `told after ${took(since(heard_at))}, ` : "";
+  return `${said}; ${told}stopped after ${took(since(finished_at))}`;
 }
 
 const asked = ({ actor, reason, message }) => ({ by: actor, reason, detail: message });

@@ -29,6 +29,14 @@ await scenario(async ({ tab }) => {
     await says(page.locator('#stopping [data-id][data-overdue=true]'), 'deaf');
     await page.goto(showcase.site);
 
+    // What is told to one that ends at last has not been heard: as it says then, without the wait for it.
+    const told = await page.evaluate(async () => {
+        const { ofOperation } = await import('./page/words.mjs');
+        const [started_at, at, heard_at, finished_at] = [0, 5000, 5002, 40_000].map((ms) => new Date(ms).toISOString());
+        return ofOperation({ state: 'cancelled', started_at, cancel: { at, actor: 'ada', reason: 'requested' }, heard_at, finished_at }, 0);
+    });
+    assert.equal(told, 'stopped: ada asked for it; told after 2 ms, stopped after 35.0 s');
+
     // Who comes later sees that it was asked, and not since when.
     await row(page, number).looks('asked');
     await says(row(page, number).cell('came'), /asked to stop, still runs for \d+ s or more/);
