@@ -85,7 +85,9 @@ export class Operation {
 
   async #start(kind, input) {
     try {
-      this.take((await ask("", { kind, input })).operation);
+      const { operation } = await ask("", { kind, input });
+      this.take(operation);
+      this.page.works.ownOperation(operation.id);
     } catch (error) {
       this.#problem = String(error.message ?? error);
     }

@@ -74,10 +74,11 @@ export class Request {
     const { work } = this;
     const answer = this.#answer;
     if (!work) return this.#unknown(now);
-    if (work.state === "finished" && answer?.text) return `${ofWork(work, now)}: ${this.#told(answer.text)}`;
-    if (work.state !== "running") return ofWork(work, now);
+    const said = ofWork(work, now, this.#pressed && !answer?.gone);
+    if (work.state === "finished" && answer?.text) return `${said}: ${this.#told(answer.text)}`;
+    if (work.state !== "running") return said;
     if (this.isOver) return "the server went away; what came of it is not known yet";
-    return this.#pressed && !work.asked ? "asked to stop" : ofWork(work, now);
+    return this.#pressed && !work.asked ? "asked to stop" : said;
   }
 
   /** The log has not told of it. */

@@ -40,17 +40,18 @@ export function why({ reason, detail }) {
 }
 
 /** `the client went away`, and what was said beside it. */
-function because({ by, reason, detail }, isOwn) {
+function because({ by, reason, detail }, isOwn, isPressed) {
   const gone = isOwn && reason === "disconnected";
   const asked = reason === "requested" && by;
-  const said = gone ? "you went away" : asked ? `${by} asked for it` : (REASONS[reason] ?? reason ?? "nobody said why");
+  const you = isPressed ? "you stopped it" : "you went away";
+  const said = gone ? you : asked ? `${by} asked for it` : (REASONS[reason] ?? reason ?? "nobody said why");
   return detail && reason !== "disconnected" ? `${said} (${detail})` : said;
 }
 
 /** `stopped: you went away; heard after 0.2 ms, stopped after 1.9 ms` */
-function stopped(work, isOwn) {
+function stopped(work, isPressed) {
   const { heard_ms, stopped_ms } = work.end;
-  return `stopped: ${because(work.end, isOwn)}; heard after ${took(heard_ms)}, stopped after ${took(stopped_ms)}`;
+  return `stopped: ${because(work.end, work.isOwn, isPressed)}; heard after ${took(heard_ms)}, stopped after ${took(stopped_ms)}`;
 }
 
 /** `asked to stop 3 s ago, still runs`: of one that was there before this page, at least so long. */
@@ -82,11 +83,11 @@ export function cameOf(work, now, isAway = false) {
   }
 }
 
-/** On a card, where it stands alone. */
-export function ofWork(work, now) {
-  if (work.state === "stopped") return stopped(work, work.isOwn);
+/** On a card, where it stands alone. To abort a request is to go away, so `isPressed` says that Stop did. */
+export function ofWork(work, now, isPressed = false) {
+  if (work.state === "stopped") return stopped(work, isPressed);
   if (work.state === "lost") return "the server went away while it ran; what came of it is not known";
-  if (work.asked && work.state === "running") return `${stillRuns(work.asked, now)}: ${because(work.asked, work.isOwn)}`;
+  if (work.asked && work.state === "running") return `${stillRuns(work.asked, now)}: ${because(work.asked, work.isOwn, isPressed)}`;
   return cameOf(work, now);
 }
 

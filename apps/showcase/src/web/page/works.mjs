@@ -13,10 +13,18 @@ export class Works {
   #server = 0;
   /** Those of the requests of this page. @type {Set<number>} */
   #marks = new Set();
+  /** Those that this page has started. @type {Set<string>} */
+  #operations = new Set();
 
   /** This page will ask for work under this mark. */
   own(mark) {
     this.#marks.add(mark);
+  }
+
+  /** This page has started it; the log may have told of it before its id was known. */
+  ownOperation(id) {
+    this.#operations.add(id);
+    for (const work of this.#works.values()) if (work.operation === id) work.isOwn = true;
   }
 
   withMark(mark) {
@@ -71,7 +79,8 @@ export class Works {
   }
 
   #name(work, { mark = null, operation = null, for: whom = null }) {
-    Object.assign(work, { mark, operation, for: whom, isNamed: true, isOwn: this.#marks.has(mark) });
+    const isOwn = this.#marks.has(mark) || this.#operations.has(operation);
+    Object.assign(work, { mark, operation, for: whom, isNamed: true, isOwn });
     // Work that others do for it may have its mark, too: the first is the one.
     if (mark !== null && !this.#byMark.has(mark)) this.#byMark.set(mark, work);
     if (operation !== null) this.#byOperation.set(operation, work);

@@ -11,7 +11,7 @@ await scenario(async ({ tab }) => {
     const imports = card(page, 'import');
     const number = await starts(page, 'import');
     await says(imports.words, /runs: [\d,]+ of 2,000/);
-    await says(row(page, number).cell('whom'), 'a visitor');
+    await says(row(page, number).cell('whom'), 'this page');
     await imports.stop.click();
     await looks(imports.run, 'stopped');
     await says(imports.words, /stopped: a visitor asked for it \(Stop on the page\); heard after [\d.]+ m?s, stopped after/);
@@ -69,5 +69,6 @@ await scenario(async ({ tab }) => {
     for (const one of [next, third]) {
         await looks(card(one, 'import').run, 'stopped');
         await stoppedFor(one, going, { by: 'a visitor', why: 'requested' });
+        await says(row(one, going).cell('whom'), 'a visitor');
     }
 });

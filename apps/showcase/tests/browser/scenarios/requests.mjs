@@ -30,11 +30,11 @@ await scenario(async ({ tab }) => {
         assert.equal(await start.getAttribute('aria-disabled'), 'true', `${id}: one at a time`);
         await stop.click();
         await looks(run, 'stopped');
-        await says(words, /stopped: you went away; heard after [\d.]+ m?s, stopped after [\d.]+ m?s$/);
+        await says(words, /stopped: you stopped it; heard after [\d.]+ m?s, stopped after [\d.]+ m?s$/);
         await stoppedFor(page, number, { by: 'this page', why: 'disconnected' });
         // It was asked, and that has taken no other row than this.
         await counted(page.locator(`#log tr[data-work="${number}"]`), 1);
-        await says(page.locator('#said'), 'stopped: you went away');
+        await says(page.locator('#said'), 'stopped: you stopped it');
     }
 
     const primes = card(page, 'primes');
