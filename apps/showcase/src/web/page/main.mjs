@@ -62,7 +62,7 @@ function schedule() {
 
 function render() {
   frame = 0;
-  const parts = [header, ...cards, { render: () => table.render(page.works.all(), page.now(), page.link.state === "away") }];
+  const parts = [header, ...cards, { render: () => table.render(page.works.all(), page.now(), page.link) }];
   for (const part of parts) {
     try {
       part.render();

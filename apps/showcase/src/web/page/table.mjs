@@ -17,9 +17,11 @@ export class Table {
     this.nothing = nothing;
   }
 
-  render(all, now, isAway) {
+  render(all, now, link) {
     const works = shown(all);
-    this.nothing.hidden = works.length > 0;
+    const isAway = link.state === "away";
+    // A log that cannot be read may have something in it.
+    this.nothing.hidden = works.length > 0 || !link.isLive;
     const before = this.#rows;
     this.#rows = new Map();
     for (const work of works) {

@@ -15,6 +15,8 @@ await scenario(async ({ tab, context }) => {
     const second = await context.newPage();
     await second.goto(showcase.site);
     await says(second.locator('#link'), 'Other tabs of this page have all connections to the server: close one of them');
+    // What it cannot read may not be empty.
+    await second.locator('#nothing').waitFor({ state: 'hidden', timeout: 3000 });
     // There is one left for what is short.
     await card(first, 'import').stop.click();
     await within('the import stops', looks(card(first, 'import').run, 'stopped'), 5000);
