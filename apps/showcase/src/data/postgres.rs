@@ -50,7 +50,7 @@ const SEARCH: &str = "
     ORDER BY alike DESC, document.id LIMIT 5";
 
 const REPORT: &str = "
-    SELECT count(*) FROM document, document AS other, generate_series(1, 150) AS n
+    SELECT count(*) FROM document, document AS other, generate_series(1, 20) AS n
     WHERE other.id <> document.id AND other.id <= $1 AND document.id <= $1
     AND position(substr(document.text, n, 12) IN other.text) > 0";
 

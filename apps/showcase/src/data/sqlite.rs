@@ -37,7 +37,7 @@ const SEARCH: &str = "
     ORDER BY alike DESC, document.id LIMIT 5";
 
 const REPORT: &str = "
-    WITH RECURSIVE place (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM place WHERE n < 150)
+    WITH RECURSIVE place (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM place WHERE n < 20)
     SELECT count(*) FROM place, document, document AS other
     WHERE other.id <> document.id AND other.id <= ?1 AND document.id <= ?1
     AND instr(other.text, substr(document.text, n, 12)) > 0";

@@ -51,7 +51,8 @@ function because({ by, reason, detail }, isOwn, isPressed) {
 /** `stopped: you went away; heard after 0.2 ms, stopped after 1.9 ms` */
 function stopped(work, isPressed) {
   const { heard_ms, stopped_ms } = work.end;
-  return `stopped: ${because(work.end, work.isOwn, isPressed)}; heard after ${took(heard_ms)}, stopped after ${took(stopped_ms)}`;
+  const heard = heard_ms === null ? "never heard" : `heard after ${took(heard_ms)}`;
+  return `stopped: ${because(work.end, work.isOwn, isPressed)}; ${heard}, stopped after ${took(stopped_ms)}`;
 }
 
 /** `asked to stop 3 s ago, still runs`: of one that was there before this page, at least so long. */

@@ -18,7 +18,7 @@ await scenario(async ({ tab }) => {
     const showcase = await Showcase.start();
     const page = await tab(showcase);
     await says(page.locator('#database'), 'SQLite in ');
-    await says(page.locator('#instance'), /^showcase \d+$/);
+    await says(page.locator('#instance'), /^showcase \S+-[0-9a-f]{8}$/);
     await says(page.locator('#downstream'), showcase.site);
 
     for (const [id, goesOn] of KINDS) {

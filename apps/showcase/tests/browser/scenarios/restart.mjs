@@ -28,7 +28,8 @@ await scenario(async ({ tab }) => {
 
     const second = await Showcase.start({ port: first.port });
     await live(page);
-    await says(page.locator('#instance'), `showcase ${second.child.pid}`);
+    const about = await fetch(new URL('about', second.site));
+    await says(page.locator('#instance'), (await about.json()).instance);
     // The rows of the first are still there, once, and nothing is said of them that nobody knows.
     await looks(card(page, 'longrunningtask').run, 'lost');
     await says(card(page, 'longrunningtask').words, 'what came of it is not known');

@@ -23,7 +23,7 @@ await scenario(async ({ tab, context }) => {
 
     await card(first, 'events').stop.click();
     await live(second);
-    await says(second.locator('#instance'), `showcase ${showcase.child.pid}`);
+    await says(second.locator('#instance'), /^showcase \S+-[0-9a-f]{8}$/);
     const { start, stop, run, words } = card(second, 'report');
     await start.click();
     await says(words, 'waits for a free connection');
