@@ -8,6 +8,7 @@ mod queue;
 mod replicas;
 mod requests;
 mod showcase;
+mod uploads;
 
 #[allow(dead_code)] // It has more than is needed here.
 #[path = "../../../../crates/desist-sql/tests/common/server.rs"]
