@@ -7,19 +7,24 @@ use crate::showcase::{Showcase, hears};
 
 /// `None`: it is missing, and that was said.
 fn runs(program: &str, arguments: &[&str]) -> Option<Child> {
-    let started = Command::new(program)
-        .args(arguments)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn();
-    if started.is_err() {
+    let quiet = |command: &mut Command| {
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()
+    };
+    let found = quiet(Command::new(program).arg("--version"));
+    if found.and_then(|mut found| found.wait()).is_err() {
         let missing = format!("{program} is missing; install it with: apt-get install {program}");
         assert!(std::env::var_os("CI").is_none(), "{missing}");
         // Past the capture of what tests print: a test that was not run is to be seen.
         let _ = writeln!(std::io::stderr(), "NOT TESTED: {missing}");
+        return None;
     }
-    started.ok()
+    // What a shell starts in the background ignores interrupts, and so would all that it starts.
+    let words = if cfg!(target_os = "linux") {
+        &["env", "--default-signal=INT", program][..]
+    } else {
+        &[program]
+    };
+    Some(quiet(Command::new(words[0]).args(&words[1..]).args(arguments)).unwrap())
 }
 
 fn interrupt(mut client: Child) {

@@ -6,7 +6,7 @@ use crate::postgres::Server;
 use crate::showcase::{PATIENCE, Showcase, hears};
 
 const RUNS: &str = "SELECT count(*) FROM pg_stat_activity
-    WHERE state = 'active' AND query LIKE '%generate_series(1, 150)%' AND pid <> pg_backend_pid()";
+    WHERE state = 'active' AND query LIKE '%generate_series(1, 20)%' AND pid <> pg_backend_pid()";
 
 /// Until the server says so; it has no event for it.
 fn until(server: &Server, sql: &str, wanted: impl Fn(&str) -> bool) {
