@@ -1,12 +1,14 @@
 //! What it is told when it is started.
 
+use std::ffi::OsStr;
 use std::fmt;
 use std::hash::{BuildHasher as _, RandomState};
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
-use clap::Parser;
+use clap::builder::Resettable;
+use clap::{CommandFactory as _, FromArgMatches as _, Parser};
 use tokio_postgres::config::Host;
 
 /// A service on which work is started, watched and stopped.
@@ -44,8 +46,19 @@ pub(crate) struct Config {
 }
 
 impl Config {
-    /// A variable that is set to nothing says nothing.
-    pub(crate) fn without_what_is_empty(mut self) -> Self {
+    /// Of the command line and the environment, where a variable that is set to nothing says
+    /// nothing.
+    pub(crate) fn parsed() -> Self {
+        let is_empty = |name: &OsStr| std::env::var_os(name).is_some_and(|value| value.is_empty());
+        let command = Self::command().mut_args(|arg| match arg.get_env() {
+            Some(name) if is_empty(name) => arg.env(Resettable::Reset),
+            _ => arg,
+        });
+        let said = Self::from_arg_matches(&command.get_matches());
+        said.unwrap_or_else(|error| error.exit()).without_what_is_empty()
+    }
+
+    fn without_what_is_empty(mut self) -> Self {
         for said in [&mut self.database, &mut self.nats, &mut self.downstream] {
             said.take_if(|said| said.is_empty());
         }
@@ -99,8 +112,6 @@ fn postgres_in_words(config: tokio_postgres::Config) -> String {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]

@@ -25,7 +25,6 @@ use std::fmt::Display;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Parser as _;
 use desist_host::{Host, News, Phase, Restart};
 
 use self::config::Config;
@@ -35,7 +34,7 @@ use self::services::{
 };
 
 fn main() -> ExitCode {
-    let config = Config::parse().without_what_is_empty();
+    let config = Config::parsed();
     let code = match config.database.clone() {
         None => serve(config, OnSqlite),
         Some(address) => serve(config, OnPostgres { address }),

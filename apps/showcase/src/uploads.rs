@@ -32,8 +32,8 @@ impl Folder {
             let path = env::temp_dir().join(format!("{NAMED}{}-{number}", process::id()));
             match made(&path) {
                 Ok(lock) => return Ok(Self { path, _lock: lock }),
-                // That of another with this process's id.
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
+                // That of another with this process's id, who was killed, and is not done with.
+                Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => number += 1,
                 Err(error) => return Err(error),
             }
         }
@@ -55,11 +55,20 @@ impl Folder {
     }
 }
 
-/// Makes a folder, and locks it.
+/// Makes a folder, and locks it before it has its name: else it would be taken for one of the
+/// dead.
 fn made(path: &Path) -> io::Result<File> {
-    private().create(path)?;
-    let lock = File::open(path)?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let unnamed = path.with_file_name(format!(".{name}.new"));
+    match private().create(&unnamed) {
+        // One with this process's id was killed here.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        made => made?,
+    }
+    let lock = File::open(&unnamed)?;
     lock.lock()?;
+    // What is there with something in it is not replaced.
+    std::fs::rename(&unnamed, path)?;
     Ok(lock)
 }
 
@@ -67,16 +76,17 @@ fn made(path: &Path) -> io::Result<File> {
 fn remove_those_of_the_dead() {
     let Ok(folders) = std::fs::read_dir(env::temp_dir()) else { return };
     for folder in folders.filter_map(Result::ok) {
-        if !folder.file_name().to_string_lossy().starts_with(NAMED) {
+        let is_ours = folder.file_name().to_string_lossy().starts_with(NAMED)
+            && folder.file_type().is_ok_and(|kind| kind.is_dir());
+        if !is_ours {
             continue;
         }
         let path = folder.path();
-        let is_dead = File::open(&path).is_ok_and(|lock| lock.try_lock().is_ok());
-        if is_dead && std::fs::remove_dir_all(&path).is_ok() {
-            say(format_args!(
-                "{} was left by a process that was killed, and is removed",
-                path.display()
-            ));
+        // Held until it is gone.
+        let lock = File::open(&path).and_then(|lock| Ok(lock.try_lock().map(|()| lock)?));
+        if lock.is_ok() && std::fs::remove_dir_all(&path).is_ok() {
+            let path = path.display();
+            say(format_args!("{path} was left by a process that was killed, and is removed"));
         }
     }
 }
@@ -118,35 +128,46 @@ pub(crate) async fn remove(file: &Path) -> io::Result<()> {
 /// How long a whole upload is left to its request, which removes it.
 const ITS_TIME: Duration = Duration::from_secs(2);
 
-/// Removes the uploads whose requests were dropped before they did. An error is a failure
-/// of the service, which is started again after a while.
+/// Removes the uploads whose requests were dropped before they did. What it cannot do it says
+/// once, and tries again: nobody else is to stop for that.
 pub(crate) async fn sweep(shelf: Shelf, stop: Stop) -> Result<(), BoxError> {
     let folder = shelf.path()?;
-    let mut _lock = None;
+    let (mut _lock, mut trouble) = (None, None);
     loop {
         sleep(ITS_TIME, &stop).await?;
-        let mut entries = match tokio::fs::read_dir(folder).await {
-            Ok(entries) => entries,
+        let done = match sweep_once(folder, &stop).await {
             // Somebody tidied up; the next upload needs it.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let made = made(folder).map_err(|error| {
-                    format!("{} is gone, and cannot be made: {error}", folder.display())
-                })?;
-                _lock = Some(made);
+            Err(error) if error.kind() == io::ErrorKind::NotFound => made(folder).map(|lock| {
+                _lock = Some(lock);
                 say(format_args!("{} was gone, and is there again", folder.display()));
-                continue;
-            }
-            Err(error) => return Err(format!("{}: {error}", folder.display()).into()),
+            }),
+            done => done,
         };
-        while let Some(entry) = entries.next_entry().await? {
-            // To remove some of them is safe, so it may end between any two.
-            stop.check()?;
-            if is_left(&entry).await? {
-                remove(&entry.path()).await?;
-                say(format_args!("{} was left, and is swept", entry.path().display()));
+        stop.check()?;
+        let now = done.err().map(|error| error.to_string());
+        if now != trouble {
+            trouble = now;
+            if let Some(why) = &trouble {
+                let folder = folder.display();
+                say(format_args!("uploads that are left are not swept for now: {folder}: {why}"));
             }
         }
     }
+}
+
+async fn sweep_once(folder: &Path, stop: &Stop) -> io::Result<()> {
+    let mut entries = tokio::fs::read_dir(folder).await?;
+    while let Some(entry) = entries.next_entry().await? {
+        // To remove some of them is safe, so it may end between any two.
+        if stop.token().is_cancelled() {
+            return Ok(());
+        }
+        if is_left(&entry).await? {
+            remove(&entry.path()).await?;
+            say(format_args!("{} was left, and is swept", entry.path().display()));
+        }
+    }
+    Ok(())
 }
 
 /// What is still written has another name.
@@ -156,7 +177,10 @@ async fn is_left(entry: &DirEntry) -> io::Result<bool> {
     }
     match entry.metadata().await {
         // A clock that was set back has no age to tell.
-        Ok(metadata) => Ok(metadata.modified()?.elapsed().is_ok_and(|age| age >= ITS_TIME)),
+        Ok(metadata) => {
+            let age = metadata.modified()?.elapsed();
+            Ok(metadata.is_file() && age.is_ok_and(|age| age >= ITS_TIME))
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(error),
     }

@@ -44,7 +44,13 @@ impl Backend for OnSqlite {
             format!("{}: {}; {advice}", file.display(), and_behind_it(&error))
         })?;
         let documents: Shared = Arc::new(SqliteDocuments::new(store.pool().clone()));
-        documents.prepare(stop).await?;
+        documents.prepare(stop).await.map_err(|error| match find_cancelled(&*error) {
+            Some(cancelled) => BoxError::from(cancelled.clone()),
+            None => {
+                let advice = "is it that of another program? say --data with a folder for another";
+                format!("{}: {}; {advice}", file.display(), and_behind_it(&*error)).into()
+            }
+        })?;
         Ok((documents, store))
     }
 

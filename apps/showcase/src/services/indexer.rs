@@ -21,12 +21,25 @@ const AGAIN: Duration = Duration::from_secs(2);
 /// Until it is asked to stop. A database that is away is asked again until it is back: there is
 /// nothing that a new start would mend.
 pub(crate) async fn index<S>(house: House<S>, stop: Stop) -> Result<(), BoxError> {
+    let mut entry = None;
+    let ended = index_on(&house, &stop, &mut entry).await;
+    if let Some((entry, _)) = entry {
+        entry.end(&ended, "");
+    }
+    ended
+}
+
+/// With what is in the log for it, and how many it has done since.
+async fn index_on<S>(
+    house: &House<S>,
+    stop: &Stop,
+    entry: &mut Option<(Entry, u64)>,
+) -> Result<(), BoxError> {
     let documents = house.documents.take()?;
-    let mut entry: Option<(Entry, u64)> = None;
     let (mut pauses, mut is_away) = (0, false);
     loop {
         // A batch is all or none, so it may be stopped in its middle.
-        let indexed = match documents.index(&stop, AT_A_TIME).await {
+        let indexed = match documents.index(stop, AT_A_TIME).await {
             Ok(indexed) => indexed,
             Err(error) if stop.token().is_cancelled() => return Err(error),
             Err(error) => {
@@ -37,7 +50,7 @@ pub(crate) async fn index<S>(house: House<S>, stop: Stop) -> Result<(), BoxError
                     None => say(format_args!("nothing is indexed for now: {why}")),
                 }
                 is_away = true;
-                sleep(AGAIN, &stop).await?;
+                sleep(AGAIN, stop).await?;
                 continue;
             }
         };
@@ -58,7 +71,7 @@ pub(crate) async fn index<S>(house: House<S>, stop: Stop) -> Result<(), BoxError
             if let Some((entry, _)) = entry.take_if(|_| pauses == PAUSES) {
                 entry.finish();
             }
-            sleep(PAUSE, &stop).await?;
+            sleep(PAUSE, stop).await?;
         }
     }
 }

@@ -46,7 +46,9 @@ fn messages_are_worked_on_and_outlive_an_interrupt() {
 fn a_server_that_is_away_is_told_with_its_address() {
     let folder = crate::showcase::Folder::new("away");
     let ended = std::process::Command::new(env!("CARGO_BIN_EXE_showcase"))
-        .args(["--port", "0", "--nats", "nats://127.0.0.1:1", "--data"])
+        // What is set to nothing is not set.
+        .envs([("SHOWCASE_ADDRESS", ""), ("SHOWCASE_DATABASE", ""), ("PORT", "")])
+        .args(["--nats", "nats://127.0.0.1:1", "--data"])
         .arg(folder.path())
         .output()
         .unwrap();

@@ -154,6 +154,18 @@ fn an_interrupt_ends_what_runs_and_then_the_log() {
     assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("retry-after: 1"), "{answer}");
 }
 
+/// Whatever it was at.
+#[test]
+fn an_indexer_hears_too() {
+    let showcase = Showcase::start();
+    let log = showcase.log();
+    hears(&log, "indexing", "begun");
+    let (code, said) = showcase.ends();
+    assert_eq!(code, Some(0), "{said}");
+    let heard = "indexing stopped by the operator: shutdown (SIGINT); heard after";
+    assert!(said.contains(heard), "{said}");
+}
+
 /// One that waited for the end of the server would never let it come.
 #[test]
 fn the_log_alone_does_not_hold_the_server() {

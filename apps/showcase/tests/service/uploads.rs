@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::showcase::{PATIENCE, Showcase, hears};
+use crate::showcase::{Folder, PATIENCE, Showcase, hears};
 
 /// Whole ones and halves, after an interrupt, too.
 #[test]
@@ -58,6 +58,8 @@ fn an_upload_that_was_left_is_swept() {
     let folder =
         std::fs::read_dir(showcase.temporary.path()).unwrap().next().unwrap().unwrap().path();
     let (left, written) = (folder.join("upload-7"), folder.join(".upload-8.1-1.tmp"));
+    // Nobody stops for what is no upload.
+    std::fs::create_dir(folder.join("upload-6")).unwrap();
     for file in [&left, &written] {
         std::fs::write(file, "xx").unwrap();
     }
@@ -110,4 +112,16 @@ fn uploads_of_a_killed_process_are_removed_by_the_next() {
     assert!(next.len() == 1 && next != left, "{next:?}");
     let _another = Showcase::start_beside(&temporary);
     assert_eq!(folders().len(), 2, "each has its own");
+}
+
+/// As units are by a machine that boots: none takes another's folder for one of the dead.
+#[test]
+fn those_that_start_at_the_same_time_have_a_folder_each() {
+    let temporary = Arc::new(Folder::new("temporary"));
+    let all: Vec<_> = std::thread::scope(|scope| {
+        let start = || scope.spawn(|| Showcase::start_beside(&temporary));
+        let starts: Vec<_> = (0..6).map(|_| start()).collect();
+        starts.into_iter().map(|start| start.join().unwrap()).collect()
+    });
+    assert_eq!(std::fs::read_dir(temporary.path()).unwrap().count(), all.len());
 }
