@@ -156,32 +156,39 @@ pub(crate) async fn sweep(shelf: Shelf, stop: Stop) -> Result<(), BoxError> {
 }
 
 async fn sweep_once(folder: &Path, stop: &Stop) -> io::Result<()> {
+    // What is still written has another name.
+    let is_left = |name: &str, age| name.starts_with("upload-") && age >= ITS_TIME;
+    remove_files(folder, stop, is_left, "was left, and is swept").await
+}
+
+/// Those in a folder, by name and age; each is told with these words.
+pub(crate) async fn remove_files(
+    folder: &Path,
+    stop: &Stop,
+    are: impl Fn(&str, Duration) -> bool,
+    words: &str,
+) -> io::Result<()> {
     let mut entries = tokio::fs::read_dir(folder).await?;
     while let Some(entry) = entries.next_entry().await? {
         // To remove some of them is safe, so it may end between any two.
         if stop.token().is_cancelled() {
             return Ok(());
         }
-        if is_left(&entry).await? {
+        let age = age_of(&entry).await?;
+        if age.is_some_and(|age| are(&entry.file_name().to_string_lossy(), age)) {
             remove(&entry.path()).await?;
-            say(format_args!("{} was left, and is swept", entry.path().display()));
+            say(format_args!("{} {words}", entry.path().display()));
         }
     }
     Ok(())
 }
 
-/// What is still written has another name.
-async fn is_left(entry: &DirEntry) -> io::Result<bool> {
-    if !entry.file_name().to_string_lossy().starts_with("upload-") {
-        return Ok(false);
-    }
+/// Of a file, since it was written to; a clock that was set back has no age to tell.
+async fn age_of(entry: &DirEntry) -> io::Result<Option<Duration>> {
     match entry.metadata().await {
-        // A clock that was set back has no age to tell.
-        Ok(metadata) => {
-            let age = metadata.modified()?.elapsed();
-            Ok(metadata.is_file() && age.is_ok_and(|age| age >= ITS_TIME))
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Ok(metadata) if metadata.is_file() => Ok(metadata.modified()?.elapsed().ok()),
+        Ok(_) => Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
 }

@@ -1,5 +1,6 @@
 //! What is kept: opened before anybody needs it, closed when nobody does.
 
+use std::fmt::Display;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,13 +45,8 @@ impl Backend for OnSqlite {
             format!("{}: {}; {advice}", file.display(), and_behind_it(&error))
         })?;
         let documents: Shared = Arc::new(SqliteDocuments::new(store.pool().clone()));
-        documents.prepare(stop).await.map_err(|error| match find_cancelled(&*error) {
-            Some(cancelled) => BoxError::from(cancelled.clone()),
-            None => {
-                let advice = "is it that of another program? say --data with a folder for another";
-                format!("{}: {}; {advice}", file.display(), and_behind_it(&*error)).into()
-            }
-        })?;
+        let advice = "is it that of another program? say --data with a folder for another";
+        prepare(&documents, stop, file.display(), advice).await?;
         Ok((documents, store))
     }
 
@@ -76,20 +72,27 @@ impl Backend for OnPostgres {
         }
         let store = Postgres::builder(address).build()?;
         let documents: Shared = Arc::new(PostgresDocuments::new(store.pool().clone()));
-        documents.prepare(stop).await.map_err(|error| match find_cancelled(&*error) {
-            Some(cancelled) => BoxError::from(cancelled.clone()),
-            None => {
-                let which = config.database_in_words();
-                let advice = "without --database it takes a file of SQLite";
-                format!("{which}: {}; {advice}", and_behind_it(&*error)).into()
-            }
-        })?;
+        let advice = "without --database it takes a file of SQLite";
+        prepare(&documents, stop, config.database_in_words(), advice).await?;
         Ok((documents, store))
     }
 
     async fn close(store: Postgres) {
         let _ = store.pool().close_within(CLOSES_WITHIN).await;
     }
+}
+
+/// What it fails with says which database it is, and what to do.
+async fn prepare(
+    documents: &Shared,
+    stop: &Token,
+    which: impl Display + Send,
+    advice: &str,
+) -> Result<(), BoxError> {
+    documents.prepare(stop).await.map_err(|error| match find_cancelled(&*error) {
+        Some(cancelled) => BoxError::from(cancelled.clone()),
+        None => format!("{which}: {}; {advice}", and_behind_it(&*error)).into(),
+    })
 }
 
 pub(crate) struct Database<B: Backend> {
