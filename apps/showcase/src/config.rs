@@ -79,7 +79,8 @@ impl Config {
     pub(crate) fn instance() -> String {
         static INSTANCE: OnceLock<String> = OnceLock::new();
         let instance = INSTANCE.get_or_init(|| {
-            let host = std::env::var("HOSTNAME").unwrap_or_else(|_| std::process::id().to_string());
+            let host = std::env::var("HOSTNAME").ok().and_then(|name| plain(&name));
+            let host = host.unwrap_or_else(|| std::process::id().to_string());
             // The seed of every process is another one.
             let start = RandomState::new().hash_one(()) as u32;
             format!("showcase {host}-{start:08x}")
@@ -94,6 +95,14 @@ impl Config {
             Some(address) => address.parse().map_or("Postgres".into(), postgres_in_words),
         }
     }
+}
+
+/// What the name of a machine may have in it, if it has anything of that: pages show it, and
+/// Postgres.
+fn plain(name: &str) -> Option<String> {
+    let is_plain = |letter: &char| letter.is_ascii_alphanumeric() || "-._".contains(*letter);
+    let name: String = name.chars().filter(is_plain).take(40).collect();
+    (!name.is_empty()).then_some(name)
 }
 
 fn postgres_in_words(config: tokio_postgres::Config) -> String {
@@ -124,6 +133,13 @@ mod tests {
         let words = ["showcase", "--database", "", "--nats", "", "--downstream", ""];
         let config = Config::try_parse_from(words).unwrap().without_what_is_empty();
         assert!(config.database.or(config.nats).or(config.downstream).is_none());
+    }
+
+    #[test]
+    fn an_instance_has_the_name_of_a_machine_and_nothing_else() {
+        assert_eq!(plain("web-7.<b>example\u{1b}[2J").as_deref(), Some("web-7.bexample2J"));
+        assert_eq!(plain(&"a".repeat(300)).unwrap().len(), 40);
+        assert_eq!(plain("\u{202e} "), None);
     }
 
     #[test]

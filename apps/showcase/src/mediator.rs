@@ -14,7 +14,7 @@ use crate::web;
 use crate::work::{
     Asked, Download, Downloads, Downstream, Events, LongRunningTask, Neighbour, Primes, Publish,
     Publisher, Report, Reports, Search, Searches, SupersededBy, Upload, Uploads, events,
-    long_running_task, primes,
+    long_running_task, primes, refused_without,
 };
 
 /// Whoever asked for something has forgotten it by then.
@@ -45,6 +45,7 @@ pub(crate) fn mediator(needs: Needs) -> Result<Mediator, BoxError> {
         .behaviour_for::<Asked<Report>>(logged::<Report>(&log))
         .behaviour_for::<Asked<Search>>(logged::<Search>(&log))
         .behaviour_for::<Asked<Downstream>>(logged::<Downstream>(&log))
+        .behaviour_for::<Asked<Publish>>(refused_without(nats.as_ref()))
         .behaviour_for::<Asked<Publish>>(logged::<Publish>(&log))
         // Until the answer: a stream in it goes on.
         .behaviour(Timeout::new(A_DAY))

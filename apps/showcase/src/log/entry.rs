@@ -155,7 +155,7 @@ impl Known {
         }
         match cancelled.reason() {
             Reason::Disconnected => format!("the client {}", self.asker.whom),
-            Reason::Shutdown => "the operator".into(),
+            Reason::Shutdown => "the host".into(),
             Reason::Deadline => "the clock".into(),
             Reason::Superseded => "a newer one".into(),
             Reason::LeaseLost => "another instance".into(),
@@ -187,6 +187,6 @@ impl Drop for Open {
         // Ordering: both sides have the lock of the log.
         self.work.has_ended.store(true, Ordering::Relaxed);
         written.say(Line { work: self.work.number, what: self.work.what, said });
-        written.end();
+        written.end(self.work.number);
     }
 }

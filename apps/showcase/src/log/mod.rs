@@ -4,8 +4,9 @@ mod entry;
 mod last_words;
 mod line;
 mod logged;
+mod reader;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::convert::Infallible;
 use std::fmt;
 use std::net::SocketAddr;
@@ -15,14 +16,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use desist::Token;
 use desist_mediator::{Handler, Request};
 use tokio::sync::broadcast;
-use tokio_stream::wrappers::BroadcastStream;
-use tokio_stream::{Stream, StreamExt as _};
+use tokio_stream::Stream;
 
 pub(crate) use self::entry::Entry;
 use self::last_words::UntilLastWords;
 pub(crate) use self::line::Line;
 use self::line::Said;
 pub(crate) use self::logged::logged;
+pub(crate) use self::reader::Heard;
+use self::reader::Reader;
 use crate::terminal::print_line;
 
 /// Everybody's work, as it goes on.
@@ -34,8 +36,8 @@ pub(crate) struct Log {
 struct Written {
     /// How many works have begun.
     begun: u64,
-    /// How many of them have not ended.
-    running: u64,
+    /// Those that have not ended.
+    running: BTreeSet<u64>,
     /// The server stops: with the last work the log is over.
     is_closing: bool,
     /// What was said last, without progress.
@@ -89,12 +91,6 @@ impl fmt::Display for Whom {
 /// has ended: a drain comes before the work is told.
 pub(crate) struct ReadLog;
 
-/// A line, and whether its reader was there when it was said.
-pub(crate) enum Heard {
-    Before(Line),
-    Now(Line),
-}
-
 impl Request for ReadLog {
     type Response = Pin<Box<dyn Stream<Item = Heard> + Send>>;
 
@@ -111,17 +107,7 @@ impl Handler<ReadLog> for Log {
         stop: Token,
         ReadLog: ReadLog,
     ) -> Result<<ReadLog as Request>::Response, Infallible> {
-        let written = self.written();
-        let lines = match &written.readers {
-            Some(readers) => readers.subscribe(),
-            // At its end already: its sender is gone.
-            None => broadcast::channel(1).1,
-        };
-        // Who is too slow misses some.
-        let lines = BroadcastStream::new(lines).filter_map(Result::ok).map(Heard::Now);
-        let before = written.recent.clone().into_iter().map(Heard::Before);
-        let lines = tokio_stream::iter(before).chain(lines);
-        Ok(Box::pin(UntilLastWords::new(lines, stop)))
+        Ok(Box::pin(UntilLastWords::new(Reader::new(self.clone()), stop)))
     }
 }
 
@@ -130,7 +116,7 @@ impl Log {
         let (readers, _) = broadcast::channel(1024);
         let written = Written {
             begun: 0,
-            running: 0,
+            running: BTreeSet::new(),
             is_closing: false,
             recent: VecDeque::new(),
             readers: Some(readers),
@@ -154,12 +140,12 @@ impl Written {
     /// The number of one more.
     fn begin(&mut self) -> u64 {
         self.begun += 1;
-        self.running += 1;
+        self.running.insert(self.begun);
         self.begun
     }
 
-    fn end(&mut self) {
-        self.running -= 1;
+    fn end(&mut self, work: u64) {
+        self.running.remove(&work);
         self.end_if_over();
     }
 
@@ -179,7 +165,7 @@ impl Written {
     }
 
     fn end_if_over(&mut self) {
-        if self.is_closing && self.running == 0 {
+        if self.is_closing && self.running.is_empty() {
             // Its readers get what was said before, and then the end.
             self.readers = None;
         }

@@ -41,6 +41,7 @@ const FILES: &[(&str, &str)] = files![
     "time.mjs",
     "words.mjs",
     "works.mjs",
+    "written.mjs",
 ];
 
 pub(crate) fn router<S: Clone + Send + Sync + 'static>() -> Router<S> {

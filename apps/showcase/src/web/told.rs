@@ -33,7 +33,8 @@ pub(super) fn router(about: About) -> Router<Mediator> {
 }
 
 /// A browser has few connections, so this one says whose log it is, too: first an event `about`,
-/// then `before` for each line that was said before, and then those that are said now.
+/// then `running` with the numbers of all work that runs, `before` for each line that was said
+/// before, and then those that are said now. Where lines were missed `running` comes again.
 async fn log(
     about: About,
     State(mediator): State<Mediator>,
@@ -41,6 +42,7 @@ async fn log(
 ) -> Result<impl IntoResponse, Failed> {
     let lines = mediator.send(&token, ReadLog).await?;
     let lines = lines.filter_map(|line| match line {
+        Heard::Running(works) => Event::default().event("running").json_data(works).ok(),
         Heard::Before(line) => Event::default().event("before").json_data(line).ok(),
         Heard::Now(line) => Event::default().json_data(line).ok(),
     });

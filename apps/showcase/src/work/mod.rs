@@ -17,7 +17,7 @@ pub(crate) use self::downstream::{Downstream, Neighbour};
 pub(crate) use self::events::{Events, events};
 pub(crate) use self::long_running_task::{LongRunningTask, long_running_task};
 pub(crate) use self::primes::{Primes, primes};
-pub(crate) use self::publish::{Publish, Publisher, SUBJECT};
+pub(crate) use self::publish::{Publish, Publisher, SUBJECT, refused_without};
 pub(crate) use self::report::{Report, Reports};
 pub(crate) use self::search::{Search, Searches, SupersededBy};
 pub(crate) use self::upload::{Upload, Uploads};

@@ -4,7 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use desist::Token;
 use desist_host::BoxError;
-use desist_mediator::{Handler, Invalid};
+use desist_mediator::{Behaviour, Call, Handler, Invalid};
 use desist_queue::Nats;
 
 use super::{Asked, Work, at_most};
@@ -40,15 +40,24 @@ impl Publisher {
     }
 }
 
+/// Refuses what nobody could do; around the log, where that is not to stand.
+pub(crate) fn refused_without(nats: Option<&Nats>) -> impl Behaviour + use<> {
+    let is_there = nats.is_some();
+    move |call: Call| async move {
+        if is_there { call.proceed().await } else { Err(there_is_no_queue().into()) }
+    }
+}
+
+fn there_is_no_queue() -> Invalid {
+    Invalid::new("messages", "there is no queue; start it with --nats nats://127.0.0.1:4222")
+}
+
 impl Handler<Asked<Publish>> for Publisher {
     type Error = BoxError;
 
     async fn handle(&self, stop: Token, asked: Asked<Publish>) -> Result<(), BoxError> {
         let Asked { work: Publish { count, series }, entry, .. } = asked;
-        let Some(nats) = &self.nats else {
-            let advice = "start it with --nats nats://127.0.0.1:4222";
-            return Err(Invalid::new("messages", format!("there is no queue; {advice}")).into());
-        };
+        let nats = self.nats.as_ref().ok_or_else(there_is_no_queue)?;
         let series = match series {
             Some(series) => series,
             // Which no other request has.

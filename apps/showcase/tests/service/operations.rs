@@ -69,7 +69,7 @@ fn at_the_end_a_deaf_one_is_named_and_one_that_listens_goes_back() {
     hears(&log, "import", "progress");
     showcase.signal("-INT");
     let stopped = hears(&log, "import", "\"said\":\"stopped\"");
-    assert!(stopped.contains("\"by\":\"the operator\",\"reason\":\"shutdown\""), "{stopped}");
+    assert!(stopped.contains("\"by\":\"the host\",\"reason\":\"shutdown\""), "{stopped}");
     let (data, code, said) = showcase.ends_and_leaves();
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains(&format!("{deaf} of kind deaf did not stop")), "{said}");

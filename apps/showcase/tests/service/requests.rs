@@ -139,11 +139,11 @@ fn an_interrupt_ends_what_runs_and_then_the_log() {
     for what in ["long-running task", "download"] {
         let stopped = |line: &&String| {
             line.contains(&format!("\"what\":\"{what}\",\"said\":\"stopped\""))
-                && line.contains("\"by\":\"the operator\",\"reason\":\"shutdown\"")
+                && line.contains("\"by\":\"the host\",\"reason\":\"shutdown\"")
         };
         assert_eq!(logged.iter().filter(stopped).count(), 1, "{logged:#?}");
         let printed = |line: &&str| {
-            line.contains(&format!("{what} stopped by the operator: shutdown (SIGINT); heard"))
+            line.contains(&format!("{what} stopped by the host: shutdown (SIGINT); heard"))
         };
         assert_eq!(said.lines().filter(printed).count(), 1, "{said}");
     }
@@ -162,7 +162,7 @@ fn an_indexer_hears_too() {
     hears(&log, "indexing", "begun");
     let (code, said) = showcase.ends();
     assert_eq!(code, Some(0), "{said}");
-    let heard = "indexing stopped by the operator: shutdown (SIGINT); heard after";
+    let heard = "indexing stopped by the host: shutdown (SIGINT); heard after";
     assert!(said.contains(heard), "{said}");
 }
 
@@ -219,7 +219,7 @@ fn a_second_interrupt_does_not_wait_for_the_drain() {
     assert_eq!(code, Some(130), "{said}");
     assert!(said.contains("exit code 130: forced by a second SIGINT"), "{said}");
     // What ran was told all the same.
-    assert!(said.contains("long-running task stopped by the operator"), "{said}");
+    assert!(said.contains("long-running task stopped by the host"), "{said}");
 }
 
 #[test]

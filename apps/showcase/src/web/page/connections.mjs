@@ -1,9 +1,9 @@
 // Room for what keeps a connection: requests, and the log of each tab. Browsers open six connections to
-// a server over HTTP/1.1, for all of their tabs together, and one is kept for short questions and for
-// cancels. What it promises: whoever comes first goes first, whoever does not want to wait any longer
+// a server over HTTP/1.1, for all of their tabs together: one is kept for short questions and for
+// cancels, and one for the console, which is not counted here. What it promises: whoever comes first goes first, whoever does not want to wait any longer
 // takes nobody's place, and a tab that is closed gives back what it has. No DOM here.
 
-const AT_ONCE = 5;
+const AT_ONCE = 4;
 
 /** A browser has locks where nobody else on the way can read or change the page. */
 export const connections = () => (navigator.locks ? new OfAllTabs() : new OfThisTab());

@@ -29,6 +29,8 @@ function said({ state, since }) {
       return "Live";
     case "away":
       return `The server is away since ${clock(since)}; the page waits for it`;
+    case "resting":
+      return "Nobody looks at this tab: it reads on when somebody does";
     case "crowded":
       return "Other tabs of this page have all connections to the server: close one of them, or stop something there";
     default:

@@ -7,16 +7,19 @@ const AGAIN = 1000;
 const AT_ONCE = 300;
 
 export class Link {
-  /** `connecting`, `crowded` where other tabs have all connections, `live`, or `away` since a time. */
-  state = "connecting";
+  /** `resting`, `connecting`, `crowded` where other tabs have all connections, `live`, or `away` since a time. */
+  state = "resting";
   since = null;
   /** What the server says of itself. */
   about = null;
   #log = null;
+  #turn = new AbortController();
+  #giveBack = null;
 
   /**
    * @param {{changed: () => void, line: (line: any, isOlder: boolean) => void,
-   *   live: (isAnother: boolean) => void}} tell `live` comes before the lines
+   *   running: (works: number[]) => void, live: (isAnother: boolean) => void}} tell `live` comes first,
+   *   and then `running`
    */
   constructor(tell) {
     this.tell = tell;
@@ -26,13 +29,26 @@ export class Link {
     return this.state === "live";
   }
 
-  /** The one that it takes it keeps: its log is wanted for as long as the tab is there. */
+  /** Takes a connection, and keeps it until it rests. */
   async start(connections) {
-    const crowded = setTimeout(() => this.#enter("crowded"), AT_ONCE);
-    await connections.take();
+    const { signal } = (this.#turn = new AbortController());
+    this.#enter("connecting");
+    const crowded = setTimeout(() => signal.aborted || this.#enter("crowded"), AT_ONCE);
+    const giveBack = await connections.take(signal).catch(() => null);
     clearTimeout(crowded);
+    if (signal.aborted) return giveBack?.();
+    this.#giveBack = giveBack;
     this.#enter("connecting");
     this.#open();
+  }
+
+  /** Leaves its connection to other tabs, until it is started again. */
+  rest() {
+    this.#turn.abort();
+    this.#log?.close();
+    this.#giveBack?.();
+    [this.#log, this.#giveBack] = [null, null];
+    this.#enter("resting");
   }
 
   #open() {
@@ -46,6 +62,8 @@ export class Link {
     };
     // Which server that is comes first.
     hears("about", (about) => this.#meet(about));
+    // Before the first line, and again where some were missed.
+    hears("running", (works) => this.tell.running(works));
     hears("before", (line) => this.tell.line(line, true));
     hears("message", (line) => this.tell.line(line, false));
     log.onerror = () => this.#log === log && this.#lost();
@@ -63,7 +81,8 @@ export class Link {
     this.#log.close();
     this.#log = null;
     if (this.state !== "away") this.#enter("away", new Date());
-    setTimeout(() => this.#open(), AGAIN);
+    const { signal } = this.#turn;
+    setTimeout(() => signal.aborted || this.#open(), AGAIN);
   }
 
   #enter(state, since = null) {

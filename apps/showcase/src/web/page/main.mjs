@@ -7,17 +7,21 @@ import { connections } from "./connections.mjs";
 import { byId, el } from "./dom.mjs";
 import { Header } from "./header.mjs";
 import { Link } from "./link.mjs";
-import { Watch, running } from "./operations.mjs";
+import { Watch, found } from "./operations.mjs";
 import { Table } from "./table.mjs";
 import { Works } from "./works.mjs";
 
+/** Whoever looks away for so long may look at other tabs. */
+const UNSEEN = 2000;
+
 let frame = 0;
+let unseen = 0;
 
 /** What the parts of the page know of each other. */
 const page = {
   works: new Works(),
   connections: connections(),
-  link: new Link({ changed: schedule, line, live }),
+  link: new Link({ changed: schedule, line, live, running: (works) => page.works.only(works) }),
   changed: schedule,
   now: () => performance.now() + performance.timeOrigin,
   say: (text) => byId("said").replaceChildren(el("p", { text })),
@@ -48,7 +52,7 @@ async function live(isAnother) {
   schedule();
   try {
     // The oldest first: each is put above the one before.
-    for (const op of (await running()).reverse()) cards.find(({ of }) => of.operation && of.id === op.kind)?.found(op);
+    for (const op of (await found()).reverse()) cards.find(({ of }) => of.operation && of.id === op.kind)?.found(op);
   } catch (error) {
     console.warn("it is not known which operations run:", error);
   }
@@ -73,9 +77,24 @@ function render() {
   watch.soon(1000);
 }
 
+// There are more tabs than connections: those that somebody looks at, and those that wait for an
+// answer, have one.
+function look() {
+  clearTimeout(unseen);
+  if (document.visibilityState !== "visible") unseen = setTimeout(rest, UNSEEN);
+  else if (page.link.state === "resting") page.link.start(page.connections);
+}
+
+function rest() {
+  const isAsking = cards.some(({ of, unfinished }) => !of.operation && unfinished.length > 0);
+  if (isAsking) unseen = setTimeout(rest, UNSEEN);
+  else page.link.rest();
+}
+
+document.addEventListener("visibilitychange", look);
 // Seconds are counted where something was asked and still runs.
 setInterval(schedule, 1000);
 // A page that comes back out of the cache of the browser has lost its connections.
 addEventListener("pageshow", (event) => event.persisted && location.reload());
 schedule();
-page.link.start(page.connections);
+look();

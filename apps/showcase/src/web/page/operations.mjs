@@ -3,6 +3,7 @@
 // no operation holds a connection while it is watched.
 
 import { ofOperation, ofWork } from "./words.mjs";
+import { Written } from "./written.mjs";
 
 const ASK_EVERY = 1000;
 const PATIENCE = 20_000;
@@ -18,25 +19,35 @@ async function ask(path, body) {
     headers: { "content-type": "application/json", "x-desist": "1" },
     body: JSON.stringify(body),
   };
-  const answer = await fetch(`./operations${path}`, { ...init, cache: "no-store", signal: AbortSignal.timeout(PATIENCE) });
+  const signal = AbortSignal.timeout(PATIENCE);
+  const answer = await fetch(`./operations${path}`, { ...init, cache: "no-store", signal }).catch(explained);
   const said = await answer.json().catch(() => null);
   if (answer.ok && said) return said;
   const problem = new Error(said?.detail ?? `the server answered with ${answer.status}`);
   throw Object.assign(problem, { status: answer.status });
 }
 
+/** Throws what a browser says so little of. */
+function explained(error) {
+  if (error.name !== "TimeoutError") throw new Error("the server was not reached; try again when it is there", { cause: error });
+  const seconds = PATIENCE / 1000;
+  throw new Error(`no answer for ${seconds} s; other tabs may have all connections: close one, and try again`, { cause: error });
+}
+
 export class Operation {
   #pressed = false;
   #problem = null;
   #overSince = null;
+  /** @type {Written | null} */
+  #written = null;
   /** As the database had it when it was last asked. */
   op = null;
 
   /** @param {any} page @param {{kind: string, input?: any, op?: any}} what one that is found has an `op` */
   constructor(page, { kind, input, op = null }) {
     this.page = page;
-    this.op = op;
-    if (!op) this.#start(kind, input);
+    if (op) this.take(op);
+    else this.#start(kind, input);
   }
 
   get id() {
@@ -69,18 +80,9 @@ export class Operation {
     return over ?? (overdue ? "overdue" : isAsked ? "asked" : "running");
   }
 
-  /** Which instance has what it wrote, where that is not the one that is asked. */
-  get #elsewhere() {
-    const on = this.op?.output?.on;
-    const { about } = this.page.link;
-    return typeof on === "string" && about !== null && on !== about.instance ? on : null;
-  }
-
-  /** Where it left something to fetch: a path on this server, and nowhere else. */
+  /** Where it left something to fetch. */
   get link() {
-    if (this.#elsewhere !== null) return null;
-    const link = this.op?.output?.link;
-    return typeof link === "string" && /^\/exports\/[\w.-]+$/.test(link) ? link : null;
+    return this.#written?.link ?? null;
   }
 
   async #start(kind, input) {
@@ -123,6 +125,7 @@ export class Operation {
     if (!op || this.op?.version > op.version) return;
     this.op = op;
     if (op.finished) this.#overSince ??= this.page.now();
+    if (op.output) this.#written ??= new Written(this.page, op.output);
   }
 
   words(now) {
@@ -130,7 +133,7 @@ export class Operation {
     const { work, op } = this;
     if (!this.isOver && !this.page.link.isLive) return "the server is away; the operation is kept, and seen again with it";
     const said = this.#how(work, op, now);
-    if (op.state === "succeeded") return `${said}${wrote(op.output, this.#elsewhere)}`;
+    if (op.state === "succeeded") return `${said}${wrote(op.output, this.#written?.elsewhere ?? null)}`;
     if (this.#problem && !this.isOver) return `${said}; ${this.#problem}`;
     return op.overdue ? `${said}; overdue: its grace is over` : said;
   }
@@ -139,7 +142,7 @@ export class Operation {
     // The row of one that was given back, to be begun again, has ended, and it has not.
     const isSame = work && (this.isOver ? work.state === { succeeded: "finished", cancelled: "stopped" }[op.state] : work.state === "running");
     if (!isSame) return ofOperation(op, now);
-    if (this.#pressed && work.state === "running" && !work.asked) return "asked to stop";
+    if (this.#pressed && work.state === "running" && !work.asked) return op.cancel ? "asked to stop" : "is about to be asked to stop";
     return op.cancel && work.state === "running" && !work.asked ? ofOperation(op, now) : ofWork(work, now);
   }
 }
@@ -188,10 +191,10 @@ export class Watch {
 }
 
 /** Those that run or wait now, whoever began them. */
-export async function running() {
-  const found = [];
+export async function found() {
+  const all = [];
   for (const state of ["running", "waiting"]) {
-    found.push(...(await ask(`?state=${state}&limit=${FOUND_AT_MOST}`)).operations);
+    all.push(...(await ask(`?state=${state}&limit=${FOUND_AT_MOST}`)).operations);
   }
-  return found;
+  return all;
 }

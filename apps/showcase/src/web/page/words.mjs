@@ -74,7 +74,7 @@ export function cameOf(work, now, isAway = false) {
     case "finished":
       return `finished after ${took(work.end.took_ms)}`;
     case "lost":
-      return "not known: the server went away";
+      return work.isMissed ? "not known: its end was missed" : "not known: the server went away";
     default: {
       if (isAway) return unseen(work);
       if (work.asked) return stillRuns(work.asked, now);
@@ -87,7 +87,7 @@ export function cameOf(work, now, isAway = false) {
 /** On a card, where it stands alone. To abort a request is to go away, so `isPressed` says that Stop did. */
 export function ofWork(work, now, isPressed = false) {
   if (work.state === "stopped") return stopped(work, isPressed);
-  if (work.state === "lost") return "the server went away while it ran; what came of it is not known";
+  if (work.state === "lost") return `${work.isMissed ? "its end was missed" : "the server went away while it ran"}; what came of it is not known`;
   if (work.asked && work.state === "running") return `${stillRuns(work.asked, now)}: ${because(work.asked, work.isOwn, isPressed)}`;
   return cameOf(work, now);
 }

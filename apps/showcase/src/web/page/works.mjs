@@ -47,6 +47,15 @@ export class Works {
     for (const work of this.#works.values()) if (work.state === "running") work.state = "lost";
   }
 
+  /** Of this server only these run: how others ended was missed, unless it is told now. */
+  only(running) {
+    const numbers = new Set(running);
+    for (const work of this.#works.values()) {
+      const isHere = work.key === this.#key({ work: work.number });
+      if (isHere && work.state === "running" && !numbers.has(work.number)) Object.assign(work, { state: "lost", isMissed: true });
+    }
+  }
+
   /**
    * @param {any} line of the log
    * @param {number} now
@@ -59,7 +68,7 @@ export class Works {
     if (known && begun && differs(known, begun)) this.anew();
     const work = this.#works.get(this.#key(line)) ?? this.#begin(line);
     if (begun) this.#name(work, begun);
-    else if (work.state === "running") this.#change(work, line, now, isOlder);
+    else if (["running", "lost"].includes(work.state)) this.#change(work, line, now, isOlder);
     return work;
   }
 

@@ -6,7 +6,7 @@ import { Showcase, card, counted, scenario, says, starts, stoppedFor, row } from
 await scenario(async ({ tab }) => {
     const showcase = await Showcase.start();
     const page = await tab(showcase);
-    const kinds = ['longrunningtask', 'download', 'events', 'primes'];
+    const kinds = ['longrunningtask', 'download', 'primes'];
     const numbers = [];
     for (const id of kinds) numbers.push(await starts(page, id));
     await page.close();

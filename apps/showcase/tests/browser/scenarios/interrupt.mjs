@@ -1,4 +1,4 @@
-// Ctrl-C while work of five kinds runs: the page shows what came of each before the server is gone.
+// Ctrl-C while work of four kinds runs: the page shows what came of each before the server is gone.
 // A second one does not wait.
 
 import { strict as assert } from 'node:assert';
@@ -8,15 +8,15 @@ await scenario(async ({ tab }) => {
     const first = await Showcase.start();
     const page = await tab(first);
     const numbers = [];
-    for (const id of ['longrunningtask', 'download', 'primes', 'report', 'import']) {
+    for (const id of ['download', 'primes', 'report', 'import']) {
         numbers.push(await starts(page, id));
     }
     first.signal('SIGINT');
     const { code, said } = await first.ends();
     for (const number of numbers) {
-        await stoppedFor(page, number, { by: 'the operator', why: 'shutdown' });
+        await stoppedFor(page, number, { by: 'the host', why: 'shutdown' });
     }
-    for (const id of ['longrunningtask', 'download', 'primes', 'report']) {
+    for (const id of ['download', 'primes', 'report']) {
         await looks(card(page, id).run, 'stopped');
         await says(card(page, id).words, /stopped: the server shuts down.*; heard after .*, stopped after/);
     }

@@ -2,10 +2,10 @@
 
 import { strict as assert } from 'node:assert';
 import { readFileSync } from 'node:fs';
-import { Showcase, card, counted, looks, row, says, scenario, starts, stoppedFor } from './lib.mjs';
+import { AWAY, Showcase, card, counted, live, looks, row, says, scenario, starts, stoppedFor } from './lib.mjs';
 
 await scenario(async ({ tab }) => {
-    const showcase = await Showcase.start();
+    let showcase = await Showcase.start();
     const page = await tab(showcase);
 
     const imports = card(page, 'import');
@@ -38,11 +38,18 @@ await scenario(async ({ tab }) => {
     assert.equal(lines.length, many);
     assert.ok(many >= 2070, `there were 2000 before, and 70 were imported: ${many}`);
 
-    // One that another instance has written cannot be fetched here.
+    // After a new start it is another instance that has the folder, and the file is there.
+    showcase.signal('SIGTERM');
+    await showcase.ends();
+    showcase = await Showcase.start({ port: showcase.port });
+    await live(page);
+    await exports.all.getByRole('link', { name: 'Download the file' }).waitFor();
+
+    // What lies in the folder of another instance cannot be fetched here.
     await page.route(/\/operations\/op_\w+$/, async (route) => {
         const answer = await route.fetch();
         const op = await answer.json();
-        if (op.output) op.output.on = 'another instance';
+        if (op.output) op.output = { ...op.output, on: 'another instance', link: '/exports/op_of_another.jsonl' };
         await route.fulfill({ response: answer, json: op });
     });
     await exports.start.click();
@@ -71,4 +78,4 @@ await scenario(async ({ tab }) => {
         await stoppedFor(one, going, { by: 'a visitor', why: 'requested' });
         await says(row(one, going).cell('whom'), 'a visitor');
     }
-});
+}, { expected: [...AWAY, /status of 404/] });

@@ -1,14 +1,26 @@
-// Two tabs of one browser, which has six connections for both: what waits says so, what is short goes
-// on, and a tab that is closed leaves its connections to the others.
+// Tabs of one browser, which has six connections for all of them: what waits says so, what is short
+// goes on, the console is there, and a tab that is closed, or that nobody looks at, leaves its
+// connections to the others.
 
 import { Showcase, card, counted, live, looks, row, says, scenario, starts, within } from './lib.mjs';
 
-const FOUR = ['longrunningtask', 'downstream', 'events', 'report'];
+const THREE = ['longrunningtask', 'events', 'report'];
+
+/** Tabs of a browser without a window are all in sight; this one is, or is not. */
+async function isSeen(page, is) {
+    await page.evaluate((state) => {
+        Object.defineProperty(document, 'visibilityState', { value: state, configurable: true });
+        document.dispatchEvent(new Event('visibilitychange'));
+    }, is ? 'visible' : 'hidden');
+}
 
 await scenario(async ({ tab, context }) => {
     const showcase = await Showcase.start();
     const first = await tab(showcase);
-    for (const id of FOUR) await starts(first, id);
+    for (const id of THREE) await starts(first, id);
+    // It keeps a connection of its own.
+    const console = await tab(showcase, '/console/');
+    await console.locator('#link[data-state=live]').waitFor();
     const going = await starts(first, 'import');
     await row(first, going).looks('running');
 
@@ -46,11 +58,36 @@ await scenario(async ({ tab, context }) => {
     for (const id of ['report', 'events']) await card(second, id).stop.click();
     await looks(run, 'stopped');
 
+    // What nobody looks at needs no log: with that many in sight the last would wait.
+    const many = [second];
+    while (many.length < 4) many.push(await tab(showcase));
+    const last = await context.newPage();
+    await last.goto(showcase.site);
+    await says(last.locator('#link'), 'Other tabs of this page have all connections');
+    await isSeen(second, false);
+    await live(last);
+    await second.locator('#link[data-state=resting]').waitFor();
+    await isSeen(second, true);
+    await second.locator('#link[data-state=crowded]').waitFor();
+    await isSeen(last, false);
+    await live(second);
+    // One that waits for an answer is not deaf meanwhile.
+    await last.close();
+    await many.pop().close();
+    const asked = await starts(second, 'longrunningtask');
+    await isSeen(second, false);
+    await says(row(second, asked).cell('came'), '4 of 20');
+    await second.locator('#link[data-state=live]').waitFor();
+    await card(second, 'longrunningtask').stop.click();
+    await row(second, asked).looks('stopped');
+    await second.locator('#link[data-state=resting]').waitFor();
+    for (const one of many.slice(1)) await one.close();
+
     // Where a browser cannot tell what its other tabs have, each tab counts for itself.
     await second.close();
     await context.addInitScript(() => Object.defineProperty(Navigator.prototype, 'locks', { value: undefined }));
     const alone = await tab(showcase);
-    for (const id of FOUR) await starts(alone, id);
+    for (const id of THREE) await starts(alone, id);
     await card(alone, 'download').start.click();
     await says(card(alone, 'download').words, 'waits for a free connection');
     await card(alone, 'events').stop.click();
