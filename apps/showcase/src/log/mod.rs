@@ -113,7 +113,12 @@ impl Handler<ReadLog> for Log {
 
 impl Log {
     pub(crate) fn new() -> Self {
-        let (readers, _) = broadcast::channel(1024);
+        Self::with_room(1024)
+    }
+
+    /// So many lines wait for a reader at most.
+    fn with_room(lines: usize) -> Self {
+        let (readers, _) = broadcast::channel(lines);
         let written = Written {
             begun: 0,
             running: BTreeSet::new(),

@@ -68,7 +68,7 @@ mod tests {
     use tokio_stream::StreamExt as _;
 
     use super::*;
-    use crate::log::{Asker, Entry, RECENT};
+    use crate::log::{Asker, Entry};
 
     fn begin(log: &Log) -> Entry {
         Entry::begin(log, "work", Asker::called("a test"), Token::never())
@@ -76,7 +76,7 @@ mod tests {
 
     #[tokio::test]
     async fn whoever_is_too_slow_learns_what_runs_and_what_was_said_last() {
-        let log = Log::new();
+        let log = Log::with_room(8);
         let (first, second) = (begin(&log), begin(&log));
         let mut reader = Reader::new(log.clone());
         assert!(matches!(reader.next().await, Some(Heard::Running(all)) if all == [1, 2]));
@@ -84,13 +84,14 @@ mod tests {
             assert!(matches!(reader.next().await, Some(Heard::Before(_))));
         }
         first.finish();
-        // More than is kept for a reader, and more than is kept at all.
-        for _ in 0..2000 {
+        // More than waits for a reader.
+        for _ in 0..8 {
             begin(&log).finish();
         }
         let Some(Heard::Running(all)) = reader.next().await else { panic!("it missed some") };
         assert_eq!(all, [2]);
-        for _ in 0..RECENT {
+        let said_before = 2 + 1 + 8 * 2;
+        for _ in 0..said_before {
             assert!(matches!(reader.next().await, Some(Heard::Before(_))));
         }
         second.finish();

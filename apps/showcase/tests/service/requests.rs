@@ -277,6 +277,9 @@ fn what_cannot_be_is_refused_with_advice() {
         let answer = showcase.answer(&format!("GET /exports/{name}"));
         assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
     }
+    // None of it has begun.
+    let (_, said) = showcase.ends();
+    assert!(!said.contains("publish") && !said.contains("search"), "{said}");
 }
 
 /// Whoever asks another service and goes away stops it there.
