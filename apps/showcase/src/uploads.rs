@@ -4,6 +4,7 @@
 //! killed, and is removed by the next that starts.
 
 use std::fs::{DirBuilder, File};
+use std::hash::{BuildHasher as _, RandomState};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -27,16 +28,11 @@ impl Folder {
     /// One that nobody else has, or may look into.
     pub(crate) fn create() -> io::Result<Self> {
         remove_those_of_the_dead();
-        let mut number = 0_u32;
-        loop {
-            let path = env::temp_dir().join(format!("{NAMED}{}-{number}", process::id()));
-            match made(&path) {
-                Ok(lock) => return Ok(Self { path, _lock: lock }),
-                // That of another with this process's id, who was killed, and is not done with.
-                Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => number += 1,
-                Err(error) => return Err(error),
-            }
-        }
+        // In containers that share a folder all of them are process 1.
+        let number = RandomState::new().hash_one(());
+        let path = env::temp_dir().join(format!("{NAMED}{}-{number:016x}", process::id()));
+        let lock = made(&path)?;
+        Ok(Self { path, _lock: lock })
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -61,13 +57,12 @@ fn made(path: &Path) -> io::Result<File> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let unnamed = path.with_file_name(format!(".{name}.new"));
     match private().create(&unnamed) {
-        // One with this process's id was killed here.
+        // Whoever tidied up came between this and its name.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         made => made?,
     }
     let lock = File::open(&unnamed)?;
     lock.lock()?;
-    // What is there with something in it is not replaced.
     std::fs::rename(&unnamed, path)?;
     Ok(lock)
 }
@@ -76,7 +71,11 @@ fn made(path: &Path) -> io::Result<File> {
 fn remove_those_of_the_dead() {
     let Ok(folders) = std::fs::read_dir(env::temp_dir()) else { return };
     for folder in folders.filter_map(Result::ok) {
-        let is_ours = folder.file_name().to_string_lossy().starts_with(NAMED)
+        let name = folder.file_name();
+        let name = name.to_string_lossy();
+        // One that has no name yet is not locked for a moment.
+        let is_unnamed = name.strip_prefix('.').is_some_and(|name| name.starts_with(NAMED));
+        let is_ours = (name.starts_with(NAMED) || (is_unnamed && is_old(&folder)))
             && folder.file_type().is_ok_and(|kind| kind.is_dir());
         if !is_ours {
             continue;
@@ -89,6 +88,11 @@ fn remove_those_of_the_dead() {
             say(format_args!("{path} was left by a process that was killed, and is removed"));
         }
     }
+}
+
+fn is_old(folder: &std::fs::DirEntry) -> bool {
+    let made = folder.metadata().and_then(|metadata| metadata.modified());
+    made.is_ok_and(|made| made.elapsed().is_ok_and(|age| age > Duration::from_secs(60)))
 }
 
 fn private() -> DirBuilder {
@@ -161,7 +165,8 @@ async fn sweep_once(folder: &Path, stop: &Stop) -> io::Result<()> {
     remove_files(folder, stop, is_left, "was left, and is swept").await
 }
 
-/// Those in a folder, by name and age; each is told with these words.
+/// Those in a folder, by name and age; each is told with these words. One that cannot be removed
+/// is told in the end, and keeps none of the others.
 pub(crate) async fn remove_files(
     folder: &Path,
     stop: &Stop,
@@ -169,6 +174,7 @@ pub(crate) async fn remove_files(
     words: &str,
 ) -> io::Result<()> {
     let mut entries = tokio::fs::read_dir(folder).await?;
+    let mut removed_all = Ok(());
     while let Some(entry) = entries.next_entry().await? {
         // To remove some of them is safe, so it may end between any two.
         if stop.token().is_cancelled() {
@@ -176,11 +182,17 @@ pub(crate) async fn remove_files(
         }
         let age = age_of(&entry).await?;
         if age.is_some_and(|age| are(&entry.file_name().to_string_lossy(), age)) {
-            remove(&entry.path()).await?;
-            say(format_args!("{} {words}", entry.path().display()));
+            let path = entry.path();
+            match remove(&path).await {
+                Ok(()) => say(format_args!("{} {words}", path.display())),
+                Err(error) => {
+                    let why = format!("{}: {error}", path.display());
+                    removed_all = Err(io::Error::new(error.kind(), why));
+                }
+            }
         }
     }
-    Ok(())
+    removed_all
 }
 
 /// Of a file, since it was written to; a clock that was set back has no age to tell.

@@ -101,13 +101,14 @@ fn files_of_exports_are_kept_for_a_week() {
     let exports = data.path().join("exports");
     std::fs::create_dir(&exports).unwrap();
     let a_day = Duration::from_secs(24 * 60 * 60);
-    let [old, half, new] =
-        [("op_1.jsonl", 8), (".op_2.jsonl.1-1.tmp", 8), ("op_3.jsonl", 6)].map(|(name, days)| {
-            let file = exports.join(name);
-            let written = SystemTime::now() - days * a_day;
-            File::create(&file).unwrap().set_modified(written).unwrap();
-            file
-        });
+    let [old, half, new, somebodys] =
+        [("op_1.jsonl", 8), (".op_2.jsonl.1-1.tmp", 8), ("op_3.jsonl", 6), ("thesis.docx", 800)]
+            .map(|(name, days)| {
+                let file = exports.join(name);
+                let written = SystemTime::now() - days * a_day;
+                File::create(&file).unwrap().set_modified(written).unwrap();
+                file
+            });
     let _showcase = Showcase::start_on(data, &[]);
     // What it says of them may come before its address, and is not heard here.
     let until = Instant::now() + PATIENCE;
@@ -115,5 +116,5 @@ fn files_of_exports_are_kept_for_a_week() {
         assert!(Instant::now() < until, "nobody removes them");
         std::thread::sleep(Duration::from_millis(50));
     }
-    assert!(new.exists());
+    assert!(new.exists() && somebodys.exists());
 }
