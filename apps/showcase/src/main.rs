@@ -53,9 +53,11 @@ fn serve<B: Backend>(config: Config, backend: B) -> ExitCode {
         host = host
             .add("nats", Connection::new(house.clone(), address))
             .after_nobody()
-            .service("queue", |stop| consume(consumes, stop))
+            .restartable("queue", move |stop| consume(consumes.clone(), stop))
             .after("database")
             .after("nats")
+            // A server that is away when it begins is no worse than one that goes later.
+            .on_failure(Restart::default())
             .drain_for(Duration::from_secs(2));
         before_http.push("nats");
     }

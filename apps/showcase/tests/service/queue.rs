@@ -57,20 +57,38 @@ fn a_server_that_is_away_is_told_with_its_address() {
     assert!(report.contains("`nats` failed") && report.contains("127.0.0.1:1"), "{report}");
 }
 
+fn publishes_one(showcase: &Showcase) {
+    let published = |answer: String| answer.ends_with("1 messages are published\n");
+    let until = Instant::now() + PATIENCE;
+    while !published(showcase.answer("POST /messages?count=1")) {
+        assert!(Instant::now() < until, "it is not found again");
+    }
+}
+
 /// It is told, and found again when it is back.
 #[test]
 fn a_server_that_goes_away_is_told_and_found_again() {
     let Some(mut server) = Server::start() else { return };
     let mut showcase = Showcase::start_with(&["--nats", &server.url()]);
     let log = showcase.log();
+    publishes_one(&showcase);
+    hears(&log, "message", "\"said\":\"finished\"");
     server.stop(Signal::KILL);
     showcase.says("trouble with the broker");
     server.start_again();
-    let published = |answer: String| answer.ends_with("1 messages are published\n");
-    let until = Instant::now() + PATIENCE;
-    while !published(showcase.answer("POST /messages?count=1")) {
-        assert!(Instant::now() < until, "it is not found again");
-    }
+    publishes_one(&showcase);
+    hears(&log, "message", "\"said\":\"finished\"");
+}
+
+/// It was there at the start, and gone before anybody asked it for a message.
+#[test]
+fn a_server_that_goes_away_at_once_is_found_again_too() {
+    let Some(mut server) = Server::start() else { return };
+    let showcase = Showcase::start_with(&["--nats", &server.url()]);
+    server.stop(Signal::KILL);
+    let log = showcase.log();
+    server.start_again();
+    publishes_one(&showcase);
     hears(&log, "message", "\"said\":\"finished\"");
 }
 
