@@ -49,6 +49,13 @@ pub(super) enum Said {
     },
 }
 
+impl Said {
+    /// After that nothing is said of it.
+    pub(super) fn is_end(&self) -> bool {
+        matches!(self, Self::Stopped { .. } | Self::Failed { .. } | Self::Finished { .. })
+    }
+}
+
 impl fmt::Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "#{} {} ", self.work, self.what)?;

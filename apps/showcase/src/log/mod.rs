@@ -40,13 +40,17 @@ struct Written {
     running: BTreeSet<u64>,
     /// The server stops: with the last work the log is over.
     is_closing: bool,
+    /// How much of what was said last.
+    keeps: usize,
     /// What was said last, without progress.
     recent: VecDeque<Line>,
+    /// What was said before that, of those whose end was not.
+    older: Vec<Line>,
     /// To whoever reads it; `None`: it is over.
     readers: Option<broadcast::Sender<Line>>,
 }
 
-/// So many lines are kept for whoever comes later.
+/// So many lines are kept for whoever comes later, and all of what runs.
 const RECENT: usize = 200;
 
 /// Who wants a work.
@@ -113,17 +117,19 @@ impl Handler<ReadLog> for Log {
 
 impl Log {
     pub(crate) fn new() -> Self {
-        Self::with_room(1024)
+        Self::with_room(RECENT, 1024)
     }
 
-    /// So many lines wait for a reader at most.
-    fn with_room(lines: usize) -> Self {
-        let (readers, _) = broadcast::channel(lines);
+    /// `keeps` so many lines of before, and lets so many wait for a reader.
+    fn with_room(keeps: usize, wait: usize) -> Self {
+        let (readers, _) = broadcast::channel(wait);
         let written = Written {
             begun: 0,
             running: BTreeSet::new(),
             is_closing: false,
+            keeps,
             recent: VecDeque::new(),
+            older: Vec::new(),
             readers: Some(readers),
         };
         Self { written: Arc::new(Mutex::new(written)) }
@@ -158,14 +164,24 @@ impl Written {
         if !matches!(line.said, Said::Progress { .. }) {
             // Whoever has no page reads it there.
             print_line(&line);
-            if self.recent.len() == RECENT {
-                self.recent.pop_front();
+            if self.recent.len() == self.keeps {
+                self.forget_one();
             }
             self.recent.push_back(line.clone());
         }
         if let Some(readers) = &self.readers {
             // Nobody may be listening.
             let _ = readers.send(line);
+        }
+    }
+
+    /// Of a work that runs nothing is forgotten, or nobody would know whose it is.
+    fn forget_one(&mut self) {
+        let Some(line) = self.recent.pop_front() else { return };
+        if line.said.is_end() {
+            self.older.retain(|older| older.work != line.work);
+        } else {
+            self.older.push(line);
         }
     }
 

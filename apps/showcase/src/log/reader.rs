@@ -37,7 +37,8 @@ impl Reader {
         };
         // Both under one lock with the subscription: nothing is missed between them.
         let running = Heard::Running(written.running.iter().copied().collect());
-        let before = written.recent.iter().cloned().map(Heard::Before);
+        let before = written.older.iter().chain(&written.recent);
+        let before = before.cloned().map(Heard::Before);
         let first = std::iter::once(running).chain(before).collect();
         drop(written);
         Self { log, first, lines: BroadcastStream::new(lines) }
@@ -76,7 +77,7 @@ mod tests {
 
     #[tokio::test]
     async fn whoever_is_too_slow_learns_what_runs_and_what_was_said_last() {
-        let log = Log::with_room(8);
+        let log = Log::with_room(200, 8);
         let (first, second) = (begin(&log), begin(&log));
         let mut reader = Reader::new(log.clone());
         assert!(matches!(reader.next().await, Some(Heard::Running(all)) if all == [1, 2]));
@@ -99,5 +100,42 @@ mod tests {
         assert!(line.to_string().starts_with("#2 work finished after "), "{line}");
         log.close();
         assert!(reader.next().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn whatever_runs_is_told_from_its_begin_on_however_much_was_said_since() {
+        let log = Log::with_room(6, 8);
+        let long = begin(&log);
+        for _ in 0..10 {
+            begin(&log).finish();
+        }
+        let told = async |log: &Log| -> Vec<String> {
+            let first = std::mem::take(&mut Reader::new(log.clone()).first);
+            let before = first.into_iter().filter_map(|heard| match heard {
+                Heard::Before(line) => line.to_string().split(" after").next().map(str::to_owned),
+                _ => None,
+            });
+            before.collect()
+        };
+        let last = |from| {
+            (from..=11).flat_map(|n| {
+                [format!("#{n} work begun for a test"), format!("#{n} work finished")]
+            })
+        };
+        let begun = "#1 work begun for a test".to_owned();
+        let expected: Vec<_> = std::iter::once(begun.clone()).chain(last(9)).collect();
+        assert_eq!(told(&log).await, expected);
+        // And until its end is forgotten, too.
+        long.finish();
+        let end = "#1 work finished".to_owned();
+        let mut expected =
+            vec![begun, "#9 work begun for a test".to_owned(), "#9 work finished".to_owned()];
+        expected.extend(last(10).chain([end]));
+        assert_eq!(told(&log).await, expected);
+        for _ in 0..3 {
+            begin(&log).finish();
+        }
+        assert!(told(&log).await.iter().all(|line| !line.starts_with("#1 ")));
+        assert!(log.written().older.is_empty());
     }
 }

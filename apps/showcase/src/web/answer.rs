@@ -6,6 +6,7 @@ use axum::response::{IntoResponse, Response};
 use desist_http::{SendError, Stopped};
 use desist_mediator::Error;
 
+use crate::data::is_away;
 use crate::mediator::why;
 
 /// An answer made of why there is no other.
@@ -42,9 +43,11 @@ impl IntoResponse for Failed {
     }
 }
 
-/// Of a fault: ours, or of another service.
+/// Of a fault: ours, or of another service, or of a database that is away and comes back.
 fn status(error: &Error) -> StatusCode {
-    match error.failure().and_then(|failure| failure.downcast_ref::<SendError>()) {
+    let failure = error.failure();
+    match failure.and_then(|failure| failure.downcast_ref::<SendError>()) {
+        None if failure.is_some_and(|failure| is_away(failure)) => StatusCode::SERVICE_UNAVAILABLE,
         None => StatusCode::INTERNAL_SERVER_ERROR,
         Some(late) if late.is_timeout() => StatusCode::GATEWAY_TIMEOUT,
         Some(_) => StatusCode::BAD_GATEWAY,

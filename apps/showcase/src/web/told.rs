@@ -1,6 +1,7 @@
 //! What a page is told by itself: with whom it talks, and the log.
 
 use std::convert::Infallible;
+use std::time::Duration;
 
 use axum::extract::State;
 use axum::response::IntoResponse;
@@ -32,9 +33,13 @@ pub(super) fn router(about: About) -> Router<Mediator> {
         .route("/log", get(move |mediator, token| log(first, mediator, token)))
 }
 
+/// A page thinks it away after some times as long.
+const ALIVE: Duration = Duration::from_secs(3);
+
 /// A browser has few connections, so this one says whose log it is, too: first an event `about`,
 /// then `running` with the numbers of all work that runs, `before` for each line that was said
-/// before, and then those that are said now. Where lines were missed `running` comes again.
+/// before, and then those that are said now. Where lines were missed `running` comes again. An event
+/// `alive` comes where nothing else does: what a server that hangs says is nothing.
 async fn log(
     about: About,
     State(mediator): State<Mediator>,
@@ -48,5 +53,6 @@ async fn log(
     });
     let about = Event::default().event("about").json_data(about).ok();
     let events = tokio_stream::iter(about).chain(lines).map(Ok::<_, Infallible>);
-    Ok(Sse::new(events).keep_alive(KeepAlive::default()))
+    let alive = Event::default().event("alive").data("\"\"");
+    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(ALIVE).event(alive)))
 }

@@ -1,9 +1,11 @@
 // Room for what keeps a connection: requests, and the log of each tab. Browsers open six connections to
 // a server over HTTP/1.1, for all of their tabs together: one is kept for short questions and for
-// cancels, and one for the console, which is not counted here. What it promises: whoever comes first goes first, whoever does not want to wait any longer
+// cancels, and one for the console, which is not counted here. However many tabs are in sight, one of
+// those that are counted is left to requests. What it promises: whoever comes first goes first, whoever does not want to wait any longer
 // takes nobody's place, and a tab that is closed gives back what it has. No DOM here.
 
 const AT_ONCE = 4;
+const LOGS = 3;
 
 /** A browser has locks where nobody else on the way can read or change the page. */
 export const connections = () => (navigator.locks ? new OfAllTabs() : new OfThisTab());
@@ -13,9 +15,10 @@ class OfAllTabs {
   /**
    * Waits until there is one.
    * @param {AbortSignal} [signal]
+   * @param {{isLog?: boolean}} [what] it is for
    * @returns {Promise<() => void>} gives it back
    */
-  async take(signal) {
+  async take(signal, { isLog = false } = {}) {
     signal?.throwIfAborted();
     // Whichever comes first; then nobody waits for the others any more.
     const wait = new AbortController();
@@ -26,14 +29,14 @@ class OfAllTabs {
         wait.abort();
         return new Promise((giveBack) => go(giveBack));
       };
-      for (let which = 1; which <= AT_ONCE; which++) {
+      for (let which = 1; which <= (isLog ? LOGS : AT_ONCE); which++) {
         navigator.locks.request(`connection ${which}`, { signal: wait.signal }, held).catch(refuse);
       }
     });
   }
 }
 
-/** Other tabs are not known. */
+/** Other tabs are not known, and this one has one log. */
 class OfThisTab {
   #free = AT_ONCE;
   #queue = [];

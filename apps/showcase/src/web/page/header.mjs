@@ -41,5 +41,5 @@ function said({ state, since }) {
 /** Its address, where that is told, or whether there is one. */
 function nats(is) {
   if (!is) return "none";
-  return is === true ? "connected" : is;
+  return is === true ? "in use" : is;
 }

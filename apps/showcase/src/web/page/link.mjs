@@ -1,8 +1,10 @@
 // The connection to the log. What it promises: it comes again by itself, for as long as it takes;
-// "live" is said only of a server that is known, and "away" never of one that is; and no line is taken
-// for one of another server.
+// "live" is said only of a server that is known and was heard some seconds ago, and "away" never of one
+// that is; and no line is taken for one of another server.
 
 const AGAIN = 1000;
+/** A server that has nothing to say says so every three seconds. */
+const SILENCE = 10_000;
 /** Whoever gets a connection at once has not waited for it. */
 const AT_ONCE = 300;
 
@@ -15,6 +17,7 @@ export class Link {
   #log = null;
   #turn = new AbortController();
   #giveBack = null;
+  #silence = 0;
 
   /**
    * @param {{changed: () => void, line: (line: any, isOlder: boolean) => void,
@@ -29,12 +32,17 @@ export class Link {
     return this.state === "live";
   }
 
+  /** What is short can be asked whether there is room for a log or not. */
+  get isAway() {
+    return this.state === "away";
+  }
+
   /** Takes a connection, and keeps it until it rests. */
   async start(connections) {
     const { signal } = (this.#turn = new AbortController());
     this.#enter("connecting");
     const crowded = setTimeout(() => signal.aborted || this.#enter("crowded"), AT_ONCE);
-    const giveBack = await connections.take(signal).catch(() => null);
+    const giveBack = await connections.take(signal, { isLog: true }).catch(() => null);
     clearTimeout(crowded);
     if (signal.aborted) return giveBack?.();
     this.#giveBack = giveBack;
@@ -45,6 +53,7 @@ export class Link {
   /** Leaves its connection to other tabs, until it is started again. */
   rest() {
     this.#turn.abort();
+    clearTimeout(this.#silence);
     this.#log?.close();
     this.#giveBack?.();
     [this.#log, this.#giveBack] = [null, null];
@@ -54,9 +63,12 @@ export class Link {
   #open() {
     const log = new EventSource("./log");
     this.#log = log;
+    this.#hears();
     const hears = (name, hear) => {
       log.addEventListener(name, ({ data }) => {
-        const what = this.#log === log ? understood(data) : null;
+        if (this.#log !== log) return;
+        this.#hears();
+        const what = understood(data);
         if (what) hear(what);
       });
     };
@@ -66,7 +78,13 @@ export class Link {
     hears("running", (works) => this.tell.running(works));
     hears("before", (line) => this.tell.line(line, true));
     hears("message", (line) => this.tell.line(line, false));
+    hears("alive", () => {});
     log.onerror = () => this.#log === log && this.#lost();
+  }
+
+  #hears() {
+    clearTimeout(this.#silence);
+    this.#silence = setTimeout(() => this.#log && this.#lost(), SILENCE);
   }
 
   #meet(about) {
@@ -78,6 +96,7 @@ export class Link {
 
   // A browser that is left to itself gives up where the answer is an error.
   #lost() {
+    clearTimeout(this.#silence);
     this.#log.close();
     this.#log = null;
     if (this.state !== "away") this.#enter("away", new Date());

@@ -2,10 +2,12 @@
 // operation came to is what the database says, who asked and how soon it stopped what the log says;
 // no operation holds a connection while it is watched.
 
-import { ofOperation, ofWork } from "./words.mjs";
+import { isHeard, ofOperation, ofWork } from "./words.mjs";
 import { Written } from "./written.mjs";
 
 const ASK_EVERY = 1000;
+/** After that a start that is not answered is explained. */
+const SLOW = 2000;
 const PATIENCE = 20_000;
 const FOUND_AT_MOST = 20;
 /** The log may be a little later than the database; it knows more of how it stopped. */
@@ -37,6 +39,7 @@ function explained(error) {
 export class Operation {
   #pressed = false;
   #problem = null;
+  #since;
   #overSince = null;
   /** @type {Written | null} */
   #written = null;
@@ -46,6 +49,7 @@ export class Operation {
   /** @param {any} page @param {{kind: string, input?: any, op?: any}} what one that is found has an `op` */
   constructor(page, { kind, input, op = null }) {
     this.page = page;
+    this.#since = page.now();
     if (op) this.take(op);
     else this.#start(kind, input);
   }
@@ -59,7 +63,12 @@ export class Operation {
   }
 
   get progress() {
-    return (this.work?.state === "running" && this.work.progress) || this.op?.progress || null;
+    return (this.#isHeard && this.work.progress) || this.op?.progress || null;
+  }
+
+  /** The log tells more than the database, and sooner, while it is read. */
+  get #isHeard() {
+    return this.work?.state === "running" && isHeard(this.page.link);
   }
 
   get isOver() {
@@ -69,7 +78,7 @@ export class Operation {
   }
 
   get isStoppable() {
-    return this.op !== null && !this.isOver && !this.#pressed && !this.op.cancel && this.page.link.isLive;
+    return this.op !== null && !this.isOver && !this.#pressed && !this.op.cancel && !this.page.link.isAway;
   }
 
   get looks() {
@@ -129,9 +138,9 @@ export class Operation {
   }
 
   words(now) {
-    if (!this.op) return this.#problem ?? "sent";
+    if (!this.op) return this.#problem ?? sent(now - this.#since);
     const { work, op } = this;
-    if (!this.isOver && !this.page.link.isLive) return "the server is away; the operation is kept, and seen again with it";
+    if (!this.isOver && this.page.link.isAway) return "the server is away; the operation is kept, and seen again with it";
     const said = this.#how(work, op, now);
     if (op.state === "succeeded") return `${said}${wrote(op.output, this.#written?.elsewhere ?? null)}`;
     if (this.#problem && !this.isOver) return `${said}; ${this.#problem}`;
@@ -140,11 +149,15 @@ export class Operation {
 
   #how(work, op, now) {
     // The row of one that was given back, to be begun again, has ended, and it has not.
-    const isSame = work && (this.isOver ? work.state === { succeeded: "finished", cancelled: "stopped" }[op.state] : work.state === "running");
+    const isSame = work && (this.isOver ? work.state === { succeeded: "finished", cancelled: "stopped" }[op.state] : this.#isHeard);
     if (!isSame) return ofOperation(op, now);
     if (this.#pressed && work.state === "running" && !work.asked) return op.cancel ? "asked to stop" : "is about to be asked to stop";
     return op.cancel && work.state === "running" && !work.asked ? ofOperation(op, now) : ofWork(work, now);
   }
+}
+
+function sent(since) {
+  return since > SLOW ? "sent, and not answered yet: other tabs may have all connections" : "sent";
 }
 
 function wrote(output, elsewhere) {
@@ -177,7 +190,8 @@ export class Watch {
 
   async #look() {
     this.#timer = null;
-    const all = this.page.link.isLive ? this.unfinished() : [];
+    const { link } = this.page;
+    const all = link.isAway || link.state === "resting" ? [] : this.unfinished();
     if (!all.length) return;
     this.#isLooking = true;
     // One after another: they share the connection that is kept for such.

@@ -89,9 +89,9 @@ export class Request {
     if (this.#phase === "withdrawn") return "stopped before it was sent";
     if (this.#phase === "settled" && this.isOver) return "stopped before the log told of it";
     if (this.#pressed) return "asked to stop";
-    if (this.#phase === "queued") return "waits for a free connection: browsers open six to a server, for all tabs";
+    if (this.#phase === "queued") return "waits for a free connection: browsers open six to a server, for all tabs; stop something, or close a tab";
     const isSlow = now - this.#since > SLOW;
-    return isSlow ? "sent, and not begun yet: other tabs may have all connections" : "sent";
+    return isSlow ? "sent, and not begun yet: other tabs may have all connections, or the server hangs" : "sent";
   }
 
   #told(text) {

@@ -1,7 +1,7 @@
 // The log as a table. What it promises: the newest is on top, and a work keeps its row.
 
 import { arrange, el, setAttr, setText } from "./dom.mjs";
-import { cameOf, part, why } from "./words.mjs";
+import { cameOf, isHeard, part, why } from "./words.mjs";
 import { took } from "./time.mjs";
 
 const COLUMNS = ["number", "what", "came", "whom", "by", "why", "heard", "stopped"];
@@ -19,14 +19,13 @@ export class Table {
 
   render(all, now, link) {
     const works = shown(all);
-    const isAway = link.state === "away";
     // A log that cannot be read may have something in it.
     this.nothing.hidden = works.length > 0 || !link.isLive;
     const before = this.#rows;
     this.#rows = new Map();
     for (const work of works) {
       const row = before.get(work.key) ?? made();
-      fill(row, work, now, isAway);
+      fill(row, work, now, link);
       this.#rows.set(work.key, row);
     }
     arrange(this.body, [...this.#rows.values()].map(({ element }) => element));
@@ -42,14 +41,14 @@ function made() {
   return { element: el("tr", { role: "row" }, ...cells), cells, words, bar };
 }
 
-function fill({ element, cells, words, bar }, work, now, isAway) {
-  setAttr(element, "data-looks", looks(work, isAway));
+function fill({ element, cells, words, bar }, work, now, link) {
+  setAttr(element, "data-looks", looks(work, link));
   setAttr(element, "data-work", work.number);
   setAttr(element, "data-own", work.isOwn);
-  const far = work.state === "running" && !isAway ? part(work.progress) : null;
+  const far = work.state === "running" && isHeard(link) ? part(work.progress) : null;
   bar.hidden = far === null;
   setAttr(bar, "value", far ?? 0);
-  setText(words, cameOf(work, now, isAway));
+  setText(words, cameOf(work, now, link));
   const stop = work.state === "stopped" ? work.end : work.asked;
   const texts = [
     String(work.number), work.what, null, whom(work), asker(work, stop), stop ? why(stop) : "",
@@ -63,9 +62,9 @@ function fill({ element, cells, words, bar }, work, now, isAway) {
   });
 }
 
-function looks(work, isAway) {
+function looks(work, link) {
   if (work.state !== "running") return work.state;
-  return isAway ? "lost" : work.asked ? "asked" : "running";
+  return !isHeard(link) ? "lost" : work.asked ? "asked" : "running";
 }
 
 /** The indexer is at work again and again: of what it has done well only the last is of interest. */

@@ -62,10 +62,16 @@ export function stillRuns(asked, now) {
 }
 
 /** Of one that ran when the server was heard the last time. */
-const unseen = (work) => (work.asked ? "asked to stop; then the server went away" : "the server went away while it ran");
+function unheard(work, isAway) {
+  if (!isAway) return "not known: this tab does not hear the server";
+  return work.asked ? "asked to stop; then the server went away" : "the server went away while it ran";
+}
+
+/** For the moment of a new connection nothing is said to be lost. */
+export const isHeard = ({ state }) => state === "live" || state === "connecting";
 
 /** In the log, where who asked and the times have columns of their own. */
-export function cameOf(work, now, isAway = false) {
+export function cameOf(work, now, link = null) {
   switch (work.state) {
     case "stopped":
       return "stopped";
@@ -76,7 +82,7 @@ export function cameOf(work, now, isAway = false) {
     case "lost":
       return work.isMissed ? "not known: its end was missed" : "not known: the server went away";
     default: {
-      if (isAway) return unseen(work);
+      if (link && !isHeard(link)) return unheard(work, link.isAway);
       if (work.asked) return stillRuns(work.asked, now);
       const far = howFar(work.progress);
       return far ? `runs: ${far}` : "runs";

@@ -6,7 +6,7 @@
 const MOST = 200;
 
 export class Works {
-  /** In the order of their begin. @type {Map<string, any>} */
+  /** In the order in which they were heard of. @type {Map<string, any>} */
   #works = new Map();
   #byMark = new Map();
   #byOperation = new Map();
@@ -36,9 +36,9 @@ export class Works {
     return this.#byOperation.get(id);
   }
 
-  /** The newest first. */
+  /** The newest first: that which began last, whenever it was heard of. */
   all() {
-    return [...this.#works.values()].reverse();
+    return [...this.#works.values()].sort((one, other) => other.server - one.server || other.number - one.number);
   }
 
   /** Another server answers: what ran on the one before is over, and nobody knows how. */
@@ -79,7 +79,7 @@ export class Works {
   #begin(line) {
     const key = this.#key(line);
     const work = {
-      key, number: line.work, what: line.what, for: null, mark: null, operation: null,
+      key, server: this.#server, number: line.work, what: line.what, for: null, mark: null, operation: null,
       isNamed: false, isOwn: false, state: "running", progress: null, asked: null, end: null,
     };
     this.#works.set(key, work);

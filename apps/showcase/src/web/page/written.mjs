@@ -2,6 +2,8 @@
 // has the file: that which wrote it, or another one that has its folder, as after a new start.
 
 const PATIENCE = 20_000;
+/** After no answer it is asked again. */
+const AGAIN = 5_000;
 
 export class Written {
   /** Which server was asked whether it has it. */
@@ -36,14 +38,15 @@ export class Written {
 
   async #ask(instance) {
     [this.#askedOf, this.#isHere] = [instance, null];
-    let isHere = false;
-    try {
-      const answer = await fetch(`.${this.path}`, { method: "HEAD", cache: "no-store", signal: AbortSignal.timeout(PATIENCE) });
-      isHere = answer.ok;
-    } catch {
-      // Whoever went away has not got it; the next is asked.
-    }
-    if (this.#askedOf === instance) this.#isHere = isHere;
+    const answer = await fetch(`.${this.path}`, { method: "HEAD", cache: "no-store", signal: AbortSignal.timeout(PATIENCE) }).catch(() => null);
+    if (this.#askedOf !== instance) return;
+    if (answer) this.#isHere = answer.ok;
+    else setTimeout(() => this.#forget(instance), AGAIN);
+    this.page.changed();
+  }
+
+  #forget(instance) {
+    if (this.#askedOf === instance) this.#askedOf = null;
     this.page.changed();
   }
 }

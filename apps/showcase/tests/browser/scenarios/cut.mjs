@@ -58,4 +58,11 @@ await scenario(async ({ tab }) => {
     assert.equal(new Set(all).size, all.length, `a row is there twice: ${all}`);
     await card(page, 'import').stop.click();
     await looks(card(page, 'import').run, 'stopped');
+
+    // A server that hangs keeps its connections, and is away all the same.
+    showcase.signal('SIGSTOP');
+    await page.locator('#link[data-state=away]').waitFor();
+    showcase.signal('SIGCONT');
+    await live(page);
+    await starts(page, 'primes');
 }, { expected: AWAY });

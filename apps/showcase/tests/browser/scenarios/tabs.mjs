@@ -60,7 +60,12 @@ await scenario(async ({ tab, context }) => {
 
     // What nobody looks at needs no log: with that many in sight the last would wait.
     const many = [second];
-    while (many.length < 4) many.push(await tab(showcase));
+    while (many.length < 3) many.push(await tab(showcase));
+    // One is left to requests.
+    await starts(many[1], 'longrunningtask');
+    await card(many[1], 'longrunningtask').stop.click();
+    await looks(card(many[1], 'longrunningtask').run, 'stopped');
+    const imported = await starts(second, 'import');
     const last = await context.newPage();
     await last.goto(showcase.site);
     await says(last.locator('#link'), 'Other tabs of this page have all connections');
@@ -69,6 +74,12 @@ await scenario(async ({ tab, context }) => {
     await second.locator('#link[data-state=resting]').waitFor();
     await isSeen(second, true);
     await second.locator('#link[data-state=crowded]').waitFor();
+    // It has no log, and asks for what it began all the same.
+    await says(row(second, imported).cell('came'), 'not known: this tab does not hear the server');
+    await says(card(second, 'import').words, /^#\d+ runs: [\d,]+ of 2,000$/);
+    await card(second, 'import').stop.click();
+    await looks(card(second, 'import').run, 'stopped');
+    await says(card(second, 'import').words, 'stopped: a visitor asked for it');
     await isSeen(last, false);
     await live(second);
     // One that waits for an answer is not deaf meanwhile.
