@@ -13,7 +13,7 @@ use desist_host::BoxError;
 use serde::Serialize;
 
 pub(crate) use self::made_up::made_up;
-pub(crate) use self::postgres::PostgresDocuments;
+pub(crate) use self::postgres::{PostgresDocuments, is_away};
 pub(crate) use self::sqlite::SqliteDocuments;
 
 /// So many are there from the beginning: enough that comparing each with each takes its time.

@@ -9,6 +9,12 @@ use tokio_postgres::Row;
 use super::words::{as_indexed, counted};
 use super::{Document, Documents, FIRST, Found, New, fill};
 
+/// There was no connection, and nothing was done: it can be asked for again.
+pub(crate) fn is_away(error: &(dyn std::error::Error + 'static)) -> bool {
+    let error = error.downcast_ref::<desist_sql::Error<tokio_postgres::Error>>();
+    error.is_some_and(desist_sql::Error::is_no_connection)
+}
+
 /// One instance makes them, though several start at once.
 const TABLES: &str = "
     SELECT pg_advisory_xact_lock(hashtext('the tables of the showcase'));

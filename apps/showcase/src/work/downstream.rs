@@ -4,9 +4,9 @@ use desist::Token;
 use desist_host::BoxError;
 use desist_http::{SendError, SendWith as _};
 use desist_mediator::Handler;
+use reqwest::Url;
 
 use super::{Asked, Work};
-use crate::mediator::and_behind_it;
 
 pub(crate) struct Downstream;
 
@@ -26,19 +26,26 @@ impl Neighbour {
     /// The long-running task of the instance at that address.
     pub(crate) fn at(address: &str) -> Result<Self, BoxError> {
         let client = reqwest::Client::builder().no_proxy().build()?;
-        let url = format!("{}/longrunningtask", address.trim_end_matches('/'));
-        let asked = client.get(&url).build().map_err(|error| {
-            let why = and_behind_it(&error);
-            format!("{address:?} is no service to ask: {why}; say http://HOST:PORT")
+        plain(address).map_err(|why| {
+            // There may be a password in it, so it is not repeated.
+            format!("--downstream is no service to ask: {why}; say http://HOST:PORT")
         })?;
-        if asked.url().scheme() != "http" {
-            let said = format!(
-                "{address:?} is asked over TLS, which is not built in; say http://HOST:PORT"
-            );
-            return Err(said.into());
-        }
-        Ok(Self { client, url })
+        Ok(Self { client, url: format!("{}/longrunningtask", address.trim_end_matches('/')) })
     }
+}
+
+/// That it is an address to which a path can be added, and which everybody may see.
+fn plain(address: &str) -> Result<(), BoxError> {
+    let url = Url::parse(address)?;
+    if url.scheme() == "https" {
+        return Err("it would be asked over TLS, which is not built in".into());
+    }
+    let is_http = url.scheme() == "http";
+    let has_secret = !url.username().is_empty() || url.password().is_some();
+    if !is_http || has_secret || url.query().is_some() || url.fragment().is_some() {
+        return Err("it is more than an address, or something else".into());
+    }
+    Ok(())
 }
 
 impl Handler<Asked<Downstream>> for Neighbour {

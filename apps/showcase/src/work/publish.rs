@@ -68,7 +68,8 @@ impl Handler<Asked<Publish>> for Publisher {
             let published = stop.run(nats.publish(SUBJECT, id, number.to_string())).await?;
             published.map_err(|error| {
                 let (done, why) = (number - 1, and_behind_it(&error));
-                let advice = format!("ask for count={count}&series={series}, and the rest is");
+                let advice =
+                    format!("ask again with count={count}&series={series}, and the rest is, too");
                 format!("{done} of {count} are published: {why}; {advice}")
             })?;
             entry.progress(number, Some(count));

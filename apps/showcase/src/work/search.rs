@@ -31,7 +31,8 @@ impl Work for Search {
 
     fn validate(&self) -> Result<(), Invalid> {
         let advice = "give one word to look for, as in text=harbour";
-        Invalid::unless(self.text.split_whitespace().count() == 1, "text", advice)
+        let is_word = self.text.split_whitespace().count() == 1 && !self.text.contains('\0');
+        Invalid::unless(is_word, "text", advice)
     }
 }
 

@@ -93,8 +93,10 @@ fn a_server_that_was_away_is_found_again() {
     );
     assert_eq!(server.psql(&named), "t");
     server.kill();
-    let answer = showcase.answer("GET /search?text=amber");
-    assert!(answer.starts_with("HTTP/1.1 500"), "{answer}");
+    // The connections that there were are found to be cut, and there is no other.
+    let answers: Vec<_> = (0..10).map(|_| showcase.answer("GET /search?text=amber")).collect();
+    let last = answers.last().unwrap();
+    assert!(last.starts_with("HTTP/1.1 503") && last.contains("is the server up"), "{answers:#?}");
     server.start_again();
     let id = showcase.starts("import", r#"{"documents": 50}"#);
     showcase.until(&id, "succeeded");

@@ -266,6 +266,7 @@ fn what_cannot_be_is_refused_with_advice() {
     for (head, advice) in [
         ("GET /search?text=%20", "give one word to look for, as in text=harbour\n"),
         ("GET /search?text=amber+birch", "give one word to look for, as in text=harbour\n"),
+        ("GET /search?text=%00", "give one word to look for, as in text=harbour\n"),
         ("GET /search", "say a word, and a number, as in /search?text=harbour&session=7\n"),
         ("POST /messages", "start it with --nats nats://127.0.0.1:4222\n"),
         ("POST /messages?count=1001", "ask for at most count=1000\n"),
@@ -393,6 +394,28 @@ fn a_neighbour_that_is_away_is_no_fault_of_ours() {
     let answer = showcase.answer("GET /downstream");
     assert!(answer.starts_with("HTTP/1.1 502"), "{answer}");
     assert!(answer.contains("no connection to 127.0.0.1:1; is the service up"), "{answer}");
+}
+
+#[test]
+fn a_neighbour_that_cannot_be_is_refused_and_no_password_is_told() {
+    for (address, why) in [
+        ("http://", "empty host"),
+        ("nowhere", "relative URL without a base"),
+        ("https://127.0.0.1", "over TLS, which is not built in"),
+        ("http://ada:secret@127.0.0.1", "more than an address"),
+        ("http://127.0.0.1/?a=b", "more than an address"),
+    ] {
+        let folder = Folder::new("neighbour");
+        let ended = Command::new(env!("CARGO_BIN_EXE_showcase"))
+            .args(["--port", "0", "--downstream", address, "--data"])
+            .arg(folder.path())
+            .output()
+            .unwrap();
+        let report = String::from_utf8(ended.stderr).unwrap();
+        assert_eq!(ended.status.code(), Some(1), "{report}");
+        assert!(report.contains(why) && report.contains("say http://HOST:PORT"), "{report}");
+        assert!(!report.contains("secret"), "{report}");
+    }
 }
 
 /// A client that reads slowly, or not at all, makes no stop a failure.
