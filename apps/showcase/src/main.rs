@@ -56,8 +56,8 @@ fn serve<B: Backend>(config: Config, backend: B) -> ExitCode {
             .restartable("queue", move |stop| consume(consumes.clone(), stop))
             .after("database")
             .after("nats")
-            // A server that is away when it begins is no worse than one that goes later.
-            .on_failure(Restart::default())
+            // Nobody else needs it: a server that is away, or without its stream, ends nothing.
+            .on_failure(Restart::default().limit(u32::MAX))
             .drain_for(Duration::from_secs(2));
         before_http.push("nats");
     }

@@ -158,7 +158,7 @@ impl Known {
             Reason::Shutdown => "the host".into(),
             Reason::Deadline => "the clock".into(),
             Reason::Superseded => "a newer one".into(),
-            Reason::LeaseLost => "another instance".into(),
+            Reason::LeaseLost => "its lease".into(),
             _ => "the program".into(),
         }
     }

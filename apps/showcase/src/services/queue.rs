@@ -33,7 +33,7 @@ impl<S> Connection<S> {
 impl<S: Send + Sync + 'static> Service for Connection<S> {
     async fn start(&mut self, stop: &Stop) -> Result<(), BoxError> {
         let nats = stop.token().run(Nats::connect(&self.address)).await??;
-        stop.token().run(nats.ensure_stream(STREAM, [SUBJECT])).await??;
+        make_stream(&nats, stop).await?;
         self.house.nats.fill(nats);
         Ok(())
     }
@@ -44,9 +44,16 @@ impl<S: Send + Sync + 'static> Service for Connection<S> {
     }
 }
 
+async fn make_stream(nats: &Nats, stop: &Stop) -> Result<(), BoxError> {
+    stop.token().run(nats.ensure_stream(STREAM, [SUBJECT])).await??;
+    Ok(())
+}
+
 /// Until it is asked to stop: what is in hand then is finished, or goes back.
 pub(crate) async fn consume<S>(house: House<S>, stop: Stop) -> Result<(), BoxError> {
     let (nats, documents) = (house.nats.take()?, house.documents.take()?);
+    // The server may have come back without what it had.
+    make_stream(&nats, &stop).await?;
     let consumer = Consumer::new(nats.consumer(STREAM, "documents"))
         .concurrency(2)
         // What is no number is set aside at once; all else is the database, which comes back.

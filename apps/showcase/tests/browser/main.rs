@@ -25,6 +25,7 @@ scenarios! {
     fn what_ran_in_a_tab_that_is_closed_is_stopped() = "closed";
     fn what_does_not_stop_is_asked_then_overdue_then_in_the_report() = "deaf";
     fn tabs_of_one_browser_share_its_connections() = "tabs";
+    fn tabs_that_cannot_share_connections_count_their_own() = "alone";
     fn what_came_while_the_connections_were_cut_is_caught_up_with() = "cut";
     fn a_server_that_dies_is_noticed_and_found_again() = "restart";
     fn an_interrupt_ends_what_runs_and_a_second_one_does_not_wait() = "interrupt";

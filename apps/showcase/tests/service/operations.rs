@@ -118,3 +118,21 @@ fn files_of_exports_are_kept_for_a_week() {
     }
     assert!(new.exists() && somebodys.exists());
 }
+
+/// A machine slept: what it ran is begun again, and that makes the stop no failure.
+#[test]
+fn a_process_that_stood_still_begins_again_and_ends_well() {
+    let showcase = Showcase::start();
+    let log = showcase.log();
+    let id = showcase.starts("import", r#"{"documents": 600}"#);
+    hears(&log, "import", "progress");
+    showcase.signal("-STOP");
+    // Longer than a lease.
+    std::thread::sleep(Duration::from_secs(7));
+    showcase.signal("-CONT");
+    let stopped = hears(&log, "import", "\"said\":\"stopped\"");
+    assert!(stopped.contains("\"by\":\"its lease\",\"reason\":\"lease_lost\""), "{stopped}");
+    showcase.until(&id, "succeeded");
+    let (code, said) = showcase.ends();
+    assert_eq!(code, Some(0), "{said}");
+}

@@ -92,6 +92,24 @@ fn a_server_that_goes_away_at_once_is_found_again_too() {
     hears(&log, "message", "\"said\":\"finished\"");
 }
 
+/// As a container does without a volume.
+#[test]
+fn a_server_that_comes_back_with_nothing_is_worked_for_again() {
+    let Some(mut server) = Server::start() else { return };
+    let mut showcase = Showcase::start_with(&["--nats", &server.url()]);
+    let log = showcase.log();
+    publishes_one(&showcase);
+    hears(&log, "message", "\"said\":\"finished\"");
+    let port = server.port().to_string();
+    server.stop(Signal::KILL);
+    let Some(_empty) = Server::start_with(&["-js", "-p", &port]) else { return };
+    showcase.says("there is no stream");
+    publishes_one(&showcase);
+    hears(&log, "message", "\"said\":\"finished\"");
+    let (code, said) = showcase.ends();
+    assert_eq!(code, Some(0), "{said}");
+}
+
 /// Whoever was not told that it is published may ask again.
 #[test]
 fn a_series_is_published_once() {

@@ -34,6 +34,16 @@ export class Card {
     return this.#runs.map((run) => run.of).filter((of) => !of.isOver);
   }
 
+  /** One of its operations has no id yet. */
+  get isStarting() {
+    return this.of.operation === true && this.unfinished.some(({ id }) => id === null);
+  }
+
+  /** @param {string} id of an operation */
+  has(id) {
+    return this.#runs.some(({ of }) => of.id === id);
+  }
+
   #submit(event) {
     event.preventDefault();
     if (!isUsable(this.start)) return;
@@ -63,6 +73,8 @@ export class Card {
   found(op) {
     const known = this.#runs.find(({ of }) => of.id === op.id);
     if (known) known.of.take(op);
+    // It may be this very one, whose answer has not come: then the log tells of it once more.
+    else if (this.isStarting) setTimeout(() => this.found(op), 300);
     else this.#add(new Operation(this.page, { kind: this.of.id, op }));
   }
 
@@ -81,7 +93,7 @@ export class Card {
     const isMissing = this.of.needs && link.about !== null && !link.about[this.of.needs];
     if (this.otherwise) this.otherwise.hidden = !isMissing;
     this.list.hidden = Boolean(isMissing);
-    setUsable(this.start, link.isLive && !isMissing && (this.#isSeveral || !this.unfinished.length));
+    setUsable(this.start, link.isLive && !link.isEnding && !isMissing && (this.#isSeveral || !this.unfinished.length));
     setText(this.start, this.of.start ?? "Start");
     for (const run of this.#runs) run.render();
     arrange(this.list, (this.#runs.length ? this.#runs : [this.nothing]).map(({ element }) => element));

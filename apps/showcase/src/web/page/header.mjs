@@ -23,10 +23,12 @@ export class Header {
   }
 }
 
-function said({ state, since }) {
+function said({ state, since, isEnding }) {
   switch (state) {
     case "live":
-      return "Live";
+      return isEnding ? "The server shuts down" : "Live";
+    case "slow":
+      return "Connecting: the server does not answer, or other tabs have all connections";
     case "away":
       return `The server is away since ${clock(since)}; the page waits for it`;
     case "resting":

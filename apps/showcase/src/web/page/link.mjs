@@ -9,7 +9,7 @@ const SILENCE = 10_000;
 const AT_ONCE = 300;
 
 export class Link {
-  /** `resting`, `connecting`, `crowded` where other tabs have all connections, `live`, or `away` since a time. */
+  /** `resting`, `connecting`, `slow` where that takes long, `crowded` where other tabs have all connections, `live`, or `away` since a time. */
   state = "resting";
   since = null;
   /** What the server says of itself. */
@@ -18,6 +18,8 @@ export class Link {
   #turn = new AbortController();
   #giveBack = null;
   #silence = 0;
+  /** The server has told that it shuts down. */
+  isEnding = false;
 
   /**
    * @param {{changed: () => void, line: (line: any, isOlder: boolean) => void,
@@ -63,7 +65,9 @@ export class Link {
   #open() {
     const log = new EventSource("./log");
     this.#log = log;
-    this.#hears();
+    // Until it is open it may wait for a connection, of which nobody knows.
+    this.#silence = setTimeout(() => this.state === "connecting" && this.#enter("slow"), SILENCE);
+    log.onopen = () => this.#log === log && this.#hears();
     const hears = (name, hear) => {
       log.addEventListener(name, ({ data }) => {
         if (this.#log !== log) return;
@@ -82,6 +86,11 @@ export class Link {
     log.onerror = () => this.#log === log && this.#lost();
   }
 
+  /** What it tells comes to its end, and it begins nothing more. */
+  ends() {
+    this.isEnding = true;
+  }
+
   #hears() {
     clearTimeout(this.#silence);
     this.#silence = setTimeout(() => this.#log && this.#lost(), SILENCE);
@@ -90,6 +99,7 @@ export class Link {
   #meet(about) {
     const isAnother = this.about !== null && this.about.instance !== about.instance;
     this.about = about;
+    this.isEnding = false;
     this.#enter("live");
     this.tell.live(isAnother);
   }

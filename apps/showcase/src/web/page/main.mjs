@@ -3,14 +3,16 @@
 
 import { Card } from "./card.mjs";
 import { GROUPS } from "./catalogue.mjs";
-import { connections } from "./connections.mjs";
+import { Connections } from "./connections.mjs";
 import { byId, el } from "./dom.mjs";
 import { Header } from "./header.mjs";
 import { Link } from "./link.mjs";
-import { Watch, found } from "./operations.mjs";
+import { Watch, found, one } from "./operations.mjs";
 import { Table } from "./table.mjs";
 import { Works } from "./works.mjs";
 
+/** When an answer to a start may have come. */
+const LATER = 300;
 /** Whoever looks away for so long may look at other tabs. */
 const UNSEEN = 2000;
 
@@ -20,7 +22,7 @@ let unseen = 0;
 /** What the parts of the page know of each other. */
 const page = {
   works: new Works(),
-  connections: connections(),
+  connections: new Connections(),
   link: new Link({ changed: schedule, line, live, running: (works) => page.works.only(works) }),
   changed: schedule,
   now: () => performance.now() + performance.timeOrigin,
@@ -42,7 +44,28 @@ const watch = new Watch(page, unfinished);
 
 function line(said, isOlder) {
   const work = page.works.take(said, page.now(), isOlder);
+  if (!isOlder && said.reason === "shutdown") page.link.ends();
+  if (work.operation !== null && said.said === "begun" && !isOlder) meet(work.operation);
   if (work.operation !== null && said.said !== "progress") watch.soon();
+  schedule();
+}
+
+const cardOf = (kind) => cards.find(({ of }) => of.operation && of.id === kind);
+
+/** Of one that another tab has begun, or another page. */
+async function meet(id) {
+  // One that this tab has begun may not know its id yet.
+  if (cards.some((card) => card.isStarting)) setTimeout(() => meet(id), LATER);
+  else if (!cards.some((card) => card.has(id))) await look(id);
+}
+
+async function look(id) {
+  try {
+    const op = await one(id);
+    cardOf(op.kind)?.found(op);
+  } catch (error) {
+    console.warn(`nothing is known of ${id}:`, error);
+  }
   schedule();
 }
 
@@ -52,7 +75,7 @@ async function live(isAnother) {
   schedule();
   try {
     // The oldest first: each is put above the one before.
-    for (const op of (await found()).reverse()) cards.find(({ of }) => of.operation && of.id === op.kind)?.found(op);
+    for (const op of (await found()).reverse()) cardOf(op.kind)?.found(op);
   } catch (error) {
     console.warn("it is not known which operations run:", error);
   }
@@ -79,7 +102,7 @@ function render() {
 
 // There are more tabs than connections: those that somebody looks at, and those that wait for an
 // answer, have one.
-function look() {
+function seen() {
   clearTimeout(unseen);
   if (document.visibilityState !== "visible") unseen = setTimeout(rest, UNSEEN);
   else if (page.link.state === "resting") page.link.start(page.connections);
@@ -91,10 +114,10 @@ function rest() {
   else page.link.rest();
 }
 
-document.addEventListener("visibilitychange", look);
+document.addEventListener("visibilitychange", seen);
 // Seconds are counted where something was asked and still runs.
 setInterval(schedule, 1000);
 // A page that comes back out of the cache of the browser has lost its connections.
 addEventListener("pageshow", (event) => event.persisted && location.reload());
 schedule();
-look();
+seen();

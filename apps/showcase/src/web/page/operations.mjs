@@ -77,14 +77,20 @@ export class Operation {
     return this.work?.state !== "running" || this.page.now() - this.#overSince > LATER;
   }
 
+  /** This server has told that its work was stopped with it, and no other has taken it up. */
+  get #isLeft() {
+    return !this.isOver && this.work?.end?.reason === "shutdown" && this.work.state === "stopped" && this.page.link.isEnding;
+  }
+
   get isStoppable() {
-    return this.op !== null && !this.isOver && !this.#pressed && !this.op.cancel && !this.page.link.isAway;
+    return !this.#isLeft && this.op !== null && !this.isOver && !this.#pressed && !this.op.cancel && !this.page.link.isAway;
   }
 
   get looks() {
     if (!this.op) return this.#problem ? "failed" : "running";
     const { state, cancel, overdue } = this.op;
     const isAsked = this.#pressed || cancel || this.work?.asked;
+    if (this.#isLeft) return "stopped";
     const over = { succeeded: "finished", cancelled: "stopped", failed: "failed" }[state];
     return over ?? (overdue ? "overdue" : isAsked ? "asked" : "running");
   }
@@ -107,6 +113,7 @@ export class Operation {
 
   async stop() {
     this.#pressed = true;
+    this.#problem = null;
     this.page.changed();
     try {
       const answer = await ask(`/${this.id}/cancel`, { reason: "requested", message: MESSAGE });
@@ -141,6 +148,7 @@ export class Operation {
     if (!this.op) return this.#problem ?? sent(now - this.#since);
     const { work, op } = this;
     if (!this.isOver && this.page.link.isAway) return "the server is away; the operation is kept, and seen again with it";
+    if (this.#isLeft) return `${ofWork(work, now)}; what becomes of it is told by the next server`;
     const said = this.#how(work, op, now);
     if (op.state === "succeeded") return `${said}${wrote(op.output, this.#written?.elsewhere ?? null)}`;
     if (this.#problem && !this.isOver) return `${said}; ${this.#problem}`;
@@ -203,6 +211,9 @@ export class Watch {
     this.soon(isAgain ? 0 : ASK_EVERY);
   }
 }
+
+/** @param {string} id */
+export const one = (id) => ask(`/${id}`);
 
 /** Those that run or wait now, whoever began them. */
 export async function found() {

@@ -42,7 +42,14 @@ await scenario(async ({ tab }) => {
     await says(row(page, number).cell('came'), /asked to stop, still runs for \d+ s or more/);
     await looks(deaf.run, 'overdue');
 
+    // The server shuts down for as long as that takes, and says so.
+    await starts(page, 'import');
     showcase.signal('SIGINT');
+    await says(page.locator('#link'), 'The server shuts down');
+    await says(card(page, 'import').words, /stopped: the server shuts down.*; what becomes of it is told by the next server$/);
+    for (const button of [card(page, 'import').stop, card(page, 'longrunningtask').start]) {
+        assert.equal(await button.getAttribute('aria-disabled'), 'true');
+    }
     await page.locator('#link[data-state=away]').waitFor();
     await says(deaf.words, 'the server is away');
     const { code, said } = await showcase.ends();

@@ -152,6 +152,14 @@ export async function live(page) {
     await page.locator('#link[data-state=live]').waitFor();
 }
 
+/** Tabs of a browser without a window are all in sight; this one is, or is not. */
+export async function isSeen(page, is) {
+    await page.evaluate((state) => {
+        Object.defineProperty(document, 'visibilityState', { value: state, configurable: true });
+        document.dispatchEvent(new Event('visibilitychange'));
+    }, is ? 'visible' : 'hidden');
+}
+
 /** A card, and what is on it. */
 export function card(page, id) {
     const all = page.locator(`[data-card="${id}"]`);

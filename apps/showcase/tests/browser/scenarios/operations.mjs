@@ -12,6 +12,10 @@ await scenario(async ({ tab }) => {
     const number = await starts(page, 'import');
     await says(imports.words, /runs: [\d,]+ of 2,000/);
     await says(row(page, number).cell('whom'), 'this page');
+    // A Stop that does not arrive can be pressed again.
+    await page.route(/\/cancel$/, (route) => route.abort('connectionreset'), { times: 1 });
+    await imports.stop.click();
+    await says(imports.words, /runs: .*; not asked to stop: the server was not reached; try again/);
     await imports.stop.click();
     await looks(imports.run, 'stopped');
     await says(imports.words, /stopped: a visitor asked for it \(Stop on the page\); heard after [\d.]+ m?s, stopped after/);
@@ -78,4 +82,12 @@ await scenario(async ({ tab }) => {
         await stoppedFor(one, going, { by: 'a visitor', why: 'requested' });
         await says(row(one, going).cell('whom'), 'a visitor');
     }
+    // One that a tab begins is there in every other, once, and can be stopped there.
+    await starts(next, 'import');
+    const elsewhere = card(third, 'import');
+    await looks(elsewhere.run, 'running');
+    await counted(elsewhere.runs, 2);
+    await elsewhere.stop.click();
+    await looks(card(next, 'import').run, 'stopped');
+    await counted(card(next, 'import').runs, 2);
 }, { expected: [...AWAY, /status of 404/] });
