@@ -1,7 +1,7 @@
 // Where a browser cannot tell what its other tabs have, or may not, each tab counts for itself; and one
 // that waits for a connection of which nobody knows does not say that the server is away.
 
-import { Showcase, card, isSeen, looks, says, scenario, starts } from './lib.mjs';
+import { Showcase, card, isSeen, live, looks, says, scenario, starts } from './lib.mjs';
 
 const THREE = ['events', 'report', 'longrunningtask'];
 
@@ -9,13 +9,12 @@ await scenario(async ({ tab, context }) => {
     const showcase = await Showcase.start();
     await context.addInitScript(() => {
         const denied = () => Promise.reject(new DOMException('The request was denied.', 'SecurityError'));
-        const value = name === 'denied' ? { request: denied } : undefined;
+        const value = location.hash === '#denied' ? { request: denied } : undefined;
         Object.defineProperty(Navigator.prototype, 'locks', { value });
     });
-    for (const how of ['denied', '']) {
-        const alone = await tab(showcase);
-        await alone.evaluate((how) => { window.name = how; }, how);
-        await alone.reload();
+    for (const how of ['#denied', '#']) {
+        const alone = await tab(showcase, `/${how}`);
+        await live(alone);
         for (const id of THREE) await starts(alone, id);
         await card(alone, 'download').start.click();
         await says(card(alone, 'download').words, 'waits for a free connection');
@@ -23,7 +22,7 @@ await scenario(async ({ tab, context }) => {
         await says(card(alone, 'download').words, /^#\d+ runs/);
         await card(alone, 'download').stop.click();
         await looks(card(alone, 'download').run, 'stopped');
-        if (how) await alone.close();
+        if (how === '#denied') await alone.close();
     }
     const [last, other] = [await tab(showcase), await tab(showcase)];
     await isSeen(last, false);
