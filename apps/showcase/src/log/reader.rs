@@ -1,7 +1,7 @@
 //! A reader of the log: what was said before, then what is said. Who is too slow begins anew.
 
 use std::collections::VecDeque;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use tokio::sync::broadcast::{self, Receiver};
@@ -11,7 +11,6 @@ use tokio_stream::wrappers::BroadcastStream;
 use super::{Line, Log};
 
 /// What a reader is told.
-#[derive(Clone)]
 pub(crate) enum Heard {
     /// The numbers of all work that runs now. It comes first, and again where lines were
     /// missed: of other work nobody needs to wait for an end.
@@ -53,7 +52,7 @@ impl Stream for Reader {
             if let Some(heard) = self.first.pop_front() {
                 return Poll::Ready(Some(heard));
             }
-            match ready!(pin!(&mut self.lines).poll_next(cx)) {
+            match ready!(Pin::new(&mut self.lines).poll_next(cx)) {
                 Some(Ok(line)) => return Poll::Ready(Some(Heard::Now(line))),
                 // Some were missed.
                 Some(Err(_)) => *self = Self::new(self.log.clone()),

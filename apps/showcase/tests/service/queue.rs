@@ -2,6 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpStream;
+use std::sync::mpsc::Receiver;
 use std::time::Instant;
 
 use rustix::process::Signal;
@@ -57,12 +58,14 @@ fn a_server_that_is_away_is_told_with_its_address() {
     assert!(report.contains("`nats` failed") && report.contains("127.0.0.1:1"), "{report}");
 }
 
-fn publishes_one(showcase: &Showcase) {
+/// One is published, as soon as that can be, and worked on.
+fn works_on_one(showcase: &Showcase, log: &Receiver<String>) {
     let published = |answer: String| answer.ends_with("1 messages are published\n");
     let until = Instant::now() + PATIENCE;
     while !published(showcase.answer("POST /messages?count=1")) {
         assert!(Instant::now() < until, "it is not found again");
     }
+    hears(log, "message", "\"said\":\"finished\"");
 }
 
 /// It is told, and found again when it is back.
@@ -71,13 +74,11 @@ fn a_server_that_goes_away_is_told_and_found_again() {
     let Some(mut server) = Server::start() else { return };
     let mut showcase = Showcase::start_with(&["--nats", &server.url()]);
     let log = showcase.log();
-    publishes_one(&showcase);
-    hears(&log, "message", "\"said\":\"finished\"");
+    works_on_one(&showcase, &log);
     server.stop(Signal::KILL);
     showcase.says("trouble with the broker");
     server.start_again();
-    publishes_one(&showcase);
-    hears(&log, "message", "\"said\":\"finished\"");
+    works_on_one(&showcase, &log);
 }
 
 /// It was there at the start, and gone before anybody asked it for a message.
@@ -88,8 +89,7 @@ fn a_server_that_goes_away_at_once_is_found_again_too() {
     server.stop(Signal::KILL);
     let log = showcase.log();
     server.start_again();
-    publishes_one(&showcase);
-    hears(&log, "message", "\"said\":\"finished\"");
+    works_on_one(&showcase, &log);
 }
 
 /// As a container does without a volume.
@@ -98,14 +98,12 @@ fn a_server_that_comes_back_with_nothing_is_worked_for_again() {
     let Some(mut server) = Server::start() else { return };
     let mut showcase = Showcase::start_with(&["--nats", &server.url()]);
     let log = showcase.log();
-    publishes_one(&showcase);
-    hears(&log, "message", "\"said\":\"finished\"");
+    works_on_one(&showcase, &log);
     let port = server.port().to_string();
     server.stop(Signal::KILL);
     let Some(_empty) = Server::start_with(&["-js", "-p", &port]) else { return };
     showcase.says("there is no stream");
-    publishes_one(&showcase);
-    hears(&log, "message", "\"said\":\"finished\"");
+    works_on_one(&showcase, &log);
     let (code, said) = showcase.ends();
     assert_eq!(code, Some(0), "{said}");
 }
