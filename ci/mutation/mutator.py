@@ -145,7 +145,7 @@ class Mutator:
                 depth -= 1
             elif depth == 0 and (before in ";{},|" or code[start - 2 : start + 1] in (" = ", " =\n")):
                 break
-            elif depth == 0 and re.search(r"\b(if|while|return|match|in)$", code[max(0, start - 7) : start]):
+            elif depth == 0 and re.search(r"\b(if|while|return|match|in)\W$", code[max(0, start - 7) : start + 1]):
                 break
             start -= 1
         depth, end = 0, at

@@ -1,7 +1,7 @@
 //! The thread that keeps the system clock's time.
 //!
 //! Exactly one thread at a time is the keeper: it sleeps until the next
-//! deadline and looks at the wheel. Whoever runs foreign code is not the one
+//! deadline and looks at the wheels. Whoever runs foreign code is not the one
 //! that keeps time: when deadlines have come, the keeper first hands its duty
 //! to another thread (a spare one, or a new one) and then fires them, one after
 //! the other. If a callback blocks for longer than [`PATIENCE`], the new keeper
@@ -23,7 +23,7 @@
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
-use crate::node::ClockCore;
+use crate::node::SystemClock;
 use crate::node::sync::{Condvar, Mutex, MutexGuard, global, thread};
 
 /// How long a callback may run before the others do not wait for it.
@@ -94,7 +94,7 @@ fn sleep(bell: &Condvar, held: Held, time: Duration) -> Held {
 }
 
 fn now() -> Instant {
-    ClockCore::system().now()
+    SystemClock::get().now()
 }
 
 /// A deadline was armed that is earlier than what the keeper sleeps for.
@@ -143,7 +143,7 @@ fn work() {
         held = handed_over;
         held.firers += 1;
         drop(held);
-        while ClockCore::system().fire_one() {}
+        while SystemClock::get().fire_one() {}
         held = roles();
         held.firers -= 1;
     }
@@ -176,7 +176,7 @@ fn keep(mut held: Held) -> Option<Held> {
     loop {
         held.alarm = false;
         drop(held);
-        let look = ClockCore::system().look();
+        let look = SystemClock::get().look();
         held = roles();
         if look.due {
             let untouched = last == Some(look.taken);

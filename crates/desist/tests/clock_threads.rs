@@ -18,6 +18,10 @@ const HOUR: Duration = Duration::from_secs(3_600);
 /// What must happen happens in this time.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// The stack of a small thread. Eight wheels are 33 kB, and unoptimized code moves a
+/// value several times.
+const SMALL: usize = 64 << 10;
+
 /// How many threads the process may have beside its first and the test's.
 enum Room {
     /// One: three stacks take more than all the memory that there is.
@@ -151,4 +155,19 @@ fn whoever_is_not_needed_ends_while_another_keeps_time() {
     // One keeps time and the one that fired waits to be needed, for some seconds.
     wait_for_threads(1);
     assert_fires(&Source::with_timeout(SOON));
+}
+
+/// What the clock is made of is more than the stack of a small thread.
+#[test]
+fn the_first_deadline_may_be_armed_by_a_thread_with_a_small_stack() {
+    if !in_its_own_process(
+        "the_first_deadline_may_be_armed_by_a_thread_with_a_small_stack",
+        Room::ForMany,
+    ) {
+        return;
+    }
+    let small = thread::Builder::new().stack_size(SMALL).spawn(|| Source::with_timeout(SOON));
+    let source = small.expect("there is room").join().expect("it has enough stack");
+    let cancelled = source.token().blocking_wait();
+    assert_eq!(cancelled.reason(), Reason::Deadline);
 }

@@ -10,6 +10,8 @@ mod common;
 mod chains;
 #[path = "memory/heap.rs"]
 mod heap;
+#[path = "memory/meeting.rs"]
+mod meeting;
 #[path = "memory/millions.rs"]
 mod millions;
 #[path = "memory/nothing.rs"]

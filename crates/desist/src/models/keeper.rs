@@ -10,16 +10,16 @@ use crate::keeper::watch;
 use crate::{Reason, Source};
 
 /// Longer than a thread sleeps by itself in these models.
-const FAR: Duration = Duration::from_secs(3600);
+pub(super) const FAR: Duration = Duration::from_secs(3600);
 
 /// Nobody gets up for longer than this because of the time: only because he
 /// was called.
-fn time_stands_still() {
+pub(super) fn time_stands_still() {
     IDLE.set(TICK * 3);
 }
 
 /// From now on time passes for all that sleep; waits until they have retired.
-fn let_time_pass() {
+pub(super) fn let_time_pass() {
     IDLE.set(Duration::MAX);
     watch::wake_all();
     while watch::threads() > 0 {

@@ -18,8 +18,11 @@ mod keeper;
 mod lifetimes;
 mod lock;
 mod queries;
+mod striped_waiting;
+mod stripes;
 mod trees;
 mod waiting;
+mod wheels;
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -49,6 +52,8 @@ thread_local! {
     static SYSTEM_NANOS: Cell<u64> = const { Cell::new(0) };
     static IDLE: Cell<Duration> = const { Cell::new(Duration::MAX) };
     static WHOLE_LOCK: Cell<bool> = const { Cell::new(false) };
+    static SPREADS: Cell<bool> = const { Cell::new(false) };
+    static WHEELS: Cell<usize> = const { Cell::new(1) };
 }
 
 /// The system clock's time: a tick later whenever somebody asks.
@@ -66,6 +71,16 @@ pub(crate) fn idle_time() -> Duration {
 /// it for what it is to them: a word that is free or not.
 pub(crate) fn whole_lock() -> bool {
     WHOLE_LOCK.get()
+}
+
+/// Whether a node whose lock is found taken gets stripes.
+pub(crate) fn spreads() -> bool {
+    SPREADS.get()
+}
+
+/// How many wheels the system's clock has.
+pub(crate) fn wheels() -> usize {
+    WHEELS.get()
 }
 
 /// The outcomes of all executions of one model.
@@ -121,6 +136,8 @@ impl Model {
         builder.check(move || {
             count.add();
             SYSTEM_NANOS.set(0);
+            SPREADS.set(false);
+            WHEELS.set(1);
             grave::clear();
             body();
             grave::assert_all_freed();

@@ -13,8 +13,8 @@ use crate::node::plain::Plain;
 use crate::park::Parker;
 
 /// A waker that tells whether it was woken, and how many there are.
-struct Counted {
-    woken: Count,
+pub(super) struct Counted {
+    pub(super) woken: Count,
     inner: Option<Arc<Parker>>,
 }
 
@@ -27,7 +27,7 @@ impl Wake for Counted {
     }
 }
 
-fn counted(inner: Option<Arc<Parker>>) -> (Arc<Counted>, Waker) {
+pub(super) fn counted(inner: Option<Arc<Parker>>) -> (Arc<Counted>, Waker) {
     let counted = Arc::new(Counted { woken: Count::new(), inner });
     let waker = Waker::from(Arc::clone(&counted));
     (counted, waker)

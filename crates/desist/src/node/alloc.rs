@@ -8,6 +8,7 @@ use super::clock::Clock;
 use super::list::{Entry, Kind, pop_front};
 use super::lock::Lock;
 use super::probe::Probe;
+use super::stripes::Stripes;
 use super::sync::{AtomicPtr, AtomicU32, AtomicU64, Guarded};
 use super::timer::Timer;
 use super::{EXT_INSIDE, Node, PROBED, Record, RecordRef, callback, wait};
@@ -21,6 +22,9 @@ pub(crate) struct Ext {
     pub(super) clock: Clock,
     pub(super) timer: Timer,
     pub(super) probe: Option<Probe>,
+    /// Made once, or never; goes with the node's memory, and so does the memory
+    /// of an `Ext` that has them.
+    pub(super) stripes: AtomicPtr<Stripes>,
     /// Written before the `Ext` is published, read by whoever finds it.
     #[cfg(all(test, loom))]
     made: super::plain::Plain,
@@ -35,8 +39,27 @@ impl Ext {
             clock,
             timer: Timer::new(),
             probe,
+            stripes: AtomicPtr::new(ptr::null_mut()),
             #[cfg(all(test, loom))]
             made: super::plain::Plain::new(),
+        }
+    }
+}
+
+impl Ext {
+    /// Drops what an `Ext` has; its memory stays, and with it its stripes.
+    ///
+    /// # Safety
+    ///
+    /// I1: the content is the caller's.
+    unsafe fn drop_content(this: *mut Self) {
+        // SAFETY: I1 by the caller. What is not dropped here has no drop.
+        unsafe {
+            ptr::drop_in_place(&raw mut (*this).links);
+            ptr::drop_in_place(&raw mut (*this).probe);
+            #[cfg(all(test, loom))]
+            ptr::drop_in_place(&raw mut (*this).made);
+            ptr::drop_in_place(&raw mut (*this).clock);
         }
     }
 }
@@ -207,8 +230,14 @@ pub(super) unsafe fn empty(node: NonNull<Node>, panic: &mut Panic) {
         // Ordering: Relaxed: the content is the caller's.
         let state = this.state.swap(ptr::null_mut(), Relaxed);
         // Ordering: Relaxed: as above.
-        let ext = this.ext.swap(ptr::null_mut(), Relaxed);
+        let ext = this.ext.load(Relaxed);
         let inside = this.has_flag(EXT_INSIDE);
+        let striped = this.stripes().is_some();
+        let memory_stays = inside || striped;
+        if !striped {
+            // Ordering: Relaxed: nobody else looks for stripes that never were.
+            this.ext.store(ptr::null_mut(), Relaxed);
+        }
         #[cfg(all(test, loom))]
         if let Some(ext) = ext.as_ref() {
             super::grave::gone(super::grave::Kind::Ext);
@@ -217,8 +246,8 @@ pub(super) unsafe fn empty(node: NonNull<Node>, panic: &mut Panic) {
         }
         // Foreign code: the detail's drop, a clock's drop.
         panic.catch(|| {
-            if !ext.is_null() && inside {
-                ptr::drop_in_place(ext);
+            if !ext.is_null() && memory_stays {
+                Ext::drop_content(ext);
             } else if !ext.is_null() {
                 drop(Box::from_raw(ext));
             }
@@ -229,6 +258,16 @@ pub(super) unsafe fn empty(node: NonNull<Node>, panic: &mut Panic) {
     }
 }
 
+/// The memory of a node that nobody needs any more.
+pub(super) struct Remains {
+    pub(super) node: NonNull<Node>,
+    /// Its `Ext` is in the same allocation.
+    extended: bool,
+    /// Its `Ext`, if it has stripes.
+    ext: *mut Ext,
+    pub(super) stripes: *mut Stripes,
+}
+
 /// Frees the memory of an emptied node. Runs no foreign code.
 ///
 /// # Safety
@@ -236,28 +275,52 @@ pub(super) unsafe fn empty(node: NonNull<Node>, panic: &mut Panic) {
 /// I1: nobody needs the memory any more, and the node is empty.
 #[inline]
 pub(super) unsafe fn dealloc(node: NonNull<Node>) {
-    // SAFETY: I1 by the caller.
+    // SAFETY: I1 by the caller. Only an `Ext` with stripes is still there.
     unsafe {
         let extended = node.as_ref().has_flag(EXT_INSIDE);
+        // Ordering: Relaxed: the memory is the caller's.
+        let ext = node.as_ref().ext.load(Relaxed);
+        let stripes = if ext.is_null() { ptr::null_mut() } else { Ext::stripes_of(ext) };
+        let remains = Remains { node, extended, ext, stripes };
         #[cfg(all(test, loom))]
-        super::grave::bury(node, extended);
+        super::grave::bury(remains);
         #[cfg(not(all(test, loom)))]
-        dealloc_now(node, extended);
+        remains.dealloc();
     }
 }
 
-/// # Safety
-///
-/// As for `dealloc`; `extended` tells how the node was made.
-#[inline]
-pub(super) unsafe fn dealloc_now(node: NonNull<Node>, extended: bool) {
-    // SAFETY: I1: the memory is the caller's. Nothing in a node has a drop of
-    // its own, and the `Ext` inside was dropped in its place.
-    unsafe {
-        if extended {
-            drop(Box::from_raw(node.as_ptr().cast::<MaybeUninit<Extended>>()));
-        } else {
-            drop(Box::from_raw(node.as_ptr().cast::<MaybeUninit<Node>>()));
+impl Remains {
+    /// # Safety
+    ///
+    /// As for `dealloc`.
+    #[inline]
+    pub(super) unsafe fn dealloc(self) {
+        // SAFETY: I1: the memory is the caller's. Nothing in a node or in
+        // stripes has a drop of its own, and the content of the `Ext` was dropped
+        // in its place.
+        unsafe {
+            if !self.stripes.is_null() {
+                self.dealloc_stripes();
+            }
+            if self.extended {
+                drop(Box::from_raw(self.node.as_ptr().cast::<MaybeUninit<Extended>>()));
+            } else {
+                drop(Box::from_raw(self.node.as_ptr().cast::<MaybeUninit<Node>>()));
+            }
+        }
+    }
+
+    /// # Safety
+    ///
+    /// As for `dealloc`; there are stripes.
+    #[cold]
+    unsafe fn dealloc_stripes(&self) {
+        // SAFETY: I1: as in `dealloc`.
+        unsafe {
+            drop(Box::from_raw(self.stripes.cast::<MaybeUninit<Stripes>>()));
+            if !self.extended {
+                drop(Box::from_raw(self.ext.cast::<MaybeUninit<Ext>>()));
+            }
         }
     }
 }

@@ -10,6 +10,7 @@ use super::life;
 use super::list::{Entry, Kind, push_front};
 use super::lock::Lock;
 use super::probe::Probe;
+use super::stripes::Under;
 use super::sync::Guarded;
 use super::{HAD_CHILD, Node, Record, RecordRef, SEVERAL_PARENTS};
 use crate::unwind::Panic;
@@ -88,7 +89,7 @@ pub(crate) fn linked<const UNIT: u64>(parents: &[&TokenRef]) -> Handle<UNIT> {
             link.child.set(node.as_ptr());
         }
         for (parent, entry) in parents.iter().zip(entries(node)) {
-            if let Err(record) = attach(parent.ptr(), entry, true) {
+            if let Err(record) = attach_one_of_several(parent.ptr(), entry) {
                 mark_unattached(node, record);
             }
         }
@@ -137,30 +138,38 @@ impl Link {
 /// I4: nobody else can reach `child` yet. I1: the caller keeps both.
 #[inline]
 unsafe fn attach_or_mark(parent: NonNull<Node>, child: NonNull<Node>) {
-    // SAFETY: I1: the caller keeps both. I4: `parent` is written before anybody
-    // can see the child, and cleared while still nobody can.
+    // SAFETY: I1: the caller keeps both, with a handle of the parent. I4:
+    // `parent` is written before anybody can see the child, and cleared while
+    // still nobody can.
     unsafe {
         let up = &child.as_ref().parent;
         up.set(parent.as_ptr());
-        if let Err(record) = attach(parent, &raw const (*child.as_ptr()).entry, false) {
-            up.set(ptr::null());
+        let under = Under::to_put(parent);
+        if under.is_live() {
+            under.put_child(&raw const (*child.as_ptr()).entry);
+            under.release();
+            return;
+        }
+        let record = parent.as_ref().record().map(|record| RecordRef::clone_raw(record).into_raw());
+        under.release();
+        up.set(ptr::null());
+        if let Some(record) = record {
             mark_unattached(child, record);
         }
     }
 }
 
-/// Puts `entry` on the parent's list and takes a unit of its `life`, unless it
-/// was cancelled: then gives its cause, and takes the unit only if `kept`.
+/// Puts the entry of a node with several parents on the list of one of them, its
+/// own and not a stripe's: a walk that came through another parent may look for
+/// it there already. Gives the parent's cause if it was cancelled.
 ///
 /// # Safety
 ///
 /// I1: the caller keeps `parent`. I9: whoever owns `entry` takes it off before
 /// it goes.
-#[inline]
-unsafe fn attach(
+unsafe fn attach_one_of_several(
     parent: NonNull<Node>,
     entry: *const Entry,
-    kept: bool,
 ) -> Result<(), *mut Record> {
     // SAFETY: I2: under the parent's lock.
     unsafe {
@@ -170,10 +179,8 @@ unsafe fn attach(
         if cancelled.is_none() {
             push_front(&above.list, entry);
             above.set_flag(HAD_CHILD);
-        }
-        if cancelled.is_none() {
             above.keep();
-        } else if kept {
+        } else {
             above.keep_memory();
         }
         Lock::release(&raw const (*parent.as_ptr()).lock);

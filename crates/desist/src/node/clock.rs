@@ -6,7 +6,9 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use super::lock::Lock;
-use super::sync::{Guarded, Lazy, RawCell, global};
+use super::spread::OwnLine;
+use super::sync::{Guarded, RawCell};
+use super::system::SystemClock;
 use super::timer::Expired;
 use super::wheel::{Next, Wheel, look_for};
 use crate::keeper;
@@ -90,10 +92,14 @@ impl<T: TimeSource + ?Sized> TimeSource for Arc<T> {
 #[derive(Clone)]
 pub struct Clock(Option<Arc<ClockCore>>);
 
-pub(crate) struct ClockCore {
+/// One wheel and its lock: a clock of one's own, or an eighth of the system's.
+/// What everybody reads is not on the lines that whoever arms a timer writes.
+#[repr(C)]
+pub(super) struct ClockCore {
     base: Instant,
+    source: Option<Box<dyn TimeSource>>,
+    _own: OwnLine,
     lock: Lock,
-    wheel: RawCell<Wheel>,
     /// When the source, or the keeper, will look again.
     told: Guarded<u64>,
     /// The source must be told, even if that is later than it thinks.
@@ -101,7 +107,7 @@ pub(crate) struct ClockCore {
     telling: Guarded<bool>,
     /// How many timers were taken to be fired, ever.
     taken: Guarded<u64>,
-    source: Option<Box<dyn TimeSource>>,
+    wheel: RawCell<Wheel>,
 }
 
 // SAFETY: I2, I8: the wheel and the guarded words are under the clock's lock;
@@ -109,10 +115,6 @@ pub(crate) struct ClockCore {
 unsafe impl Send for ClockCore {}
 // SAFETY: I2, I8: as above.
 unsafe impl Sync for ClockCore {}
-
-global! {
-    static SYSTEM: Lazy<ClockCore> = Lazy::new(|| ClockCore::new(Instant::now(), None));
-}
 
 impl Clock {
     /// The system's monotonic clock. One thread at a time keeps it, started
@@ -203,11 +205,19 @@ impl Clock {
         self.0.is_none()
     }
 
-    pub(super) fn core(&self) -> &ClockCore {
+    /// The core that the timers of `place` are on.
+    #[inline]
+    pub(super) fn core_of(&self, place: u8) -> &ClockCore {
         match &self.0 {
             Some(core) => core,
-            None => ClockCore::system(),
+            None => SystemClock::get().core_of(place),
         }
+    }
+
+    /// Any core: all of a clock have the same scale.
+    #[inline]
+    pub(super) fn core(&self) -> &ClockCore {
+        self.core_of(0)
     }
 
     /// The next instant at which something may be due, for a clock that is
@@ -225,25 +235,21 @@ impl Clock {
 }
 
 impl ClockCore {
-    fn new(base: Instant, source: Option<Box<dyn TimeSource>>) -> Self {
+    pub(super) fn new(base: Instant, source: Option<Box<dyn TimeSource>>) -> Self {
         Self {
             base,
+            source,
+            _own: OwnLine,
             lock: Lock::new(),
-            wheel: RawCell::new(Wheel::new()),
             told: Guarded::new(NOTHING),
             stale: Guarded::new(false),
             telling: Guarded::new(false),
             taken: Guarded::new(0),
-            source,
+            wheel: RawCell::new(Wheel::new()),
         }
     }
 
-    #[inline]
-    pub(crate) fn system() -> &'static Self {
-        &SYSTEM
-    }
-
-    pub(crate) fn now(&self) -> Instant {
+    pub(super) fn now(&self) -> Instant {
         match &self.source {
             Some(source) => source.now(),
             #[cfg(not(all(test, loom)))]
@@ -372,7 +378,7 @@ impl ClockCore {
 
     /// Moves what has come to the due timers. Tells whether there are any, how
     /// many were taken so far, and when to look again.
-    pub(crate) fn look(&self) -> Look {
+    pub(super) fn look(&self) -> Look {
         let now_ns = self.nanos(self.now()).unwrap_or(NOTHING);
         // SAFETY: I2: under the clock's lock.
         while self.with_wheel(|wheel| unsafe { wheel.advance(now_ns, false, BUDGET) }) {}
@@ -391,22 +397,21 @@ impl ClockCore {
         })
     }
 
-    /// Fires one deadline that has come; false if there is none left.
-    pub(crate) fn fire_one(&self) -> bool {
+    /// Takes one deadline that has come, to be fired.
+    pub(super) fn take_next(&self) -> Option<Expired> {
         // SAFETY: I2: under the clock's lock.
-        let expired = self.with_wheel(|wheel| unsafe { self.take_one(wheel) });
-        let any = expired.is_some();
-        if let Some(expired) = expired {
-            expired.fire(self, self.now());
-        }
-        any
+        self.with_wheel(|wheel| unsafe { self.take_one(wheel) })
     }
 }
 
 /// What the keeper sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Look {
+    /// Something has come and waits to be fired.
     pub(crate) due: bool,
+    /// How many timers were taken to be fired, ever.
     pub(crate) taken: u64,
+    /// When to look again; later, if something is due.
     pub(crate) next: Option<Instant>,
 }
 

@@ -11,13 +11,13 @@ use std::cell::RefCell;
 use std::mem::MaybeUninit;
 use std::ptr::NonNull;
 
-use super::alloc::dealloc_now;
-use super::{Node, Record};
+use super::Record;
+use super::alloc::Remains;
 
 thread_local! {
     // All threads of a model run on one thread of the system.
-    static ALIVE: RefCell<[isize; 4]> = const { RefCell::new([0; 4]) };
-    static GRAVES: RefCell<Vec<(NonNull<Node>, bool)>> = const { RefCell::new(Vec::new()) };
+    static ALIVE: RefCell<[isize; 5]> = const { RefCell::new([0; 5]) };
+    static GRAVES: RefCell<Vec<Remains>> = const { RefCell::new(Vec::new()) };
     static RECORDS: RefCell<Vec<NonNull<Record>>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -28,6 +28,7 @@ pub(crate) enum Kind {
     Record,
     Callback,
     Ext,
+    Stripes,
 }
 
 pub(crate) fn born(kind: Kind) {
@@ -44,11 +45,11 @@ pub(crate) fn records() -> isize {
 
 /// Before an execution begins.
 pub(crate) fn clear() {
-    ALIVE.set([0; 4]);
-    for (node, extended) in GRAVES.take() {
+    ALIVE.set([0; 5]);
+    for remains in GRAVES.take() {
         // SAFETY: I1: it was given up when it was buried, and the threads that
         // could have come to it are over.
-        unsafe { dealloc_now(node, extended) };
+        unsafe { remains.dealloc() };
     }
     for record in RECORDS.take() {
         // SAFETY: I10: as above; it came from a box, and what it owned was taken.
@@ -58,7 +59,7 @@ pub(crate) fn clear() {
 
 /// After an execution: everything was freed.
 pub(crate) fn assert_all_freed() {
-    assert_eq!(ALIVE.take(), [0; 4], "nodes, records, callbacks, and Exts that nobody freed");
+    assert_eq!(ALIVE.take(), [0; 5], "nodes, records, callbacks, Exts, stripes that nobody freed");
 }
 
 /// Takes a node out of use.
@@ -66,12 +67,12 @@ pub(crate) fn assert_all_freed() {
 /// # Safety
 ///
 /// I1: nobody needs the memory any more, and the node is empty.
-pub(super) unsafe fn bury(node: NonNull<Node>, extended: bool) {
+pub(super) unsafe fn bury(remains: Remains) {
     gone(Kind::Node);
     // SAFETY: I1: the node is the caller's. Through a pointer, because a thread
     // that should not may hold a reference: that is what is looked for.
     unsafe {
-        let this = node.as_ptr();
+        let this = remains.node.as_ptr();
         (*this).state.with_mut(|_| ());
         (*this).ext.with_mut(|_| ());
         (*this).life.with_mut(|_| ());
@@ -83,8 +84,12 @@ pub(super) unsafe fn bury(node: NonNull<Node>, extended: bool) {
         (*this).aside.set((*this).aside.get());
         (*this).flags.set((*this).flags.get());
         (*this).list.set((*this).list.get());
+        if let Some(stripes) = remains.stripes.as_mut() {
+            gone(Kind::Stripes);
+            stripes.freed();
+        }
     }
-    GRAVES.with_borrow_mut(|graves| graves.push((node, extended)));
+    GRAVES.with_borrow_mut(|graves| graves.push(remains));
 }
 
 /// Takes a record out of use, with its count of zero, from which nobody can count.

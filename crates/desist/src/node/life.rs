@@ -18,8 +18,9 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 use super::alloc::{Ext, dealloc, empty, free};
 use super::handle::handles;
-use super::list::{Entry, unlink};
+use super::list::Entry;
 use super::lock::Lock;
+use super::stripes::Under;
 use super::sync::{AtomicU32, Guarded};
 use super::{BURIED, DEAD, Node, RELEASED};
 use crate::unwind::Panic;
@@ -69,13 +70,13 @@ impl Node {
     /// # Safety
     ///
     /// The caller holds this node's lock; `entry` is a child's.
-    unsafe fn child_left(&self, entry: &Entry) -> bool {
+    pub(super) unsafe fn child_left(&self, entry: &Entry) -> bool {
         // SAFETY: I2: the caller holds the lock.
         unsafe {
             if !entry.is_linked() {
                 return false;
             }
-            unlink(self, entry);
+            self.unlink(entry);
             self.count_shells(1);
             self.let_go()
         }
@@ -107,6 +108,20 @@ impl Node {
         unsafe { self.count_shells(count) };
     }
 
+    /// Counts what was counted in a stripe.
+    ///
+    /// # Safety
+    ///
+    /// The caller holds this node's lock, and the node is not dead.
+    pub(super) unsafe fn take_over(&self, children: u32, shells: u32) {
+        // Ordering: Relaxed: only the lock's holder writes; the lock orders it.
+        let life = self.life.load(Relaxed);
+        // Ordering: Relaxed: as in `keep`.
+        self.life.store(life + children, Relaxed);
+        // SAFETY: I2: the caller holds the lock.
+        unsafe { self.count_shells(shells) };
+    }
+
     /// Counts a child that was never put on the list.
     ///
     /// # Safety
@@ -124,11 +139,11 @@ impl Node {
     /// The caller holds this node's lock; `entry` is a child's, which never
     /// comes back.
     #[inline]
-    unsafe fn child_gone(&self, entry: &Entry) -> Left {
+    pub(super) unsafe fn child_gone(&self, entry: &Entry) -> Left {
         // SAFETY: I2: the caller holds the lock.
         unsafe {
             if entry.is_linked() {
-                unlink(self, entry);
+                self.unlink(entry);
                 return if self.let_go() { Left::Dead } else { Left::InUse };
             }
             // Ordering: Relaxed: only the lock's holder writes.
@@ -150,7 +165,7 @@ impl Node {
 
 /// What a child that goes leaves behind.
 #[derive(PartialEq, Eq)]
-enum Left {
+pub(super) enum Left {
     /// Others use the parent.
     InUse,
     /// It was the last that did: the parent is now `DEAD`.
@@ -194,24 +209,26 @@ pub(super) unsafe fn free_if_sole(node: NonNull<Node>) -> bool {
         if let Some(ext) = this.ext() {
             // A thread that fired the timer may have the lock without a unit
             // yet: when it has given it back, its unit shows, or it is done.
-            let quiet = ext.links.is_empty() && ext.retire_if_quiet() && this.lock.is_free();
+            // With stripes there are entries that `life` does not tell of.
+            let plain = ext.links.is_empty() && this.stripes().is_none();
+            let quiet = plain && ext.retire_if_quiet() && this.lock.is_free();
             if !quiet || !is_sole(this) {
                 return false;
             }
         }
         let mut panic = Panic::none();
         let parent = this.parent.get();
-        if let Some(above) = parent.as_ref() {
-            above.lock.acquire();
+        if let Some(parent) = NonNull::new(parent.cast_mut()) {
+            let above = Under::of(parent, &this.entry);
             // A walk may have come between; from now on none can.
             if !is_sole(this) {
-                Lock::release(&raw const (*parent).lock);
+                above.release();
                 return false;
             }
             let left = above.child_gone(&this.entry);
-            Lock::release(&raw const (*parent).lock);
+            above.release();
             free(node, &mut panic);
-            left.settle(NonNull::new_unchecked(parent.cast_mut()), &mut panic);
+            left.settle(parent, &mut panic);
         } else {
             free(node, &mut panic);
         }
@@ -248,6 +265,7 @@ pub(super) unsafe fn last_handle_gone(node: NonNull<Node>) {
     // SAFETY: I1: the unit is ours.
     unsafe {
         node.as_ref().lock.acquire();
+        node.as_ref().close_stripes();
         give_back(node, &mut panic);
     }
     panic.resume();
@@ -385,9 +403,9 @@ unsafe fn detach_from_parents(node: NonNull<Node>, mut dead: impl FnMut(NonNull<
         for (link, entry) in node.as_ref().links() {
             let Some(parent) = NonNull::new(link.get().cast_mut()) else { continue };
             link.set(ptr::null());
-            parent.as_ref().lock.acquire();
-            let left = parent.as_ref().child_gone(entry);
-            Lock::release(&raw const (*parent.as_ptr()).lock);
+            let above = Under::of(parent, entry);
+            let left = above.child_gone(entry);
+            above.release();
             match left {
                 Left::InUse => {}
                 Left::Dead => dead(parent),
@@ -410,9 +428,9 @@ pub(super) unsafe fn unlink_from_parents(node: NonNull<Node>, panic: &mut Panic)
     unsafe {
         for (link, entry) in node.as_ref().links() {
             let Some(parent) = NonNull::new(link.get().cast_mut()) else { continue };
-            parent.as_ref().lock.acquire();
-            let dead = parent.as_ref().child_left(entry);
-            Lock::release(&raw const (*parent.as_ptr()).lock);
+            let above = Under::of(parent, entry);
+            let dead = above.child_left(entry);
+            above.release();
             if dead {
                 graves.dig(parent);
             }

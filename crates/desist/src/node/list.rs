@@ -23,6 +23,9 @@ pub(crate) enum Kind {
     Callback,
 }
 
+/// The `place` of what is on the node's own list.
+const NO_PLACE: u8 = u8::MAX;
+
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Entry {
@@ -30,6 +33,8 @@ pub(crate) struct Entry {
     prev: Guarded<*const Entry>,
     linked: Guarded<bool>,
     pub(crate) kind: Kind,
+    /// On whose list it is; see `stripes`. Written before the entry is shared.
+    place: Guarded<u8>,
     /// Room that the layout leaves. A node keeps its `shells` in its own entry,
     /// under its own lock.
     pub(super) room: AtomicU32,
@@ -42,6 +47,7 @@ impl Entry {
             prev: Guarded::new(ptr::null()),
             linked: Guarded::new(false),
             kind,
+            place: Guarded::new(NO_PLACE),
             room: AtomicU32::new(0),
         }
     }
@@ -59,6 +65,63 @@ impl Entry {
             self.next.set(ptr::null());
             self.prev.set(ptr::null());
             self.linked.set(false);
+            self.place.set(NO_PLACE);
+        }
+    }
+
+    /// The place whose stripe it was put in; none if that was the node itself.
+    ///
+    /// # Safety
+    ///
+    /// I4: nobody puts the entry on a list at this moment.
+    #[inline(always)]
+    pub(super) unsafe fn place(&self) -> Option<u8> {
+        // SAFETY: I4 by the caller.
+        let place = unsafe { self.place.get() };
+        (place != NO_PLACE).then_some(place)
+    }
+
+    /// # Safety
+    ///
+    /// I4: the caller puts the entry on a list.
+    #[inline(always)]
+    pub(super) unsafe fn set_place(&self, place: u8) {
+        // SAFETY: I4 by the caller.
+        unsafe { self.place.set(place) };
+    }
+
+    /// The entry before this one; null if this is the first.
+    ///
+    /// # Safety
+    ///
+    /// The caller holds the lock of the list that the entry is on.
+    #[inline(always)]
+    pub(super) unsafe fn before(&self) -> *const Self {
+        // SAFETY: I2: the caller holds the lock.
+        unsafe { self.prev.get() }
+    }
+
+    /// One list of two: the first from `first` to `last`, null if it is empty;
+    /// the second from `rest` on. Gives its head.
+    ///
+    /// # Safety
+    ///
+    /// The caller holds the locks of both.
+    pub(super) unsafe fn joined(
+        first: *const Self,
+        last: *const Self,
+        rest: *const Self,
+    ) -> *const Self {
+        // SAFETY: I2 and I9: the locks are held; entries on the lists are alive.
+        unsafe {
+            if first.is_null() {
+                return rest;
+            }
+            (*last).next.set(rest);
+            if let Some(rest) = rest.as_ref() {
+                rest.prev.set(last);
+            }
+            first
         }
     }
 
@@ -93,13 +156,30 @@ pub(crate) unsafe fn push_front(head: &Guarded<*const Entry>, entry: *const Entr
     }
 }
 
-/// Takes `entry` off whichever list of `node` it is on.
+impl Node {
+    /// Takes `entry` off whichever of the node's own lists it is on.
+    ///
+    /// # Safety
+    ///
+    /// The caller holds the node's lock, and `entry` is on one of these lists.
+    #[inline(always)]
+    pub(super) unsafe fn unlink(&self, entry: *const Entry) {
+        // SAFETY: I2: the lock is held.
+        unsafe {
+            // Who has a neighbour before it needs no head.
+            let of_aside = self.list.get() != entry && self.aside.get() == entry;
+            unlink(if of_aside { &self.aside } else { &self.list }, entry);
+        }
+    }
+}
+
+/// Takes `entry` off the list that starts at `head`.
 ///
 /// # Safety
 ///
-/// The caller holds the lock of `node`, and `entry` is on one of its lists.
+/// The caller holds the lock of that list, and `entry` is on it.
 #[inline(always)]
-pub(crate) unsafe fn unlink(node: &Node, entry: *const Entry) {
+pub(super) unsafe fn unlink(head: &Guarded<*const Entry>, entry: *const Entry) {
     // SAFETY: I2 and I9: the lock is held; entries on the list are alive.
     unsafe {
         let next = (*entry).next.get();
@@ -109,11 +189,9 @@ pub(crate) unsafe fn unlink(node: &Node, entry: *const Entry) {
         }
         if let Some(prev) = prev.as_ref() {
             prev.next.set(next);
-        } else if node.list.get() == entry {
-            node.list.set(next);
         } else {
-            debug_assert_eq!(node.aside.get(), entry, "an entry without a neighbour is a head");
-            node.aside.set(next);
+            debug_assert_eq!(head.get(), entry, "an entry without a neighbour is a head");
+            head.set(next);
         }
         (*entry).linked.set(false);
     }

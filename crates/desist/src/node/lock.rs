@@ -36,11 +36,19 @@ impl Lock {
 
     #[inline(always)]
     pub(crate) fn acquire(&self) {
+        self.acquire_noting();
+    }
+
+    /// The same; true if it was found taken.
+    #[inline(always)]
+    pub(crate) fn acquire_noting(&self) -> bool {
         // Ordering: Acquire pairs with the Release in `release`: what the last
         // holder wrote is seen. Relaxed on failure: nothing is read then.
-        if self.0.compare_exchange(FREE, HELD, Acquire, Relaxed).is_err() {
+        let taken = self.0.compare_exchange(FREE, HELD, Acquire, Relaxed).is_err();
+        if taken {
             self.acquire_slow();
         }
+        taken
     }
 
     /// True if the lock is free at this moment; for somebody who knows that no

@@ -137,6 +137,7 @@ impl Walk<'_> {
             let mut step = Step::Done;
             let mut children = 0;
             if this.has_flag(HAD_CHILD) {
+                this.close_stripes();
                 step = Step::Again;
                 for _ in 0..CHUNK {
                     let Some(entry) = pop_front(&this.list) else {
@@ -187,7 +188,8 @@ impl Walk<'_> {
                 if let Some(ext) = this.ext() {
                     ext.disarm();
                 }
-                let plain = this.list.get().is_null() && !this.has_flag(SEVERAL_PARENTS);
+                let empty = this.list.get().is_null() && this.stripes().is_none();
+                let plain = empty && !this.has_flag(SEVERAL_PARENTS);
                 if !plain || this.is_orphaned() {
                     this.keep();
                     if this.has_flag(HAD_CHILD) {

@@ -30,7 +30,8 @@
 //! ```
 //!
 //! What others write all day (counts, lock, list) is at least 64 bytes away
-//! from `state`, so a check never waits for their cache line.
+//! from `state`, so a check never waits for their cache line. A signal at which
+//! threads meet gets lists by thread ([`stripes`]): they hang on its `Ext`.
 //!
 //! # Who keeps a node
 //!
@@ -60,33 +61,37 @@
 //!   content is valid while `life` is above zero, then belongs to that party.
 //!   Whoever owns a unit of `life`, or holds the lock of a parent on whose list
 //!   the node stands, may reach it; whoever owns a shell may lock it and give
-//!   the shell back. Giving the lock back is the last touch.
+//!   the shell back. Giving the lock back is the last touch. An entry in a
+//!   stripe that is open has its unit there, and the handles' unit of `life` is
+//!   held as long as it is open. Stripes go with the node's memory.
 //! * **I2 (guarded).** `flags`, `list`, `aside`, writes of `life` and `shells`, and the
 //!   `Guarded` words of every entry on the node's lists (a child's `entry`
 //!   included: it belongs to the *parent's* lock) are accessed only under the
-//!   node's lock, or by somebody who has the object to himself.
+//!   node's lock, or by somebody who has the object to himself. While a stripe is
+//!   open, its words and those of the entries on it are under its own lock
+//!   instead.
 //! * **I3 (state).** `state` goes from live to a record once, under the node's
 //!   lock, and the node then owns one count of that record until it is freed.
 //!   So the pointer stays good for whoever keeps the node.
-//! * **I4 (up).** A link's `parent` is written before anybody else can see the
-//!   node, owns a unit of that parent once attached (of `life` while on the
-//!   list, of `shells` after that), and is cleared
-//!   only by the one who set `RELEASED` (under the node's lock, cancelled, no
-//!   handles) or `DEAD`. So it is stable for whoever holds a handle of a node
-//!   that is not `RELEASED`.
-//! * **I5 (order).** Locks are taken parent before child, node before clock;
-//!   otherwise never two at a time, and no foreign code (callback, waker's
-//!   clone, wake or drop, a detail's or a captured value's drop, a clock's
-//!   `now` or `arm`) runs while one is held. Parents exist before their
-//!   children, so "parent before child" has no cycle.
+//! * **I4 (up).** A link's `parent`, and the `place` of an entry, are written
+//!   before anybody else can see the node. The link owns a unit of that parent
+//!   once attached (of `life` while on the list, of `shells` after that), and
+//!   `parent` is cleared only by the one who set `RELEASED` (under the node's
+//!   lock, cancelled, no handles) or `DEAD`. So it is stable for whoever holds a
+//!   handle of a node that is not `RELEASED`.
+//! * **I5 (order).** Locks are taken parent before child, node before its
+//!   stripes (one at a time), node before clock; otherwise never two at a time,
+//!   and no foreign code (callback, waker's clone, wake or drop, a detail's or a
+//!   captured value's drop, a clock's `now` or `arm`) runs while one is held.
+//!   Parents exist before their children, so "parent before child" has no cycle.
 //! * **I6 (sole).** Two parties may lock a node without a unit of their own: a
 //!   walk that comes from above, under the parent's lock, and a thread that
 //!   fires its timer. Once neither can come any more (the parent's lock is
 //!   held, or there is no parent; the timer was found quiet under the clock's
 //!   lock and taken off, and after that the node's lock was seen free), and the
 //!   holder of a handle then reads, in this order, `refs` = 1, `life` = 1,
-//!   `shells` = 0, the lock free, `refs` = 1, nobody else can reach the node,
-//!   now or later.
+//!   `shells` = 0, the lock free, `refs` = 1, and finds no stripes, nobody else
+//!   can reach the node, now or later.
 //! * **I7 (walk).** `walk` belongs to the one walk that marked the node and
 //!   pinned it, and after death to the one who frees.
 //! * **I8 (timer).** A node is freed only after its timer was taken off its
@@ -105,7 +110,8 @@
 //!
 //! # A dying child and a walk
 //!
-//! Both take the *parent's* lock. If the child comes first it takes itself off
+//! Both take the *parent's* lock (or the walk has yet to take that of the child's
+//! stripe, to close it). If the child comes first it takes itself off
 //! the list and the walk never sees it. If the walk comes first it marks the
 //! child, takes it off, and pins it (`life`) if there is more to do with it;
 //! the child then finds itself off the list, and if it was pinned it leaves the
@@ -181,7 +187,10 @@ mod probe;
 mod record;
 mod run;
 mod scoped;
+pub(crate) mod spread;
+pub(crate) mod stripes;
 pub(crate) mod sync;
+mod system;
 mod take_back;
 mod timer;
 mod wait;
@@ -191,7 +200,6 @@ use std::sync::atomic::Ordering::Acquire;
 
 use self::alloc::Ext;
 pub(crate) use self::children::linked;
-pub(crate) use self::clock::ClockCore;
 pub use self::clock::{Clock, TimeSource, WeakClock};
 pub(crate) use self::handle::{SourceRef, TokenRef};
 #[cfg(feature = "testing")]
@@ -204,6 +212,7 @@ use self::record::Record;
 pub(crate) use self::record::RecordRef;
 pub use self::run::Run;
 use self::sync::{AtomicPtr, AtomicU32, AtomicU64, Guarded};
+pub(crate) use self::system::SystemClock;
 pub(crate) use self::take_back::CallbackHandle;
 pub use self::wait::WhenCancelled;
 

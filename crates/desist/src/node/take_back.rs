@@ -7,7 +7,6 @@ use std::task::{Context, Poll, Waker};
 
 use super::callback::{Callback, Phase, runs_here};
 use super::life::reap;
-use super::list::unlink;
 use super::lock::Lock;
 use crate::park::Parker;
 use crate::unwind::Panic;
@@ -48,7 +47,7 @@ pub(super) unsafe fn take_back(callback: NonNull<Callback>, leave_running: bool)
         node.as_ref().lock.acquire();
         let taken = match callback.as_ref().phase.get() {
             Phase::Waiting => {
-                unlink(node.as_ref(), callback.as_ptr().cast());
+                node.as_ref().unlink(callback.as_ptr().cast());
                 Taken::Prevented
             }
             Phase::Running => Taken::Running,

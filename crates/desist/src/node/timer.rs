@@ -24,6 +24,7 @@ use super::clock::{Clock, ClockCore, MAX_NANOS};
 use super::handle::{Handle, SourceRef};
 use super::life::reap;
 use super::lock::Lock;
+use super::spread::place;
 use super::sync::{AtomicU64, Guarded};
 use super::wheel::Spoke;
 use super::{DEAD, Node, RecordRef};
@@ -43,6 +44,8 @@ pub(super) struct Timer {
     origin: Guarded<Option<&'static Location<'static>>>,
     expired: Guarded<bool>,
     orphan: Guarded<bool>,
+    /// Which of the system clock's wheels it is on: that of the thread that made it.
+    place: u8,
     /// The deadline for whoever asks, in the clock's nanoseconds.
     shown: AtomicU64,
 }
@@ -55,6 +58,7 @@ impl Timer {
             origin: Guarded::new(None),
             expired: Guarded::new(false),
             orphan: Guarded::new(false),
+            place: place(),
             shown: AtomicU64::new(NEVER),
         }
     }
@@ -101,6 +105,12 @@ impl Timer {
 }
 
 impl Ext {
+    /// The core whose wheel the timer is on, if it is on one.
+    #[inline]
+    fn core(&self) -> &ClockCore {
+        self.clock.core_of(self.timer.place)
+    }
+
     /// Arms for `due_ns`. True if the clock's keeper must be told.
     ///
     /// # Safety
@@ -110,7 +120,7 @@ impl Ext {
         let timer = &self.timer;
         // Ordering: Relaxed: see `was_used`.
         timer.shown.store(due_ns, Relaxed);
-        let core = self.clock.core();
+        let core = self.core();
         // SAFETY: I2: under the clock's lock. I8: the timer is taken out
         // before the node goes. The spoke's pointer is the whole timer's.
         unsafe {
@@ -132,7 +142,7 @@ impl Ext {
     pub(super) unsafe fn disarm(&self) {
         if self.timer.was_used() {
             // SAFETY: I2: under the clock's lock.
-            self.clock.core().with_wheel(|wheel| unsafe {
+            self.core().with_wheel(|wheel| unsafe {
                 wheel.remove(&self.timer.spoke);
                 self.timer.expired.set(false);
             });
@@ -153,7 +163,7 @@ impl Ext {
             if !(*this).timer.was_used() {
                 return true;
             }
-            let core: *const ClockCore = (*this).clock.core();
+            let core: *const ClockCore = (*this).core();
             ClockCore::with_wheel_of(core, |wheel| {
                 let timer = &(*this).timer;
                 wheel.remove(&timer.spoke);
@@ -169,7 +179,7 @@ impl Ext {
     pub(super) fn retire_if_quiet(&self) -> bool {
         // SAFETY: I2: under the clock's lock.
         !self.timer.was_used()
-            || self.clock.core().with_wheel(|wheel| unsafe {
+            || self.core().with_wheel(|wheel| unsafe {
                 let quiet = !self.timer.spoke.firing.get();
                 if quiet {
                     wheel.remove(&self.timer.spoke);
@@ -225,15 +235,14 @@ impl SourceRef {
             return source;
         };
         let node = Node::new_extended(Self::UNIT, Clock::system(), None, Vec::new());
-        // SAFETY: I1: the node is made with one source counted; I2: nobody else can
+        // SAFETY: I1: the node is made with one source counted. I2: nobody else can
         // reach it yet.
-        let (source, tell) = unsafe {
-            let source = Self::adopt(node);
-            let tell = source.node().ext().is_some_and(|ext| ext.arm(due_ns, origin));
-            (source, tell)
-        };
-        if tell {
-            ClockCore::system().tell();
+        let source = unsafe { Self::adopt(node) };
+        if let Some(ext) = source.node().ext() {
+            // SAFETY: I2: as above.
+            if unsafe { ext.arm(due_ns, origin) } {
+                ext.core().tell();
+            }
         }
         source
     }
@@ -280,8 +289,8 @@ impl SourceRef {
                     Lock::release(&this.lock);
                     tell
                 };
-                if tell {
-                    self.clock().core().tell();
+                if let (true, Some(ext)) = (tell, this.ext()) {
+                    ext.core().tell();
                 }
             }
         }

@@ -8,10 +8,10 @@ use std::pin::Pin;
 use std::ptr;
 use std::task::{Context, Poll, Waker};
 
-use super::list::{Entry, Kind, push_front, unlink};
-use super::lock::Lock;
+use super::TokenRef;
+use super::list::{Entry, Kind};
+use super::stripes::Under;
 use super::sync::RawCell;
-use super::{HAD_WAITER, TokenRef};
 use crate::{Cancelled, Token};
 
 /// The future of [`Token::cancelled`]: ready once the token is cancelled.
@@ -144,22 +144,24 @@ impl Waiter {
     unsafe fn register(&self, handle: &TokenRef, waker: &Waker) -> bool {
         // Foreign code, so before the lock.
         let own = waker.clone();
-        let node = handle.node();
         let mut displaced = None;
-        // SAFETY: I2: under the lock. I9: by the caller.
+        // SAFETY: I1: the handle. I2: under the lock. I4, I9: by the caller.
         let live = unsafe {
-            node.lock.acquire();
-            let live = node.record().is_none();
+            let under = if self.has_no_waker() {
+                Under::to_put(handle.ptr())
+            } else {
+                Under::of(handle.ptr(), &self.entry)
+            };
+            let live = under.is_live();
             if self.entry.is_linked() {
                 displaced = ManuallyDrop::into_inner(self.replace(Some(own)));
             } else if live {
                 self.replace(Some(own));
-                push_front(&node.list, ptr::from_ref(self).cast());
-                node.set_flag(HAD_WAITER);
+                under.put_waiter(ptr::from_ref(self).cast());
             } else {
                 displaced = Some(own);
             }
-            Lock::release(&node.lock);
+            under.release();
             live
         };
         if let Some(probe) = handle.probe() {
@@ -168,6 +170,17 @@ impl Waiter {
         }
         drop(displaced);
         live
+    }
+
+    /// True if it is on no list, and never was, or has left it.
+    ///
+    /// # Safety
+    ///
+    /// I9: only the owner asks.
+    #[inline(always)]
+    unsafe fn has_no_waker(&self) -> bool {
+        // SAFETY: I9: only the owner writes it.
+        self.waker.with(|own| unsafe { (*own).is_none() })
     }
 
     /// Gives what was there.
@@ -188,20 +201,19 @@ impl Waiter {
     #[inline]
     unsafe fn leave(&self, handle: &TokenRef) {
         // SAFETY: I9: only we write it.
-        if self.waker.with(|own| unsafe { (*own).is_none() }) {
+        if unsafe { self.has_no_waker() } {
             return;
         }
-        let node = handle.node();
         let mut waker = None;
-        // SAFETY: I2: under the lock. The waker is ours while the entry is linked.
+        // SAFETY: I1: the handle. I2: under the lock. The waker is ours while the
+        // entry is linked.
         unsafe {
-            node.lock.acquire();
+            let under = Under::of(handle.ptr(), &self.entry);
             let own = self.replace(None);
-            if self.entry.is_linked() {
-                unlink(node, &self.entry);
+            if under.take_waiter(&self.entry) {
                 waker = ManuallyDrop::into_inner(own);
             }
-            Lock::release(&node.lock);
+            under.release();
         }
         if let (Some(waker), Some(probe)) = (&waker, handle.probe()) {
             probe.waits(waker, false);

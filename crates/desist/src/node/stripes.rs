@@ -1,0 +1,490 @@
+//! Lists by thread, for a signal at which threads meet.
+//!
+//! A node has one list under one lock. That is the least that a signal can have,
+//! and enough for nearly all. Where many threads make children of one signal, or
+//! wait for it, they would hand its cache line around: 40 to 150 ns each time.
+//! So whoever finds the lock taken, twice in a row, gives the node [`Stripes`]:
+//! one list for each place (see [`spread`](super::spread)), under a lock and on
+//! a cache line of its own. From then on new children and waiters go there.
+//! Callbacks do not, because they are called in order; nor do nodes of several
+//! parents.
+//!
+//! | the stripes are | `life`, `shells`, list of an entry in them | next     |
+//! |-----------------|--------------------------------------------|----------|
+//! | not there       | –                                          | open     |
+//! | open            | the stripe's, under the stripe's lock      | closed   |
+//! | closed          | the node's, under the node's lock          | –        |
+//!
+//! They are open only while the handles' unit of the node's `life` is held, so
+//! what is counted in them need not keep the node. Two close them, before they
+//! do anything that the entries are part of: a walk that marked the node, before
+//! it looks at its list, and the last handle, before it gives its unit back.
+//! Closing happens under the node's lock and takes each stripe's in turn: the
+//! counts are added to the node's, the list is put in front of the node's. Of
+//! what follows, nothing knows that there ever were stripes.
+//!
+//! An entry that goes asks its own stripe first, which is the one that it was
+//! put in, and goes on to the node if that is closed ([`Under`]). It has a unit
+//! of the node's `life` or `shells` then, or a handle, so the node is there; and
+//! the stripes are there as long as the memory of the node.
+//!
+//! Whoever puts an entry in a stripe that is open looks whether the node is live,
+//! as with a node's own list. It may be marked a moment later, before the entry is
+//! there: that walk has yet to close the stripe, and finds it.
+
+use std::array;
+use std::ptr::{self, NonNull};
+use std::sync::atomic::Ordering::{Acquire, Release};
+
+use super::alloc::Ext;
+use super::life::Left;
+use super::list::{Entry, push_front, unlink};
+use super::lock::Lock;
+use super::spread::{OwnLine, PLACES, met_again, place};
+use super::sync::Guarded;
+use super::{HAD_CHILD, HAD_WAITER, Node};
+
+/// The list of one place.
+#[derive(Debug)]
+#[repr(C)]
+struct Stripe {
+    _own: OwnLine,
+    lock: Lock,
+    closed: Guarded<bool>,
+    place: u8,
+    /// How many children are on the list.
+    children: Guarded<u32>,
+    /// How many are off it that need the node's memory.
+    shells: Guarded<u32>,
+    first: Guarded<*const Entry>,
+    last: Guarded<*const Entry>,
+}
+
+#[cfg(not(all(test, loom)))]
+const _: () = assert!(size_of::<Stripe>() == 128);
+
+/// The lists of all places.
+#[derive(Debug)]
+pub(super) struct Stripes {
+    /// Under the node's lock.
+    closed: Guarded<bool>,
+    of_places: [Stripe; PLACES],
+}
+
+impl Stripe {
+    fn new(place: usize) -> Self {
+        Self {
+            _own: OwnLine,
+            lock: Lock::new(),
+            closed: Guarded::new(false),
+            place: place as u8,
+            children: Guarded::new(0),
+            shells: Guarded::new(0),
+            first: Guarded::new(ptr::null()),
+            last: Guarded::new(ptr::null()),
+        }
+    }
+
+    /// # Safety
+    ///
+    /// The caller holds the stripe's lock; `entry` is on no list, and stays where
+    /// it is until it is unlinked (I9).
+    #[inline(always)]
+    unsafe fn push(&self, entry: *const Entry) {
+        // SAFETY: I2, I9 by the caller.
+        unsafe {
+            if self.first.get().is_null() {
+                self.last.set(entry);
+            }
+            push_front(&self.first, entry);
+        }
+    }
+
+    /// # Safety
+    ///
+    /// The caller holds the stripe's lock; `entry` is on its list.
+    #[inline(always)]
+    unsafe fn unlink(&self, entry: &Entry) {
+        // SAFETY: I2, I9 by the caller.
+        unsafe {
+            if self.last.get() == ptr::from_ref(entry) {
+                self.last.set(entry.before());
+            }
+            unlink(&self.first, entry);
+        }
+    }
+
+    /// # Safety
+    ///
+    /// The caller holds the stripe's lock.
+    #[inline(always)]
+    unsafe fn count(count: &Guarded<u32>, add: impl FnOnce(u32) -> u32) {
+        // SAFETY: I2 by the caller.
+        unsafe { count.set(add(count.get())) };
+    }
+}
+
+impl Stripes {
+    fn new() -> Self {
+        #[cfg(all(test, loom))]
+        super::grave::born(super::grave::Kind::Stripes);
+        Self { closed: Guarded::new(false), of_places: array::from_fn(Stripe::new) }
+    }
+
+    /// Hands all that is on the stripes, and was counted there, over to the node.
+    ///
+    /// # Safety
+    ///
+    /// The caller holds the lock of `node`, whose stripes these are, and the
+    /// node is not dead.
+    unsafe fn close(&self, node: &Node) {
+        // SAFETY: I2: under the node's lock, and the stripe's in turn. I5: node
+        // before stripe. I9: entries on the lists are alive.
+        unsafe {
+            if self.closed.get() {
+                return;
+            }
+            self.closed.set(true);
+            for stripe in &self.of_places {
+                stripe.lock.acquire();
+                stripe.closed.set(true);
+                node.take_over(stripe.children.get(), stripe.shells.get());
+                node.list.set(Entry::joined(
+                    stripe.first.get(),
+                    stripe.last.get(),
+                    node.list.get(),
+                ));
+                Lock::release(&raw const stripe.lock);
+            }
+        }
+    }
+
+    /// Before the memory goes: whatever others did with it is over.
+    ///
+    /// # Safety
+    ///
+    /// Nobody else can reach the stripes.
+    #[cfg(all(test, loom))]
+    pub(super) unsafe fn freed(&mut self) {
+        // SAFETY: I1 by the caller.
+        unsafe {
+            assert!(self.closed.get(), "what goes is closed");
+            self.closed.set(true);
+            for stripe in &mut self.of_places {
+                stripe.lock.freed();
+                stripe.closed.set(true);
+                stripe.children.set(0);
+                stripe.shells.set(0);
+                stripe.first.set(ptr::null());
+                stripe.last.set(ptr::null());
+            }
+        }
+    }
+}
+
+impl Node {
+    /// The stripes, if threads have met here.
+    #[inline(always)]
+    pub(super) fn stripes(&self) -> Option<&Stripes> {
+        // Ordering: Acquire pairs with the Release in `ext_or_new`.
+        let ext = self.ext.load(Acquire);
+        if ext.is_null() {
+            return None;
+        }
+        // SAFETY: I1: the memory of an `Ext` with stripes goes with the node's;
+        // of its content, which goes earlier, this touches nothing. Stripes are
+        // made once and go with the node's memory.
+        unsafe { Ext::stripes_of(ext).as_ref() }
+    }
+
+    /// Gives the node stripes, unless it has them or needs none any more.
+    ///
+    /// # Safety
+    ///
+    /// The caller holds the node's lock and owns a handle.
+    #[cold]
+    unsafe fn spread(this: NonNull<Self>) {
+        // SAFETY: I1, I2 by the caller. The `Ext` is there as long as the node.
+        unsafe {
+            if this.as_ref().record().is_some() || this.as_ref().stripes().is_some() {
+                return;
+            }
+            let ext = Self::ext_or_new(this);
+            // A walk need not ask which of them came.
+            this.as_ref().set_flag(HAD_CHILD | HAD_WAITER);
+            // Ordering: Release pairs with the Acquire in `Ext::stripes_of`.
+            ext.stripes.store(Box::into_raw(Box::new(Stripes::new())), Release);
+        }
+    }
+
+    /// From now on all entries are on the node's own lists, under its own lock.
+    ///
+    /// # Safety
+    ///
+    /// The caller holds the node's lock, and the node is not dead.
+    #[inline]
+    pub(super) unsafe fn close_stripes(&self) {
+        if let Some(stripes) = self.stripes() {
+            // SAFETY: I2 by the caller.
+            unsafe { stripes.close(self) };
+        }
+    }
+}
+
+/// The lock that guards an entry's place, held: of a stripe that is open, or
+/// else of the node.
+#[must_use = "a lock is given back"]
+pub(super) struct Under {
+    node: NonNull<Node>,
+    stripe: Option<NonNull<Stripe>>,
+}
+
+impl Under {
+    /// To put an entry on a list of `node`: on that of this thread's place, if
+    /// the node has them.
+    ///
+    /// # Safety
+    ///
+    /// I1: the caller owns a handle of the node.
+    #[inline(always)]
+    pub(super) unsafe fn to_put(node: NonNull<Node>) -> Self {
+        // SAFETY: I1 by the caller.
+        unsafe {
+            if let Some(stripes) = node.as_ref().stripes() {
+                if let Some(stripe) = Self::open(stripes, place()) {
+                    return Self { node, stripe: Some(stripe) };
+                }
+            }
+            if node.as_ref().lock.acquire_noting() && met_again(node.as_ptr()) {
+                // This entry is the last that goes to the node's own list.
+                Node::spread(node);
+            }
+            Self { node, stripe: None }
+        }
+    }
+
+    /// To take an entry off the list of `node` that it was put on, or to see
+    /// that somebody else did.
+    ///
+    /// # Safety
+    ///
+    /// I1: the entry has a unit of the node's `life` or `shells`, or its owner a
+    /// handle of the node.
+    #[inline(always)]
+    pub(super) unsafe fn of(node: NonNull<Node>, entry: &Entry) -> Self {
+        // SAFETY: I1 by the caller. I4: `place` was written before the entry was
+        // shared.
+        unsafe {
+            if let Some(place) = entry.place() {
+                let stripes = node.as_ref().stripes();
+                let stripe = stripes.and_then(|stripes| Self::open(stripes, place));
+                if stripe.is_some() {
+                    return Self { node, stripe };
+                }
+            }
+            node.as_ref().lock.acquire();
+            Self { node, stripe: None }
+        }
+    }
+
+    /// Takes the lock of a stripe; not if it is closed.
+    #[inline(always)]
+    fn open(stripes: &Stripes, place: u8) -> Option<NonNull<Stripe>> {
+        let stripe = &stripes.of_places[usize::from(place) % PLACES];
+        stripe.lock.acquire();
+        // SAFETY: I2: under the lock.
+        unsafe {
+            if stripe.closed.get() {
+                Lock::release(&raw const stripe.lock);
+                return None;
+            }
+        }
+        Some(NonNull::from(stripe))
+    }
+
+    /// True if an entry that is put here is found by the cancel.
+    ///
+    /// # Safety
+    ///
+    /// I1: the caller keeps the node.
+    #[inline(always)]
+    pub(super) unsafe fn is_live(&self) -> bool {
+        // SAFETY: I1 by the caller.
+        unsafe { self.node.as_ref().record().is_none() }
+    }
+
+    /// Puts a child on the list, and counts it.
+    ///
+    /// # Safety
+    ///
+    /// `is_live` said so. I9: whoever owns the entry, which is on no list, takes
+    /// it off before it goes. I4: nobody else can reach the entry.
+    #[inline(always)]
+    pub(super) unsafe fn put_child(&self, entry: *const Entry) {
+        // SAFETY: I2: the lock is held.
+        unsafe {
+            if let Some(stripe) = self.put_striped(entry) {
+                Stripe::count(&stripe.children, |children| children + 1);
+            } else {
+                let node = self.node.as_ref();
+                push_front(&node.list, entry);
+                node.set_flag(HAD_CHILD);
+                node.keep();
+            }
+        }
+    }
+
+    /// Puts a waiter on the list.
+    ///
+    /// # Safety
+    ///
+    /// As for `put_child`.
+    #[inline(always)]
+    pub(super) unsafe fn put_waiter(&self, entry: *const Entry) {
+        // SAFETY: I2: the lock is held.
+        unsafe {
+            if self.put_striped(entry).is_none() {
+                push_front(&self.node.as_ref().list, entry);
+                self.node.as_ref().set_flag(HAD_WAITER);
+            }
+        }
+    }
+
+    /// # Safety
+    ///
+    /// As for `put_child`.
+    #[inline(always)]
+    unsafe fn put_striped(&self, entry: *const Entry) -> Option<&Stripe> {
+        // SAFETY: I1: the node's memory is kept, and with it the stripes. I2:
+        // the lock is held.
+        unsafe {
+            let stripe = self.stripe?.as_ref();
+            (*entry).set_place(stripe.place);
+            stripe.push(entry);
+            Some(stripe)
+        }
+    }
+
+    /// Takes a waiter off, if it is still on the list.
+    ///
+    /// # Safety
+    ///
+    /// This is the lock `of` that entry.
+    #[inline(always)]
+    pub(super) unsafe fn take_waiter(&self, entry: &Entry) -> bool {
+        // SAFETY: I2: the lock is held.
+        unsafe {
+            let linked = entry.is_linked();
+            if linked {
+                self.unlink(entry);
+            }
+            linked
+        }
+    }
+
+    /// # Safety
+    ///
+    /// This is the lock `of` that entry, which is on the list.
+    #[inline(always)]
+    unsafe fn unlink(&self, entry: &Entry) {
+        // SAFETY: I1: whoever has the lock keeps the memory. I2: it is held.
+        unsafe {
+            match self.stripe {
+                Some(stripe) => stripe.as_ref().unlink(entry),
+                None => self.node.as_ref().unlink(entry),
+            }
+        }
+    }
+
+    /// Ends a child's business with the node.
+    ///
+    /// # Safety
+    ///
+    /// This is the lock `of` that entry: a child's, which never comes back.
+    #[inline(always)]
+    pub(super) unsafe fn child_gone(&self, entry: &Entry) -> Left {
+        // SAFETY: I1: the child's unit keeps the memory. I2: the lock is held.
+        unsafe {
+            let Some(stripe) = self.stripe else {
+                return self.node.as_ref().child_gone(entry);
+            };
+            let stripe = stripe.as_ref();
+            if entry.is_linked() {
+                stripe.unlink(entry);
+                Stripe::count(&stripe.children, |children| children - 1);
+            } else {
+                Stripe::count(&stripe.shells, |shells| shells - 1);
+            }
+            // Open, so there are handles.
+            Left::InUse
+        }
+    }
+
+    /// Takes a child that is cancelled off the list, if it is on it: from now
+    /// on it needs the memory only. True if that ends the node.
+    ///
+    /// # Safety
+    ///
+    /// This is the lock `of` that entry, a child's.
+    pub(super) unsafe fn child_left(&self, entry: &Entry) -> bool {
+        // SAFETY: I1: the child's unit keeps the memory. I2: the lock is held.
+        unsafe {
+            let Some(stripe) = self.stripe else {
+                return self.node.as_ref().child_left(entry);
+            };
+            let stripe = stripe.as_ref();
+            debug_assert!(entry.is_linked(), "who leaves a stripe that is open does so once");
+            stripe.unlink(entry);
+            Stripe::count(&stripe.children, |children| children - 1);
+            Stripe::count(&stripe.shells, |shells| shells + 1);
+            false
+        }
+    }
+
+    /// Gives the lock back.
+    ///
+    /// # Safety
+    ///
+    /// I1: the caller kept the memory so far; after this it may be gone.
+    #[inline(always)]
+    pub(super) unsafe fn release(self) {
+        // SAFETY: I1: the memory is there until the lock is given back.
+        unsafe {
+            match self.stripe {
+                Some(stripe) => Lock::release(&raw const (*stripe.as_ptr()).lock),
+                None => Lock::release(&raw const (*self.node.as_ptr()).lock),
+            };
+        }
+    }
+}
+
+impl Ext {
+    /// The stripes of an `Ext` whose content may be gone.
+    ///
+    /// # Safety
+    ///
+    /// I1: the memory of the `Ext` is there.
+    #[inline(always)]
+    pub(super) unsafe fn stripes_of(this: *const Self) -> *mut Stripes {
+        // Ordering: Acquire pairs with the Release in `spread`.
+        // SAFETY: I1 by the caller.
+        unsafe { (*this).stripes.load(Acquire) }
+    }
+}
+
+/// For the models: as if threads had met here.
+#[cfg(all(test, loom))]
+pub(crate) fn spread<const UNIT: u64>(handle: &super::handle::Handle<UNIT>) {
+    handle.node().lock.acquire();
+    // SAFETY: I1: the handle keeps the node. I2: under its lock.
+    unsafe {
+        Node::spread(handle.ptr());
+        Lock::release(&raw const handle.node().lock);
+    }
+}
+
+/// For the models: whether threads met here, or as if.
+#[cfg(all(test, loom))]
+pub(crate) fn is_spread<const UNIT: u64>(handle: &super::handle::Handle<UNIT>) -> bool {
+    handle.node().stripes().is_some()
+}
