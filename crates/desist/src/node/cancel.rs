@@ -9,7 +9,7 @@ use super::life::{give_back, unlink_from_parents};
 use super::lock::Lock;
 use super::mark::{Queue, mark_below};
 use super::record::{Record, RecordRef, wait_settled};
-use super::{HAD_CHILD, Node, RELEASED, notify};
+use super::{HAD_CHILD, Node, RELEASED, SEVERAL_PARENTS, notify};
 use crate::Cause;
 use crate::unwind::Panic;
 
@@ -80,7 +80,7 @@ pub(super) unsafe fn cancel_locked(
         Lock::release(&raw const (*node.as_ptr()).lock);
 
         if quiet {
-            finish(node, panic);
+            finish(node, node, panic);
             return true;
         }
         let mut queue = Queue::new();
@@ -90,7 +90,7 @@ pub(super) unsafe fn cancel_locked(
             let met = mark_below(node, &record, &mut queue);
             panic.catch(|| Record::settle(&record, met));
         }
-        notify::wake_and_call(queue, &record, panic);
+        notify::wake_and_call(queue, node, &record, panic);
         true
     }
 }
@@ -100,14 +100,17 @@ pub(super) unsafe fn cancel_locked(
 ///
 /// # Safety
 ///
-/// I7: this walk marked and pinned the node; it is on no chain any more.
-pub(super) unsafe fn finish(node: NonNull<Node>, panic: &mut Panic) {
+/// I7: this walk, which began at `root`, marked and pinned the node; it is on no
+/// chain any more.
+pub(super) unsafe fn finish(node: NonNull<Node>, root: NonNull<Node>, panic: &mut Panic) {
     // SAFETY: I1: the pin keeps the node. I2: under its lock. I4: with a handle
     // of ours the links are stable.
     unsafe {
         let this = node.as_ref();
         this.lock.acquire();
-        if this.has_flag(RELEASED) {
+        // What was found on the list of its only parent was taken off there.
+        let came_down = node != root && !this.has_flag(SEVERAL_PARENTS);
+        if came_down || this.has_flag(RELEASED) {
             return give_back(node, panic);
         }
         let has_parents = this.links().any(|(up, _)| !up.get().is_null());

@@ -4,7 +4,9 @@
 //! allocation: the nodes on the way down are chained through `walk`, and so is
 //! the queue of nodes that have somebody to wake or to call. A node is queued
 //! when all its children are done, so descendants stand before their ancestors,
-//! also where a node has several parents.
+//! also where a node has several parents. One that has children and nobody to wake
+//! or to call need not be queued: it is let go of in the hold in which the last of
+//! its children is found, and that child takes its place on the way.
 //!
 //! | a child found on a list       | what happens to it                        |
 //! |-------------------------------|-------------------------------------------|
@@ -88,17 +90,21 @@ pub(super) unsafe fn mark_below(
         root.as_ref().walk.set(ptr::null());
         let mut path = Some(root);
         while let Some(node) = path {
-            match walk.chunk(node) {
-                Step::Again => {}
+            let above = node.as_ref().walk.get();
+            let (step, left) = walk.chunk(node, above.is_null());
+            path = match step {
+                Step::Again => Some(node),
                 Step::Down(child) => {
-                    child.as_ref().walk.set(node.as_ptr());
-                    path = Some(child);
+                    child.as_ref().walk.set(if left { above } else { node.as_ptr() });
+                    Some(child)
                 }
                 Step::Done => {
-                    path = NonNull::new(node.as_ref().walk.get().cast_mut());
-                    walk.queue.push(node);
+                    if !left {
+                        walk.queue.push(node);
+                    }
+                    NonNull::new(above.cast_mut())
                 }
-            }
+            };
         }
     }
     let Walk { advance, met, .. } = walk;
@@ -123,12 +129,14 @@ enum Step {
 }
 
 impl Walk<'_> {
-    /// Walks a part of `node`'s list under one hold of its lock.
+    /// Walks a part of `node`'s list under one hold of its lock. True if it has let
+    /// go of the node, which has nothing more to do with the cancel; of the root it
+    /// never does.
     ///
     /// # Safety
     ///
     /// I7: this walk marked and pinned the node.
-    unsafe fn chunk(&mut self, node: NonNull<Node>) -> Step {
+    unsafe fn chunk(&mut self, node: NonNull<Node>, is_root: bool) -> (Step, bool) {
         // SAFETY: I1: the pin keeps the node. I2: under its lock. I9: entries
         // on the list are alive.
         unsafe {
@@ -157,10 +165,15 @@ impl Walk<'_> {
                 }
                 this.children_left(children);
             }
+            let leave = !is_root && !matches!(step, Step::Again) && is_idle(this);
+            if leave {
+                // Not the last unit: there are handles.
+                this.let_go();
+            }
             if Lock::release(&raw const (*node.as_ptr()).lock) {
                 yield_to_waiter();
             }
-            step
+            (step, leave)
         }
     }
 
@@ -222,6 +235,23 @@ impl Walk<'_> {
         } else {
             self.met.push(other);
         }
+    }
+}
+
+/// True if there is nobody to wake or to call, and nothing to do with the links: of
+/// a single parent's list it was taken off, and that parent is let go of by
+/// whoever gives up the last handle.
+///
+/// # Safety
+///
+/// The caller holds the lock of the node, which was found on a list and marked.
+unsafe fn is_idle(node: &Node) -> bool {
+    // SAFETY: I2: under the lock.
+    unsafe {
+        node.list.get().is_null()
+            && node.aside.get().is_null()
+            && !node.has_flag(SEVERAL_PARENTS)
+            && !node.is_orphaned()
     }
 }
 

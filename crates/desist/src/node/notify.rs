@@ -30,8 +30,13 @@ const BATCH: usize = 32;
 ///
 /// # Safety
 ///
-/// I7: the queue is this walk's; the marking is settled.
-pub(super) unsafe fn wake_and_call(mut queue: Queue, record: &RecordRef, panic: &mut Panic) {
+/// I7: the queue is of this walk, which began at `root`; the marking is settled.
+pub(super) unsafe fn wake_and_call(
+    mut queue: Queue,
+    root: NonNull<Node>,
+    record: &RecordRef,
+    panic: &mut Panic,
+) {
     let mut with_callbacks = Queue::new();
     // SAFETY: I7: each node is on one chain at a time.
     unsafe {
@@ -39,7 +44,7 @@ pub(super) unsafe fn wake_and_call(mut queue: Queue, record: &RecordRef, panic: 
             if wake(node, panic) {
                 with_callbacks.push(node);
             } else {
-                finish(node, panic);
+                finish(node, root, panic);
             }
         }
         if with_callbacks.is_empty() {
@@ -48,7 +53,7 @@ pub(super) unsafe fn wake_and_call(mut queue: Queue, record: &RecordRef, panic: 
         let cancelled = Cancelled::new(record.clone());
         while let Some(node) = with_callbacks.pop() {
             callback::call_all(node, &cancelled, panic);
-            finish(node, panic);
+            finish(node, root, panic);
         }
         panic.catch(move || drop(cancelled));
     }
