@@ -7,13 +7,15 @@ use crate::measure::Settings;
 use crate::{peers, rows};
 
 const USAGE: &str = "\
-usage: desist-benches [ROWS] [--peers NAMES] [--quick] [--check]
-       memory                [--peers NAMES] [--quick] [--check]
+usage: desist-benches [ROWS] [--peers NAMES] [--quick] [--check] [--to FILE]
+       memory                [--peers NAMES] [--quick] [--check] [--to FILE]
+       growth         [ROWS] [--peers NAMES] [--quick] [--to FILE]
 
   ROWS           rows or families, separated by commas: 1a,4b or 6b or 6*; without: all
   --peers NAMES  only peers whose name contains one of these, beside desist: tokio,nexus
   --quick        few rounds and no set of a million: a smoke test
   --check        exit 1 if desist costs more than 1.5 times what tokio-util does in a row
+  --to FILE      write it to FILE as well: a table as Markdown, growth as tab-separated values
 ";
 
 #[derive(Debug)]
@@ -26,6 +28,7 @@ pub(crate) enum Request {
 pub(crate) struct Arguments {
     row_patterns: Vec<String>,
     pub(crate) check: bool,
+    pub(crate) to: Option<String>,
     pub(crate) settings: Settings,
 }
 
@@ -53,6 +56,10 @@ pub(crate) fn parse(
             "-h" | "--help" => return Ok(Request::Help),
             "--quick" => arguments.settings.quick = true,
             "--check" => arguments.check = true,
+            "--to" => {
+                let file = words.next().ok_or("--to needs a file: give its name")?;
+                arguments.to = Some(file);
+            }
             "--peers" => arguments.settings.peers = peer_patterns(words.next())?,
             "--handicap" => arguments.settings.handicap = handicap(words.next())?,
             flag if flag.starts_with('-') => {
@@ -145,6 +152,7 @@ mod tests {
             (&["--peers"], "tokio-util"),
             (&["--peers", "no-such"], "choose from"),
             (&["--handicap", "-1"], "above 0"),
+            (&["--to"], "give its name"),
         ] {
             let error = parsed(words).unwrap_err();
             assert!(error.contains(advice), "{words:?}: {error}");

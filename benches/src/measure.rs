@@ -72,24 +72,33 @@ impl Row {
     }
 
     pub(crate) fn measure(&self, settings: &Settings) -> Outcome {
-        let mut entries = Entries { settings, list: Vec::new() };
-        (self.fill)(&mut entries);
-        let mut list = entries.list;
-        list.iter_mut().for_each(Entry::calibrate);
         let rounds = if settings.quick { self.rounds.min(QUICK_ROUNDS) } else { self.rounds };
-        for _ in 0..rounds {
-            let mut desist = None;
-            for (place, entry) in list.iter_mut().enumerate() {
-                let figure = entry.take_turn();
-                if place == 0 && is_desist(&entry.name) {
-                    desist = figure;
-                }
-                entry.ratios.extend(figure.zip(desist).map(|(own, desist)| own / desist));
-            }
-        }
-        let lines = with_ratios(list.into_iter().map(Entry::into_line).collect());
+        let lines = by_turns(settings, rounds, self.fill);
         Outcome { id: self.id, title: self.title, aim: self.aim, lines }
     }
+}
+
+/// What the entries that `fill` adds take, round by round.
+pub(crate) fn by_turns(
+    settings: &Settings,
+    rounds: usize,
+    fill: impl FnOnce(&mut Entries<'_>),
+) -> Vec<Line> {
+    let mut entries = Entries { settings, list: Vec::new() };
+    fill(&mut entries);
+    let mut list = entries.list;
+    list.iter_mut().for_each(Entry::calibrate);
+    for _ in 0..rounds {
+        let mut desist = None;
+        for (place, entry) in list.iter_mut().enumerate() {
+            let figure = entry.take_turn();
+            if place == 0 && is_desist(&entry.name) {
+                desist = figure;
+            }
+            entry.ratios.extend(figure.zip(desist).map(|(own, desist)| own / desist));
+        }
+    }
+    with_ratios(list.into_iter().map(Entry::into_line).collect())
 }
 
 /// Where no round was quiet for both, the medians have to do.

@@ -27,15 +27,27 @@ pub(crate) struct Line {
 }
 
 impl Outcome {
-    /// How many times as long as the fastest tokio-util entry `desist` takes.
-    pub(crate) fn times_tokio_util(&self) -> Option<f64> {
+    pub(crate) fn desist(&self) -> Option<&Line> {
+        self.lines.first().filter(|line| is_desist(&line.name))
+    }
+
+    /// The fastest entry of tokio-util.
+    pub(crate) fn tokio_util(&self) -> Option<&Line> {
         let fastest_of = |name: &str| {
             let of_peer = self.lines.iter().filter(|line| line.name.starts_with(name));
-            of_peer.filter_map(|line| line.ratio).min_by(f64::total_cmp)
+            of_peer
+                .filter_map(|line| line.ratio.map(|ratio| (ratio, line)))
+                .min_by(|(a, _), (b, _)| a.total_cmp(b))
+                .map(|(_, line)| line)
         };
         // Tasks and copies have a peer in tokio itself.
         let own = fastest_of("tokio JoinSet").or_else(|| fastest_of("tokio io::copy"));
-        own.or_else(|| fastest_of(TokioUtil::NAME)).map(f64::recip)
+        own.or_else(|| fastest_of(TokioUtil::NAME))
+    }
+
+    /// How many times as long as that `desist` takes.
+    pub(crate) fn times_tokio_util(&self) -> Option<f64> {
+        self.tokio_util().and_then(|line| line.ratio).map(f64::recip)
     }
 
     pub(crate) fn print(&self, out: &mut impl Write) -> io::Result<()> {
@@ -67,7 +79,7 @@ pub(crate) fn print_head(out: &mut impl Write) -> io::Result<()> {
     )
 }
 
-fn figure(value: f64) -> String {
+pub(crate) fn figure(value: f64) -> String {
     match value {
         0.0..100.0 => format!("{value:.2}"),
         100.0..10_000.0 => format!("{value:.1}"),
@@ -75,6 +87,6 @@ fn figure(value: f64) -> String {
     }
 }
 
-fn ratio(value: f64) -> String {
+pub(crate) fn ratio(value: f64) -> String {
     if value < 1000.0 { format!("{value:.2}") } else { format!("{value:.0}") }
 }

@@ -21,7 +21,7 @@ pub(super) const ROWS: &[Row] = &[
         entries.limit("malloc and free 128 B", allocate_by_two_threads());
     }),
     Row::new("4c", "the same among 100k live siblings, ns each", "≤ 18", |entries| {
-        every_parent!(entries, among_siblings());
+        every_parent!(entries, among_siblings(SIBLINGS));
         entries.limit("malloc and free 128 B", allocate());
     }),
     Row::new("4d", "replace a random one of 100k live children, ns each", "≤ 140", |entries| {
@@ -51,14 +51,14 @@ fn by_two_threads<P: HasChild>() -> Batch {
     })
 }
 
-fn family<P: HasChild>() -> (P::Source, P::Token, Vec<P::Child>) {
+fn family<P: HasChild>(siblings: usize) -> (P::Source, P::Token, Vec<P::Child>) {
     let (source, parent) = P::create();
-    let children = (0..SIBLINGS).map(|_| P::child(&parent)).collect();
+    let children = (0..siblings).map(|_| P::child(&parent)).collect();
     (source, parent, children)
 }
 
-fn among_siblings<P: HasChild>() -> Batch {
-    let family = family::<P>();
+pub(super) fn among_siblings<P: HasChild>(siblings: usize) -> Batch {
+    let family = family::<P>(siblings);
     Batch::up_to(AT_A_TIME, move |times| {
         let (_, parent, _) = &family;
         timed(|| make_and_drop::<P>(parent, times))
@@ -66,7 +66,7 @@ fn among_siblings<P: HasChild>() -> Batch {
 }
 
 fn replace_a_sibling<P: HasChild>() -> Batch {
-    let (source, parent, mut children) = family::<P>();
+    let (source, parent, mut children) = family::<P>(SIBLINGS);
     let mut shuffle = Shuffle::new();
     Batch::up_to(AT_A_TIME, move |times| {
         let _live = &source;

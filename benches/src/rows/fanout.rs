@@ -51,7 +51,7 @@ fn waiters(entries: &mut Entries<'_>, count: usize, tokens: usize) {
     entries.limit("call a waker", call_wakers(count * tokens));
 }
 
-fn to_children<P: HasChild>(count: usize, families: usize) -> Batch {
+pub(super) fn to_children<P: HasChild>(count: usize, families: usize) -> Batch {
     Batch::exactly(count * families, move || {
         on_a_deep_stack(|| cancel_families::<P>(count, families))
     })
@@ -92,7 +92,7 @@ fn cancel_shuffled<P: HasChild>(count: usize) -> Sample {
     })
 }
 
-fn to_waiters<P: HasWait>(count: usize, tokens: usize) -> Batch {
+pub(super) fn to_waiters<P: HasWait>(count: usize, tokens: usize) -> Batch {
     Batch::exactly(count * tokens, move || cancel_waiters::<P>(count, tokens))
 }
 
@@ -127,9 +127,9 @@ fn call_wakers(count: usize) -> Batch {
 }
 
 /// A flag on a cache line of its own, as a child's would be.
-type Padded = Arc<(AtomicBool, [u64; 8])>;
+pub(super) type Padded = Arc<(AtomicBool, [u64; 8])>;
 
-fn padded() -> Padded {
+pub(super) fn padded() -> Padded {
     Arc::new((AtomicBool::new(false), [0; 8]))
 }
 

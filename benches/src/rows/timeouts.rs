@@ -33,6 +33,13 @@ pub(super) const ROWS: &[Row] = &[
     Row::new("9c", "the same as 9a, 2 threads, ns each per thread", "≤ 90", two_threads),
 ];
 
+/// The two that do the whole of it, among so many.
+pub(super) fn among(entries: &mut Entries<'_>, live: usize) {
+    entries.add("desist", || desist(live));
+    entries
+        .add("tokio-util token and sleep", || TokioTime::new().batch(live, tokio_util_and_sleep));
+}
+
 fn one_thread(entries: &mut Entries<'_>, live: usize) {
     let runtime = TokioTime::new();
     entries.add("desist", || desist(live));

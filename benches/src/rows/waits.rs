@@ -24,7 +24,7 @@ pub(super) const ROWS: &[Row] = &[
         entries.limit(TWO_LOCKS, lock_twice_by_two_threads());
     }),
     Row::new("5c", "the same among 100k live waits, ns each", "≤ 13", |entries| {
-        every_waiter!(entries, among_live());
+        every_waiter!(entries, among_live(LIVE));
         entries.limit(TWO_LOCKS, lock_twice());
     }),
     Row::new("7a", "the same in a tokio task, with its waker, ns each", "≤ 24", |entries| {
@@ -64,9 +64,9 @@ fn by_two_threads<P: HasWait>() -> Batch {
     })
 }
 
-fn among_live<P: HasWait>() -> Batch {
+pub(super) fn among_live<P: HasWait>(live: usize) -> Batch {
     let (source, token) = P::create();
-    let live: Vec<_> = (0..LIVE)
+    let live: Vec<_> = (0..live)
         .map(|_| {
             let mut wait = Box::pin(P::wait_owned(token.clone()));
             assert!(wait.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
