@@ -1,5 +1,5 @@
-//! The guides of `docs/`, and the README, of which every block is compiled, and run where it can be:
-//! `cargo test -p desist-examples --doc`.
+//! The guides of `docs/`, its page on what it costs, and the README, of which every block is
+//! compiled, and run where it can be: `cargo test -p desist-examples --doc`.
 
 #![forbid(unsafe_code)]
 #![doc(test(attr(deny(warnings), allow(dead_code))))]
@@ -33,6 +33,10 @@ guides! {
     testing = "12-testing",
     mistakes = "13-mistakes",
 }
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/performance.md")]
+mod performance {}
 
 /// That of the project: those of the crates are compiled there.
 #[cfg(doctest)]
