@@ -167,8 +167,8 @@ impl Node {
         // SAFETY: I2: the lock is held.
         unsafe {
             // Who has a neighbour before it needs no head.
-            let of_aside = self.list.get() != entry && self.aside.get() == entry;
-            unlink(if of_aside { &self.aside } else { &self.list }, entry);
+            let is_first = self.list.get() == entry;
+            unlink(if is_first { &self.list } else { &self.aside }, entry);
         }
     }
 }
