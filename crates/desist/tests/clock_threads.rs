@@ -3,9 +3,9 @@
 #![cfg(target_os = "linux")]
 
 use std::process::{Command, Output};
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Barrier, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 use std::{env, fs};
@@ -18,7 +18,9 @@ const HOUR: Duration = Duration::from_secs(3_600);
 /// What must happen happens in this time.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The stack of a small thread. Eight wheels are 33 kB, and unoptimized code moves a
+/// More than there are wheels.
+const THREADS: usize = 10;
+/// The stack of a small thread. Eight wheels are 36 kB, and unoptimized code moves a
 /// value several times.
 const SMALL: usize = 64 << 10;
 
@@ -170,4 +172,28 @@ fn the_first_deadline_may_be_armed_by_a_thread_with_a_small_stack() {
     let source = small.expect("there is room").join().expect("it has enough stack");
     let cancelled = source.token().blocking_wait();
     assert_eq!(cancelled.reason(), Reason::Deadline);
+}
+
+/// Each thread arms on a wheel of its own, and all have one keeper.
+#[test]
+fn a_deadline_is_not_late_for_another_threads_later_one() {
+    if !in_its_own_process("a_deadline_is_not_late_for_another_threads_later_one", Room::ForMany) {
+        return;
+    }
+    let all_wait_long = Barrier::new(THREADS);
+    let turn = Mutex::new(());
+    thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| {
+                let late = Source::with_timeout(HOUR);
+                all_wait_long.wait();
+                // Nobody else arms anything meanwhile: only the keeper can know.
+                let _alone = turn.lock().expect("the others were in time");
+                let soon = Source::with_timeout(Duration::from_millis(50));
+                let cancelled = soon.token().blocking_wait_timeout(PATIENCE);
+                assert!(cancelled.is_some(), "it is still asleep for another's deadline");
+                assert!(!late.is_cancelled());
+            });
+        }
+    });
 }

@@ -94,6 +94,7 @@ fn loom_stripes_cancel_and_drop_of_a_future() {
     });
 }
 
+/// A future that waits in one place is dropped by a thread of another.
 #[test]
 fn loom_stripes_waits_come_and_go_in_two_places() {
     let outcomes = &["left in time", "woken"];

@@ -257,7 +257,6 @@ fn loom_stripes_a_child_is_cancelled_while_its_parent_is() {
     });
 }
 
-/// A future that waits in one place is dropped by a thread of another.
 /// Both find the lock taken, or one, or none; nothing is lost, whoever made the
 /// stripes and whichever list a child came to.
 #[test]

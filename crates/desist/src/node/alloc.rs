@@ -55,11 +55,11 @@ impl Ext {
     unsafe fn drop_content(this: *mut Self) {
         // SAFETY: I1 by the caller. What is not dropped here has no drop.
         unsafe {
-            ptr::drop_in_place(&raw mut (*this).links);
-            ptr::drop_in_place(&raw mut (*this).probe);
             #[cfg(all(test, loom))]
             ptr::drop_in_place(&raw mut (*this).made);
-            ptr::drop_in_place(&raw mut (*this).clock);
+            // Together, so that none stays if the drop of another panics.
+            let (links, clock) = (&raw const (*this).links, &raw const (*this).clock);
+            drop((links.read(), clock.read(), (&raw const (*this).probe).read()));
         }
     }
 }

@@ -119,7 +119,8 @@ unsafe impl Sync for ClockCore {}
 impl Clock {
     /// The system's monotonic clock. One thread at a time keeps it, started
     /// when the first deadline is armed; another one fires what has come, and
-    /// more while callbacks block, up to 64.
+    /// more while callbacks block, up to 64. Where more comes at once than is fired, what
+    /// different threads armed is fired by turns.
     ///
     /// ```
     /// use desist::Clock;
@@ -413,6 +414,15 @@ pub(crate) struct Look {
     pub(crate) taken: u64,
     /// When to look again; later, if something is due.
     pub(crate) next: Option<Instant>,
+}
+
+impl Look {
+    /// What is seen of two wheels.
+    pub(super) fn and(self, other: Self) -> Self {
+        let due = self.due || other.due;
+        let next = self.next.into_iter().chain(other.next).min();
+        Self { due, taken: self.taken + other.taken, next }
+    }
 }
 
 /// A [`Clock`], if somebody still uses it.

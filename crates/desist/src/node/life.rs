@@ -5,7 +5,7 @@
 //! |--------|----------|------------------|--------------------------------------|
 //! | > 0    | any      |                  | is of use to somebody                |
 //! | 0      | any      | `DEAD`           | is emptied by who brought it to zero |
-//! | 0      | > 0      | `DEAD`, `BURIED` | is bare memory                       |
+//! | 0      | > 0      | `DEAD`, `BURIED` | is bare memory, with bare stripes    |
 //! | 0      | 0        | `DEAD`, `BURIED` | is freed by who brought it to zero   |
 //!
 //! A child that stands on its parent's list counts in the parent's `life`. One

@@ -85,7 +85,7 @@ pub(super) unsafe fn mark_below(
     queue: &mut Queue,
 ) -> Vec<RecordRef> {
     let mut walk = Walk { record, advance: Advance::take(record), queue, met: Vec::new() };
-    // SAFETY: I7: `root`, and what `walk_chunk` gives, is marked and pinned.
+    // SAFETY: I7: `root`, and what `chunk` gives, is marked and pinned.
     unsafe {
         root.as_ref().walk.set(ptr::null());
         let mut path = Some(root);

@@ -87,7 +87,8 @@
 //! * **I6 (sole).** Two parties may lock a node without a unit of their own: a
 //!   walk that comes from above, under the parent's lock, and a thread that
 //!   fires its timer. Once neither can come any more (the parent's lock is
-//!   held, or there is no parent; the timer was found quiet under the clock's
+//!   held, or that of the parent's stripe, open, which a walk must close first,
+//!   or there is no parent; the timer was found quiet under the clock's
 //!   lock and taken off, and after that the node's lock was seen free), and the
 //!   holder of a handle then reads, in this order, `refs` = 1, `life` = 1,
 //!   `shells` = 0, the lock free, `refs` = 1, and finds no stripes, nobody else
@@ -123,7 +124,8 @@
 //!    down are chained through `walk`. Each node is marked under its own lock,
 //!    children under their parent's as well. A list is walked in chunks, the
 //!    lock is let go between them. Leaves without anything to wake are marked
-//!    and done; the others are pinned and queued, descendants before ancestors.
+//!    and done, and so are nodes with children once these are found; the others
+//!    are pinned and queued, descendants before ancestors.
 //! 2. **Settle** (`record`): the walk publishes that its own part is marked,
 //!    then waits for the parts of other walks that it met, transitively.
 //! 3. **Wake** (`notify`): wakers are taken in batches under the lock and woken
@@ -162,7 +164,10 @@
 //! before `cancel()` is seen by whoever sees the cancellation. Everything else
 //! on a node happens under its lock (Acquire, Release), so there is no
 //! store-buffering race to win: a waiter is put on the list under the same lock
-//! under which `state` is set. `refs` is counted like an `Arc`; the sole
+//! under which `state` is set. If it is put in a stripe, that is under the
+//! stripe's lock, which the walk takes after it has set `state`, to close it:
+//! either the walk comes later and finds the waiter, or the waiter finds the
+//! stripe closed, and `state` set. `refs` is counted like an `Arc`; the sole
 //! holder's way out (I6) reads with Acquire what the others released.
 
 mod alloc;

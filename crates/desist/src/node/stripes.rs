@@ -210,8 +210,8 @@ impl Node {
                 return;
             }
             let ext = Self::ext_or_new(this);
-            // A walk need not ask which of them came.
-            this.as_ref().set_flag(HAD_CHILD | HAD_WAITER);
+            // So that a walk comes to close them, whatever was put there.
+            this.as_ref().set_flag(HAD_CHILD);
             // Ordering: Release pairs with the Acquire in `Ext::stripes_of`.
             ext.stripes.store(Box::into_raw(Box::new(Stripes::new())), Release);
         }
@@ -256,7 +256,7 @@ impl Under {
                 }
             }
             if node.as_ref().lock.acquire_noting() && met_again(node.as_ptr()) {
-                // This entry is the last that goes to the node's own list.
+                // This entry still goes to the node's own list.
                 Node::spread(node);
             }
             Self { node, stripe: None }

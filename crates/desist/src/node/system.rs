@@ -4,13 +4,13 @@
 //! A timer is on the wheel of the thread that made it, for as long as it lives.
 //! All wheels have one keeper, one scale and one order of locks: nobody holds
 //! the locks of two. What is due is fired a few from each wheel in turn, the
-//! first tick of a wheel first, so a storm on one delays the others by no more
-//! than their share.
+//! first tick of a wheel first, so a storm on one delays the others by little.
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
 use super::clock::{ClockCore, Look};
+use super::spread::OwnLine;
 #[cfg(not(all(test, loom)))]
 use super::spread::PLACES;
 use super::sync::{AtomicUsize, Lazy, global};
@@ -18,10 +18,13 @@ use super::sync::{AtomicUsize, Lazy, global};
 /// How many deadlines of one wheel are fired before it is another's turn.
 const IN_A_ROW: usize = 16;
 
+/// Where the cores are is read by all who arm, whose turn it is written by those who fire.
+#[repr(C)]
 pub(crate) struct SystemClock {
-    /// On the heap, made one by one: together they are 33 kB, and whoever arms
+    /// On the heap, made one by one: together they are 36 kB, and whoever arms
     /// the first deadline may have a small stack.
     cores: Box<[ClockCore]>,
+    _own: OwnLine,
     turn: Turn,
 }
 
@@ -44,7 +47,7 @@ impl SystemClock {
     fn new() -> Self {
         let base = Instant::now();
         let cores = (0..wheels()).map(|_| ClockCore::new(base, None)).collect();
-        Self { cores, turn: Turn::new() }
+        Self { cores, _own: OwnLine, turn: Turn::new() }
     }
 
     #[inline]
@@ -64,11 +67,7 @@ impl SystemClock {
     /// Moves what has come to the due timers, and tells what there is.
     pub(crate) fn look(&self) -> Look {
         let nothing = Look { due: false, taken: 0, next: None };
-        self.cores.iter().map(ClockCore::look).fold(nothing, |all, one| {
-            let due = all.due || one.due;
-            let next = all.next.into_iter().chain(one.next).min();
-            Look { due, taken: all.taken + one.taken, next }
-        })
+        self.cores.iter().map(ClockCore::look).fold(nothing, Look::and)
     }
 
     /// Fires one deadline that has come; false if there is none left.
@@ -85,8 +84,8 @@ impl SystemClock {
     }
 }
 
-/// Whose turn it is. Two who take at once may take from the same, or pass one
-/// over until the next round.
+/// Whose turn it is. Among several who take at once it is a hint: one may be served
+/// more often than the others, or passed over.
 struct Turn(AtomicUsize);
 
 impl Turn {
@@ -112,6 +111,8 @@ impl Turn {
 
 #[cfg(all(test, not(loom)))]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     /// Who is served, as long as there is anything.
@@ -134,6 +135,23 @@ mod tests {
         expected.extend(vec![3; IN_A_ROW]);
         expected.extend(vec![0; IN_A_ROW + 1]);
         assert_eq!(order, expected);
+    }
+
+    /// Somebody looks again at the earliest of all, whichever wheel it is on.
+    #[test]
+    fn what_is_seen_of_two_wheels_is_what_is_earliest() {
+        let now = Instant::now();
+        let (soon, late) = (now + Duration::from_secs(1), now + Duration::from_secs(2));
+        let wheel = |due, taken, next| Look { due, taken, next };
+        let pairs = [
+            (wheel(false, 1, Some(soon)), wheel(false, 2, Some(late)), wheel(false, 3, Some(soon))),
+            (wheel(false, 0, Some(soon)), wheel(true, 1, None), wheel(true, 1, Some(soon))),
+            (wheel(false, 0, None), wheel(false, 0, None), wheel(false, 0, None)),
+        ];
+        for (one, other, both) in pairs {
+            assert_eq!(one.and(other), both);
+            assert_eq!(other.and(one), both);
+        }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Waiting for the cancel: an entry inside the future itself, no allocation.
+//! Waiting for the cancel: an entry inside the future itself, no allocation for it.
 
 use std::fmt;
 use std::future::Future;
@@ -16,7 +16,8 @@ use crate::{Cancelled, Token};
 
 /// The future of [`Token::cancelled`]: ready once the token is cancelled.
 ///
-/// It allocates nothing, is cancel safe, and may be polled again after it was
+/// It allocates nothing of its own (a signal at which threads meet gets lists by
+/// thread, once), is cancel safe, and may be polled again after it was
 /// ready. A token that can never be cancelled makes it pend for ever.
 ///
 /// ```

@@ -290,7 +290,7 @@ impl Token {
         }
     }
 
-    /// A future that is ready once the stop is asked for. No allocation.
+    /// A future that is ready once the stop is asked for. No allocation of its own.
     ///
     /// # Cancel safety
     ///

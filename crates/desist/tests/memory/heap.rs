@@ -84,6 +84,11 @@ pub(crate) fn leaves_nothing(mut work: impl FnMut()) {
 
 const ATTEMPTS: usize = 6;
 
+/// The live bytes of the whole process. To be asked inside of `leaves_nothing`, alone.
+pub(crate) fn live() -> isize {
+    LIVE.load(Ordering::SeqCst)
+}
+
 /// The live bytes, once threads that were told to let go have had the time.
 fn settled(wanted: isize) -> isize {
     let mut live = LIVE.load(Ordering::SeqCst);

@@ -9,7 +9,7 @@ use desist::{Source, WhenCancelled};
 
 use crate::common::race::Random;
 use crate::common::{PATIENCE, poll_once, poll_with, wakers};
-use crate::heap::{allocates_nothing, allocations, leaves_nothing};
+use crate::heap::{allocates_nothing, allocations, leaves_nothing, live};
 
 const MANY: usize = 1_000;
 
@@ -150,5 +150,24 @@ fn threads_come_and_go_while_it_is_cancelled() {
             threads.into_iter().flat_map(|thread| thread.join().expect("it ends")).collect()
         });
         assert!(kept.len() >= 3 && kept.iter().all(Source::is_cancelled));
+    });
+}
+
+/// Whoever goes asks its list first, so that stays, bare, with the parent's memory.
+#[test]
+fn a_cancelled_child_that_is_held_keeps_the_bare_lists() {
+    leaves_nothing(|| {
+        let root = Source::new();
+        let parent = met(root.child());
+        let captured = vec![0_u8; 1 << 20];
+        parent.token().on_cancel(move |_| drop(captured)).detach();
+        let child = parent.child();
+        assert!(child.cancel());
+        let all = live();
+        drop((parent, root));
+        assert!(all - live() > 1 << 20, "what the parent owned goes with its last user");
+        let kept = live();
+        drop(child);
+        assert!((1..2_048).contains(&(kept - live())), "it kept {} bytes", kept - live());
     });
 }
