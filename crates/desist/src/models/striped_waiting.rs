@@ -55,6 +55,8 @@ fn loom_stripes_cancel_and_poll_with_a_new_waker() {
         if waiting.as_mut().poll(&mut Context::from_waker(&waker)).is_ready() {
             saw("ready at the first poll");
         } else {
+            // The task is on another thread now.
+            sit(1);
             let parker = Arc::new(Parker::new());
             let (second, waker) = counted(Some(Arc::clone(&parker)));
             if waiting.as_mut().poll(&mut Context::from_waker(&waker)).is_ready() {
