@@ -135,37 +135,36 @@ impl Walk<'_> {
     ///
     /// # Safety
     ///
-    /// I7: this walk marked and pinned the node.
+    /// I7: this walk marked and pinned the node, which had children.
     unsafe fn chunk(&mut self, node: NonNull<Node>, is_root: bool) -> (Step, bool) {
         // SAFETY: I1: the pin keeps the node. I2: under its lock. I9: entries
         // on the list are alive.
         unsafe {
             let this = node.as_ref();
             this.lock.acquire();
-            let mut step = Step::Done;
+            this.close_stripes();
+            let mut down = None;
             let mut children = 0;
-            if this.has_flag(HAD_CHILD) {
-                this.close_stripes();
-                step = Step::Again;
-                for _ in 0..CHUNK {
-                    let Some(entry) = pop_front(&this.list) else {
-                        step = Step::Done;
-                        break;
-                    };
-                    match (*entry).kind {
-                        Kind::Child | Kind::FurtherChild => {
-                            children += 1;
-                            if let Some(child) = self.child(child_of(entry)) {
-                                step = Step::Down(child);
-                                break;
-                            }
+            for _ in 0..CHUNK {
+                let Some(entry) = pop_front(&this.list) else { break };
+                match (*entry).kind {
+                    Kind::Child | Kind::FurtherChild => {
+                        children += 1;
+                        down = self.child(child_of(entry));
+                        if down.is_some() {
+                            break;
                         }
-                        Kind::Waiter | Kind::Callback => push_front(&this.aside, entry),
                     }
+                    Kind::Waiter | Kind::Callback => push_front(&this.aside, entry),
                 }
-                this.children_left(children);
             }
-            let leave = !is_root && !matches!(step, Step::Again) && is_idle(this);
+            this.children_left(children);
+            let step = match down {
+                Some(child) => Step::Down(child),
+                None if this.list.get().is_null() => Step::Done,
+                None => Step::Again,
+            };
+            let leave = !is_root && is_idle(this);
             if leave {
                 // Not the last unit: there are handles.
                 this.let_go();

@@ -142,6 +142,21 @@ fn a_child_that_is_cancelled_lets_its_forgotten_parents_go() {
     drop(child);
 }
 
+/// Also one that has children of its own, and nobody to wake.
+#[test]
+fn a_middle_of_two_parents_that_one_cancels_lets_the_other_go() {
+    let captured = Captured::new();
+    let (cancelled, live) = (Source::new(), Source::new());
+    holding(&live.token(), &captured).detach();
+    let middle = Source::linked([cancelled.token(), live.token()]);
+    let below = middle.child();
+    drop(live);
+    assert_eq!(captured.held(), 1, "it is kept by who is below it");
+    cancelled.cancel();
+    assert_eq!(captured.held(), 0, "a cancelled child does not keep its parent");
+    assert!(middle.is_cancelled() && below.is_cancelled());
+}
+
 #[test]
 fn a_held_child_of_a_cancelled_tree_holds_only_the_cause() {
     let dropped = Count::new();
