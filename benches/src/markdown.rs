@@ -13,8 +13,8 @@ const FEW_QUIET_ROUNDS: usize = 3;
 /// The rows in which `desist` takes part, and those that only say what the machine takes.
 pub(crate) fn speed(outcomes: &[Outcome]) -> String {
     let mut table = String::from(
-        "| row | work | desist | best other | tokio-util | to desist | limit | aim |\n\
-         |---|---|--:|--:|--:|--:|--:|--:|\n",
+        "| row | work | desist | tokio-util | to desist | nexus-async-rt | less done | limit | aim |\n\
+         |---|---|--:|--:|--:|--:|--:|--:|--:|\n",
     );
     let (rows, limits): (Vec<_>, Vec<_>) =
         outcomes.iter().partition(|outcome| outcome.desist().is_some());
@@ -24,9 +24,10 @@ pub(crate) fn speed(outcomes: &[Outcome]) -> String {
             outcome.id.to_owned(),
             outcome.title.to_owned(),
             outcome.desist().map_or(NONE.to_owned(), |line| named(line, Desist::NAME)),
-            best_other(outcome).map_or(NONE.to_owned(), of_another),
             theirs.map_or(NONE.to_owned(), |line| named(line, TokioUtil::NAME)),
             theirs.and_then(|line| line.ratio).map_or(NONE.to_owned(), ratio),
+            fastest(outcome, is_nexus).map_or(NONE.to_owned(), |line| named(line, Nexus::NAME)),
+            fastest(outcome, |line| !is_nexus(line)).map_or(NONE.to_owned(), of_another),
             joined(outcome.lines.iter().filter(|line| is_limit(line)).map(limit)),
             if outcome.aim.is_empty() { NONE.to_owned() } else { outcome.aim.to_owned() },
         ];
@@ -77,21 +78,24 @@ fn is_limit(line: &Line) -> bool {
     line.name.starts_with('(')
 }
 
-/// The fastest that is of somebody else than us and tokio.
-fn best_other(outcome: &Outcome) -> Option<&Line> {
+/// The only other one in which children are cancelled and waiters woken.
+fn is_nexus(line: &Line) -> bool {
+    line.name.starts_with(Nexus::NAME)
+}
+
+/// The fastest of those that are neither ours nor what ours is compared with.
+fn fastest(outcome: &Outcome, of_these: impl Fn(&Line) -> bool) -> Option<&Line> {
     let theirs = outcome.tokio_util().map(|line| line.name.as_str());
     let others = outcome.lines.iter().filter(|line| {
         let name = line.name.as_str();
         let ours = is_desist(name) || is_limit(line);
-        !ours && !name.starts_with(TokioUtil::NAME) && Some(name) != theirs
+        !ours && !name.starts_with(TokioUtil::NAME) && Some(name) != theirs && of_these(line)
     });
     others.min_by(|a, b| a.median.total_cmp(&b.median))
 }
 
-/// The only other one in which children are cancelled and waiters woken is nexus.
 fn of_another(line: &Line) -> String {
-    let less = if line.name.starts_with(Nexus::NAME) { "" } else { " †" };
-    format!("{} ({}{less})", median(line), line.name)
+    format!("{} ({})", median(line), line.name)
 }
 
 /// What of several entries of one crate it is, where it is not the plain one.
@@ -126,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_names_the_best_other_and_the_limit() {
+    fn a_row_names_the_others_and_the_limit() {
         let lines = vec![
             line("desist", 10.0),
             line("tokio-util token and sleep", 40.0),
@@ -137,8 +141,8 @@ mod tests {
         ];
         let row = Outcome { id: "4a", title: "make it", aim: "≤ 18", lines };
         let text = speed(&[row]);
-        let expected = "| 4a | make it | 10.00 | 25.00\\* (nexus-async-rt) | 30.00 (child and sleep) \
-                        | 3.00 | 5.00 (malloc) | ≤ 18 |\n";
+        let expected = "| 4a | make it | 10.00 | 30.00 (child and sleep) | 3.00 | 25.00\\* \
+                        | 26.00 (tokio Notify + flag) | 5.00 (malloc) | ≤ 18 |\n";
         assert!(text.ends_with(expected), "{text}");
     }
 
@@ -148,7 +152,7 @@ mod tests {
             Outcome { id: "x", title: "alone", aim: "", lines: vec![line("desist on", 10.0)] };
         let limit = Outcome { id: "L1", title: "", aim: "", lines: vec![line("(malloc)", 5.0)] };
         let text = speed(&[limit, alone]);
-        assert!(text.contains("| x | alone | 10.00 (on) | – | – | – | – | – |\n\n"), "{text}");
+        assert!(text.contains("| x | alone | 10.00 (on) | – | – | – | – | – | – |\n\n"), "{text}");
         assert!(text.ends_with("| L1 | malloc | 5.00 |\n"), "{text}");
     }
 

@@ -137,6 +137,7 @@ impl Entries<'_> {
             batch,
             handicap,
             iterations: 0,
+            quiet_rounds: 0,
             figures: Vec::new(),
             disturbed: Vec::new(),
             ratios: Vec::new(),
@@ -183,6 +184,8 @@ struct Entry {
     batch: Batch,
     handicap: f64,
     iterations: u64,
+    /// How many of the figures are of a time in which nothing else went on.
+    quiet_rounds: usize,
     figures: Vec<f64>,
     disturbed: Vec<f64>,
     ratios: Vec<f64>,
@@ -221,6 +224,7 @@ impl Entry {
             let figure = sample.ns / self.iterations as f64 * self.handicap;
             let set_up_once = matches!(self.batch.iterations, Iterations::Exactly(_));
             if sample.undisturbed || (set_up_once && sample.ns > LONG_NS) {
+                self.quiet_rounds += usize::from(sample.undisturbed);
                 self.figures.push(figure);
                 return Some(figure);
             }
@@ -233,9 +237,8 @@ impl Entry {
     /// A peer whose lock yields or sleeps never looks undisturbed: then what
     /// there is has to do.
     fn into_line(mut self) -> Line {
-        let quiet_rounds = self.figures.len();
-        let rounds = quiet_rounds + self.disturbed.len();
-        if quiet_rounds < 3 {
+        let rounds = self.figures.len() + self.disturbed.len();
+        if self.figures.len() < 3 {
             self.figures.append(&mut self.disturbed);
         }
         let figures = sorted(self.figures);
@@ -244,7 +247,7 @@ impl Entry {
             median: figures[figures.len() / 2],
             least: figures[0],
             ratio: (!self.ratios.is_empty()).then(|| median(self.ratios)),
-            quiet_rounds,
+            quiet_rounds: self.quiet_rounds,
             rounds,
         }
     }

@@ -34,6 +34,12 @@ pub(super) const ROWS: &[Row] = &[
         "≤ 0.4",
         |entries| every_parent!(entries, beside_children()),
     ),
+    Row::new(
+        "1e-child",
+        "is_cancelled of a child while another CPU makes and drops its siblings, ns per check",
+        "",
+        |entries| every_parent!(entries, beside_siblings()),
+    ),
 ];
 
 #[inline(never)]
@@ -82,6 +88,15 @@ fn beside_children<P: HasChild>() -> Batch {
     Batch::up_to(100_000, |times| {
         let (_live, token) = P::create();
         beside(|| ask::<P>(&token, times), || make_and_drop::<P>(&token, 8))
+    })
+}
+
+fn beside_siblings<P: HasChild>() -> Batch {
+    Batch::up_to(100_000, |times| {
+        let (_live, parent) = P::create();
+        let child = P::child(&parent);
+        let ask = || (0..times).for_each(|_| _ = black_box(P::child_is_cancelled(&child)));
+        beside(ask, || make_and_drop::<P>(&parent, 8))
     })
 }
 

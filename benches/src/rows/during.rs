@@ -57,20 +57,24 @@ pub(crate) fn measure(settings: &Settings, children: usize, rounds: usize) -> Du
     // Written to before, so that no page of it is fetched while checks are measured.
     let mut ends = vec![1; if settings.quick { 1 << 16 } else { MOST_BLOCKS }];
     let clock_ns = reading_the_clock(&mut ends);
-    let mut courses = Vec::new();
-    if settings.wants_peer(Desist::NAME) {
-        courses.push(one_of(rounds, || of_a_peer::<Desist>(children, clock_ns, &mut ends)));
+    let (mut ours, mut theirs, mut flags) = (Vec::new(), Vec::new(), Vec::new());
+    // By turns, as all rows are.
+    for _ in 0..rounds {
+        let course = of_a_peer::<Desist>(children, clock_ns, &mut ends);
+        let as_long = Duration::from_secs_f64(course.cancel_us / 1e6);
+        ours.push(course);
+        if settings.wants_peer(TokioUtil::NAME) {
+            theirs.push(of_a_peer::<TokioUtil>(children, clock_ns, &mut ends));
+        }
+        flags.push(of_a_flag(children, as_long, clock_ns, &mut ends));
     }
-    if settings.wants_peer(TokioUtil::NAME) {
-        courses.push(one_of(rounds, || of_a_peer::<TokioUtil>(children, clock_ns, &mut ends)));
-    }
-    courses.push(one_of(rounds, || of_a_flag(children, clock_ns, &mut ends)));
-    During { clock_ns, courses }
+    let courses = [ours, theirs, flags].into_iter().filter(|courses| !courses.is_empty());
+    During { clock_ns, courses: courses.map(one_of).collect() }
 }
 
 /// Of the rounds that were left alone, that whose longest check is the median.
-fn one_of(rounds: usize, mut run: impl FnMut() -> Course) -> Course {
-    let mut courses: Vec<_> = (0..rounds).map(|_| run()).collect();
+fn one_of(mut courses: Vec<Course>) -> Course {
+    let rounds = courses.len();
     let quiet_rounds = courses.iter().filter(|course| course.quiet_rounds > 0).count();
     if quiet_rounds > 0 {
         courses.retain(|course| course.quiet_rounds > 0);
@@ -90,11 +94,17 @@ fn of_a_peer<P: HasChild>(children: usize, clock_ns: f64, ends: &mut [u64]) -> C
     })
 }
 
-/// What of a course is the machine's: nobody writes this flag, though as many others.
-fn of_a_flag(children: usize, clock_ns: f64, ends: &mut [u64]) -> Course {
+/// What of a course is the machine's: nobody writes this flag, though as many others, again
+/// and again for as long as a cancel takes.
+fn of_a_flag(children: usize, as_long: Duration, clock_ns: f64, ends: &mut [u64]) -> Course {
     let (_source, flag) = Flag::create();
     let others: Vec<Padded> = (0..children).map(|_| padded()).collect();
-    let set = || others.iter().for_each(|flag| flag.0.store(true, Release));
+    let set = || {
+        let begun = Instant::now();
+        while begun.elapsed() < as_long {
+            others.iter().for_each(|flag| flag.0.store(true, Release));
+        }
+    };
     let run = watch(|| Flag::is_cancelled(&flag), set, time_around(children), ends);
     run.course("(a flag of its own)", clock_ns, ends)
 }

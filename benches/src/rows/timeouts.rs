@@ -26,7 +26,12 @@ pub(super) const ROWS: &[Row] = &[
     Row::new("9a", "token with a timeout, dropped unfired, ns each", "≤ 45", |entries| {
         one_thread(entries, 0);
     }),
-    Row::new("9b", "the same among 1M other live timeouts, ns each", "≤ 48", |entries| {
+    Row::new("9a-wait", "the same with a wait, polled once, ns each", "", |entries| {
+        let runtime = TokioTime::new();
+        entries.add("desist", || desist_polled(0));
+        entries.add("tokio-util token and sleep", || runtime.batch(0, tokio_util_and_sleep));
+    }),
+    Row::new("9b", "the same as 9a among 1M other live timeouts, ns each", "≤ 48", |entries| {
         one_thread(entries, 1_000_000);
     })
     .large(),
@@ -43,7 +48,6 @@ pub(super) fn among(entries: &mut Entries<'_>, live: usize) {
 fn one_thread(entries: &mut Entries<'_>, live: usize) {
     let runtime = TokioTime::new();
     entries.add("desist", || desist(live));
-    entries.add("desist and a wait polled once", || desist_polled(live));
     entries.add("desist child", || desist_child(live));
     entries.add("tokio-util token and sleep", || runtime.batch(live, tokio_util_and_sleep));
     entries.add("tokio-util child and sleep", || {

@@ -94,6 +94,7 @@ impl Node {
             refs: AtomicU64::new(unit),
             lock: Lock::new(),
             flags: Guarded::new(flags),
+            meetings: Guarded::new(0),
             life: AtomicU32::new(1),
             list: Guarded::new(ptr::null()),
         }

@@ -83,6 +83,7 @@ pub(super) unsafe fn bury(remains: Remains) {
         (*this).walk.set((*this).walk.get());
         (*this).aside.set((*this).aside.get());
         (*this).flags.set((*this).flags.get());
+        (*this).meetings.set(0);
         (*this).list.set((*this).list.get());
         if let Some(stripes) = remains.stripes.as_mut() {
             gone(Kind::Stripes);

@@ -29,8 +29,10 @@
 //!     +-> Record: reason, detail, place, instant, how far the marking is
 //! ```
 //!
-//! What others write all day (counts, lock, list) is at least 64 bytes away
-//! from `state`, so a check never waits for their cache line. A signal at which
+//! What those who use the node write all day (counts, lock, list) is at least 64
+//! bytes away from `state`, so a check does not wait for them. Nearer is the link
+//! to its siblings, which the next one on the list writes when it comes or goes.
+//! A signal at which
 //! threads meet gets lists by thread ([`stripes`]): they hang on its `Ext`.
 //!
 //! # Who keeps a node
@@ -237,6 +239,8 @@ pub(crate) struct Node {
     refs: AtomicU64,
     lock: Lock,
     flags: Guarded<u8>,
+    /// How often the lock was found taken by who came to put something on the list.
+    meetings: Guarded<u8>,
     life: AtomicU32,
     list: Guarded<*const Entry>,
 }

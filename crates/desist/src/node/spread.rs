@@ -2,8 +2,6 @@
 //! the same time they do on different cache lines.
 
 use std::cell::Cell;
-#[cfg(not(all(test, loom)))]
-use std::ptr;
 
 use super::sync::per_thread;
 
@@ -59,26 +57,6 @@ pub(crate) fn sit(place: u8) {
     PLACE.with(|own| own.set(place));
 }
 
-#[cfg(not(all(test, loom)))]
-per_thread! {
-    static MET: Cell<*const ()> = const { Cell::new(ptr::null()) };
-}
-
-/// Notes that this thread found the lock of `what` taken. True if that is worth
-/// a remedy: the last one that it found taken was the same. Who meets somebody
-/// once, at one of many signals, has not lost anything.
-#[cfg(not(all(test, loom)))]
-pub(super) fn met_again<T>(what: *const T) -> bool {
-    // The address is a name only, perhaps of what is long gone.
-    MET.with(|met| met.replace(what.cast())) == what.cast()
-}
-
-/// In a model that is about it once is enough.
-#[cfg(all(test, loom))]
-pub(super) fn met_again<T>(_: *const T) -> bool {
-    crate::models::spreads()
-}
-
 #[cfg(all(test, not(loom)))]
 mod tests {
     use std::collections::HashSet;
@@ -99,15 +77,5 @@ mod tests {
             places.len() == PLACES
         });
         assert!(apart, "in no round of a thousand all had different places");
-    }
-
-    #[test]
-    fn who_is_met_at_one_place_twice_in_a_row_is_met_again() {
-        let (one, other) = (1_u8, 2_u8);
-        assert!(!met_again(&one));
-        assert!(!met_again(&other));
-        assert!(!met_again(&one));
-        assert!(met_again(&one));
-        assert!(met_again(&one));
     }
 }

@@ -2,9 +2,9 @@
 //!
 //! A node has one list under one lock. That is the least that a signal can have,
 //! and enough for nearly all. Where many threads make children of one signal, or
-//! wait for it, they would hand its cache line around: 40 to 150 ns each time.
-//! So whoever finds the lock taken, twice in a row, gives the node [`Stripes`]:
-//! one list for each place (see [`spread`](super::spread)), under a lock and on
+//! wait for it, they would hand its cache line around, for twenty times what one
+//! thread pays. So whoever finds the lock taken, as others did before, gives the
+//! node [`Stripes`]: one list for each place (see [`spread`](super::spread)), under a lock and on
 //! a cache line of its own. From then on new children and waiters go there.
 //! Callbacks do not, because they are called in order; nor do nodes of several
 //! parents.
@@ -40,9 +40,22 @@ use super::alloc::Ext;
 use super::life::Left;
 use super::list::{Entry, push_front, unlink};
 use super::lock::Lock;
-use super::spread::{OwnLine, PLACES, met_again, place};
+use super::spread::{OwnLine, PLACES, place};
 use super::sync::Guarded;
 use super::{HAD_CHILD, HAD_WAITER, Node};
+
+/// True if a signal at which threads met so often needs lists for them. Those of
+/// requests, at which two meet now and then, do not: they are many.
+#[cfg(not(all(test, loom)))]
+fn are_enough(meetings: u8) -> bool {
+    meetings >= 4
+}
+
+/// In a model that is about it once is enough.
+#[cfg(all(test, loom))]
+fn are_enough(_: u8) -> bool {
+    crate::models::spreads()
+}
 
 /// The list of one place.
 #[derive(Debug)]
@@ -197,6 +210,23 @@ impl Node {
         unsafe { Ext::stripes_of(ext).as_ref() }
     }
 
+    /// The lock was found taken: threads have met here.
+    ///
+    /// # Safety
+    ///
+    /// The caller holds the node's lock and owns a handle.
+    #[cold]
+    unsafe fn met(this: NonNull<Self>) {
+        // SAFETY: I1, I2 by the caller.
+        unsafe {
+            let meetings = this.as_ref().meetings.get().saturating_add(1);
+            this.as_ref().meetings.set(meetings);
+            if are_enough(meetings) {
+                Self::spread(this);
+            }
+        }
+    }
+
     /// Gives the node stripes, unless it has them or needs none any more.
     ///
     /// # Safety
@@ -255,9 +285,9 @@ impl Under {
                     return Self { node, stripe: Some(stripe) };
                 }
             }
-            if node.as_ref().lock.acquire_noting() && met_again(node.as_ptr()) {
+            if node.as_ref().lock.acquire_noting() {
                 // This entry still goes to the node's own list.
-                Node::spread(node);
+                Node::met(node);
             }
             Self { node, stripe: None }
         }
