@@ -10,8 +10,8 @@ use super::life;
 use super::list::{Entry, Kind, push_front};
 use super::lock::Lock;
 use super::probe::Probe;
-use super::stripes::Under;
 use super::sync::Guarded;
+use super::under::Under;
 use super::{HAD_CHILD, Node, Record, RecordRef, SEVERAL_PARENTS};
 use crate::unwind::Panic;
 

@@ -20,8 +20,8 @@ use super::alloc::{Ext, dealloc, empty, free};
 use super::handle::handles;
 use super::list::Entry;
 use super::lock::Lock;
-use super::stripes::Under;
 use super::sync::{AtomicU32, Guarded};
+use super::under::Under;
 use super::{BURIED, DEAD, Node, RELEASED};
 use crate::unwind::Panic;
 

@@ -200,6 +200,7 @@ pub(crate) mod sync;
 mod system;
 mod take_back;
 mod timer;
+mod under;
 mod wait;
 mod wheel;
 

@@ -10,8 +10,8 @@ use std::task::{Context, Poll, Waker};
 
 use super::TokenRef;
 use super::list::{Entry, Kind};
-use super::stripes::Under;
 use super::sync::RawCell;
+use super::under::Under;
 use crate::{Cancelled, Token};
 
 /// The future of [`Token::cancelled`]: ready once the token is cancelled.
