@@ -105,19 +105,19 @@ fn loom_a_clone_is_made_while_another_goes() {
 
 #[test]
 fn loom_child_and_parent_go() {
-    Model::exhaustive("child and parent go", &["the child first", "the parent first"]).check(
-        || {
-            let parent = Source::new();
-            let (dropped, drops) = Dropped::new();
-            parent.token().on_cancel(move |_| drop(dropped)).detach();
-            let child = parent.child();
-            let other = thread::spawn(move || drop(child));
-            drop(parent);
-            saw(if drops.get() == 1 { "the child first" } else { "the parent first" });
-            other.join().unwrap();
-            assert_dropped_once(&drops);
-        },
-    );
+    Model::exhaustive("child and parent go", &["the child first", "the parent first"])
+        .check(|| child_and_parent_go(Source::new()));
+}
+
+pub(super) fn child_and_parent_go(parent: Source) {
+    let (dropped, drops) = Dropped::new();
+    parent.token().on_cancel(move |_| drop(dropped)).detach();
+    let child = parent.child();
+    let other = thread::spawn(move || drop(child));
+    drop(parent);
+    saw(if drops.get() == 1 { "the child first" } else { "the parent first" });
+    other.join().unwrap();
+    assert_dropped_once(&drops);
 }
 
 #[test]
@@ -146,31 +146,33 @@ fn loom_two_children_and_their_parent_go() {
 #[test]
 fn loom_cancel_and_drop_of_a_child() {
     let outcomes = &["the child first", "the cancel first"];
-    Model::bounded("cancel and drop of a child", 3, outcomes).check(|| {
-        let parent = Source::new();
-        let child = parent.child();
-        let canceller = thread::spawn(move || parent.cancel());
-        saw(if child.is_cancelled() { "the cancel first" } else { "the child first" });
-        drop(child);
-        assert!(canceller.join().unwrap());
-    });
+    Model::bounded("cancel and drop of a child", 3, outcomes)
+        .check(|| cancel_and_drop_of_a_child(Source::new()));
+}
+
+pub(super) fn cancel_and_drop_of_a_child(parent: Source) {
+    let child = parent.child();
+    let canceller = thread::spawn(move || parent.cancel());
+    saw(if child.is_cancelled() { "the cancel first" } else { "the child first" });
+    drop(child);
+    assert!(canceller.join().unwrap());
 }
 
 #[test]
 fn loom_cancel_and_drop_of_a_child_with_a_callback() {
-    Model::bounded("cancel and drop of a child with a callback", 2, &["called", "freed"]).check(
-        || {
-            let parent = Source::new();
-            let child = parent.child();
-            let (registration, called, drops) = writing_callback(&child.token());
-            registration.detach();
-            let canceller = thread::spawn(move || parent.cancel());
-            drop(child);
-            canceller.join().unwrap();
-            assert_dropped_once(&drops);
-            saw(if called.get() == 1 { "called" } else { "freed" });
-        },
-    );
+    Model::bounded("cancel and drop of a child with a callback", 2, &["called", "freed"])
+        .check(|| cancel_and_drop_of_a_child_with_a_callback(Source::new()));
+}
+
+pub(super) fn cancel_and_drop_of_a_child_with_a_callback(parent: Source) {
+    let child = parent.child();
+    let (registration, called, drops) = writing_callback(&child.token());
+    registration.detach();
+    let canceller = thread::spawn(move || parent.cancel());
+    drop(child);
+    canceller.join().unwrap();
+    assert_dropped_once(&drops);
+    saw(if called.get() == 1 { "called" } else { "freed" });
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use loom::thread;
 
 use super::deadlines::overdue;
-use super::{Count, Dropped, Model, SPREADS, assert_dropped_once, block_on, saw, writing_callback};
+use super::{Count, Dropped, Model, SPREADS, assert_dropped_once, block_on, lifetimes, saw, trees};
 use crate::node::spread::sit;
 use crate::node::stripes;
 use crate::node::sync::AtomicBool;
@@ -48,15 +48,8 @@ pub(super) fn striped() -> Source {
 #[test]
 fn loom_stripes_cancel_and_the_making_of_a_child() {
     let outcomes = &["born live", "born cancelled"];
-    Model::bounded("stripes: cancel and the making of a child", 3, outcomes).check(|| {
-        let parent = striped();
-        let token = parent.token();
-        let canceller = thread::spawn(move || parent.cancel_with(Reason::Shutdown));
-        let child = token.child();
-        saw(if child.is_cancelled() { "born cancelled" } else { "born live" });
-        canceller.join().unwrap();
-        assert_eq!(child.token().reason(), Some(Reason::Shutdown), "no child is missed");
-    });
+    Model::bounded("stripes: cancel and the making of a child", 3, outcomes)
+        .check(|| trees::cancel_and_the_making_of_a_child(striped()));
 }
 
 /// Each of two places is closed in its turn.
@@ -91,48 +84,22 @@ fn loom_stripes_cancel_and_two_children_in_two_places() {
 #[test]
 fn loom_stripes_cancel_and_drop_of_a_child() {
     let outcomes = &["the child first", "the cancel first"];
-    Model::bounded("stripes: cancel and drop of a child", 3, outcomes).check(|| {
-        let parent = striped();
-        let child = parent.child();
-        let canceller = thread::spawn(move || parent.cancel());
-        saw(if child.is_cancelled() { "the cancel first" } else { "the child first" });
-        drop(child);
-        assert!(canceller.join().unwrap());
-    });
+    Model::bounded("stripes: cancel and drop of a child", 3, outcomes)
+        .check(|| lifetimes::cancel_and_drop_of_a_child(striped()));
 }
 
 #[test]
 fn loom_stripes_cancel_and_drop_of_a_child_with_a_callback() {
     let outcomes = &["called", "freed"];
-    Model::bounded("stripes: cancel and drop of a child with a callback", 2, outcomes).check(
-        || {
-            let parent = striped();
-            let child = parent.child();
-            let (registration, called, drops) = writing_callback(&child.token());
-            registration.detach();
-            let canceller = thread::spawn(move || parent.cancel());
-            drop(child);
-            canceller.join().unwrap();
-            assert_dropped_once(&drops);
-            saw(if called.get() == 1 { "called" } else { "freed" });
-        },
-    );
+    Model::bounded("stripes: cancel and drop of a child with a callback", 2, outcomes)
+        .check(|| lifetimes::cancel_and_drop_of_a_child_with_a_callback(striped()));
 }
 
 #[test]
 fn loom_stripes_child_and_parent_go() {
     let outcomes = &["the child first", "the parent first"];
-    Model::bounded("stripes: child and parent go", 3, outcomes).check(|| {
-        let parent = striped();
-        let (dropped, drops) = Dropped::new();
-        parent.token().on_cancel(move |_| drop(dropped)).detach();
-        let child = parent.child();
-        let other = thread::spawn(move || drop(child));
-        drop(parent);
-        saw(if drops.get() == 1 { "the child first" } else { "the parent first" });
-        other.join().unwrap();
-        assert_dropped_once(&drops);
-    });
+    Model::bounded("stripes: child and parent go", 3, outcomes)
+        .check(|| lifetimes::child_and_parent_go(striped()));
 }
 
 #[test]

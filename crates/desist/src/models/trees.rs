@@ -11,15 +11,17 @@ use crate::{Reason, Source, Token};
 #[test]
 fn loom_cancel_and_the_making_of_a_child() {
     let outcomes = &["born live", "born cancelled"];
-    Model::exhaustive("cancel and the making of a child", outcomes).check(|| {
-        let parent = Source::new();
-        let token = parent.token();
-        let canceller = thread::spawn(move || parent.cancel_with(Reason::Shutdown));
-        let child = token.child();
-        saw(if child.is_cancelled() { "born cancelled" } else { "born live" });
-        canceller.join().unwrap();
-        assert_eq!(child.token().reason(), Some(Reason::Shutdown), "no child is missed");
-    });
+    Model::exhaustive("cancel and the making of a child", outcomes)
+        .check(|| cancel_and_the_making_of_a_child(Source::new()));
+}
+
+pub(super) fn cancel_and_the_making_of_a_child(parent: Source) {
+    let token = parent.token();
+    let canceller = thread::spawn(move || parent.cancel_with(Reason::Shutdown));
+    let child = token.child();
+    saw(if child.is_cancelled() { "born cancelled" } else { "born live" });
+    canceller.join().unwrap();
+    assert_eq!(child.token().reason(), Some(Reason::Shutdown), "no child is missed");
 }
 
 #[test]

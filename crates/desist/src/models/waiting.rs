@@ -10,6 +10,7 @@ use loom::thread;
 use super::{Count, Model, block_on, saw, writing_callback};
 use crate::Source;
 use crate::node::plain::Plain;
+use crate::node::spread::sit;
 use crate::park::Parker;
 
 /// A waker that tells whether it was woken, and how many there are.
@@ -57,31 +58,33 @@ fn loom_a_wait_that_begins_while_a_callback_is_called() {
 
 #[test]
 fn loom_cancel_and_wait() {
-    Model::bounded("cancel and wait", 3, &["found cancelled", "woken"]).check(|| {
-        let source = Source::new();
-        let token = source.token();
-        let before = Plain::new();
-        let canceller = thread::spawn({
-            let before = before.clone();
-            move || {
-                before.add();
-                source.cancel();
-            }
-        });
-        let parker = Arc::new(Parker::new());
-        let (count, waker) = counted(Some(Arc::clone(&parker)));
-        let mut cx = Context::from_waker(&waker);
-        let mut waiting = pin!(token.cancelled());
-        let mut outcome = "found cancelled";
-        while waiting.as_mut().poll(&mut cx).is_pending() {
-            outcome = "woken";
-            parker.park();
-            assert_eq!(count.woken.get(), 1, "woken once");
+    Model::bounded("cancel and wait", 3, &["found cancelled", "woken"])
+        .check(|| cancel_and_wait(Source::new()));
+}
+
+pub(super) fn cancel_and_wait(source: Source) {
+    let token = source.token();
+    let before = Plain::new();
+    let canceller = thread::spawn({
+        let before = before.clone();
+        move || {
+            before.add();
+            source.cancel();
         }
-        assert_eq!(before.get(), 1, "what came before the cancel is seen");
-        saw(outcome);
-        canceller.join().unwrap();
     });
+    let parker = Arc::new(Parker::new());
+    let (count, waker) = counted(Some(Arc::clone(&parker)));
+    let mut cx = Context::from_waker(&waker);
+    let mut waiting = pin!(token.cancelled());
+    let mut outcome = "found cancelled";
+    while waiting.as_mut().poll(&mut cx).is_pending() {
+        outcome = "woken";
+        parker.park();
+        assert_eq!(count.woken.get(), 1, "woken once");
+    }
+    assert_eq!(before.get(), 1, "what came before the cancel is seen");
+    saw(outcome);
+    canceller.join().unwrap();
 }
 
 #[test]
@@ -152,29 +155,33 @@ fn loom_cancel_and_a_blocked_thread() {
 #[test]
 fn loom_cancel_and_poll_with_a_new_waker() {
     let outcomes = &["ready at the first poll", "ready at the second", "woken through the second"];
-    Model::bounded("cancel and poll with a new waker", 3, outcomes).check(|| {
-        let source = Source::new();
-        let token = source.token();
-        let canceller = thread::spawn(move || source.cancel());
-        let mut waiting = pin!(token.cancelled());
-        let (first, waker) = counted(None);
+    Model::bounded("cancel and poll with a new waker", 3, outcomes)
+        .check(|| cancel_and_poll_with_a_new_waker(Source::new()));
+}
+
+pub(super) fn cancel_and_poll_with_a_new_waker(source: Source) {
+    let token = source.token();
+    let canceller = thread::spawn(move || source.cancel());
+    let mut waiting = pin!(token.cancelled());
+    let (first, waker) = counted(None);
+    if waiting.as_mut().poll(&mut Context::from_waker(&waker)).is_ready() {
+        saw("ready at the first poll");
+    } else {
+        // The task is on another thread now, in another place.
+        sit(1);
+        let parker = Arc::new(Parker::new());
+        let (second, waker) = counted(Some(Arc::clone(&parker)));
         if waiting.as_mut().poll(&mut Context::from_waker(&waker)).is_ready() {
-            saw("ready at the first poll");
+            saw("ready at the second");
         } else {
-            let parker = Arc::new(Parker::new());
-            let (second, waker) = counted(Some(Arc::clone(&parker)));
-            if waiting.as_mut().poll(&mut Context::from_waker(&waker)).is_ready() {
-                saw("ready at the second");
-            } else {
-                parker.park();
-                assert!(waiting.as_mut().poll(&mut Context::from_waker(&waker)).is_ready());
-                assert_eq!(first.woken.get(), 0, "the old waker was replaced");
-                assert_eq!(second.woken.get(), 1);
-                saw("woken through the second");
-            }
+            parker.park();
+            assert!(waiting.as_mut().poll(&mut Context::from_waker(&waker)).is_ready());
+            assert_eq!(first.woken.get(), 0, "the old waker was replaced");
+            assert_eq!(second.woken.get(), 1);
+            saw("woken through the second");
         }
-        canceller.join().unwrap();
-    });
+    }
+    canceller.join().unwrap();
 }
 
 /// The second poll compares its waker without the lock, while a walk may take it.
@@ -206,23 +213,25 @@ fn loom_cancel_and_poll_again_with_the_same_waker() {
 #[test]
 fn loom_cancel_and_drop_of_a_future() {
     let outcomes = &["woken", "left in time", "was cancelled before"];
-    Model::bounded("cancel and drop of a future", 3, outcomes).check(|| {
-        let source = Source::new();
-        let token = source.token();
-        let canceller = thread::spawn(move || source.cancel());
-        let (count, waker) = counted(None);
-        let ready = {
-            let mut waiting = pin!(token.cancelled());
-            waiting.as_mut().poll(&mut Context::from_waker(&waker)).is_ready()
-        };
-        canceller.join().unwrap();
-        drop(waker);
-        assert_eq!(Arc::strong_count(&count), 1, "every clone of the waker was dropped");
-        saw(match (ready, count.woken.get()) {
-            (true, _) => "was cancelled before",
-            (false, 0) => "left in time",
-            (false, _) => "woken",
-        });
+    Model::bounded("cancel and drop of a future", 3, outcomes)
+        .check(|| cancel_and_drop_of_a_future(Source::new()));
+}
+
+pub(super) fn cancel_and_drop_of_a_future(source: Source) {
+    let token = source.token();
+    let canceller = thread::spawn(move || source.cancel());
+    let (count, waker) = counted(None);
+    let ready = {
+        let mut waiting = pin!(token.cancelled());
+        waiting.as_mut().poll(&mut Context::from_waker(&waker)).is_ready()
+    };
+    canceller.join().unwrap();
+    drop(waker);
+    assert_eq!(Arc::strong_count(&count), 1, "every clone of the waker was dropped");
+    saw(match (ready, count.woken.get()) {
+        (true, _) => "was cancelled before",
+        (false, 0) => "left in time",
+        (false, _) => "woken",
     });
 }
 
