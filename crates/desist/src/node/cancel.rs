@@ -8,8 +8,8 @@ use super::handle::SourceRef;
 use super::life::{give_back, unlink_from_parents};
 use super::lock::Lock;
 use super::mark::{Queue, mark_below};
-use super::record::{Record, RecordRef, wait_settled};
-use super::{HAD_CHILD, Node, RELEASED, SEVERAL_PARENTS, notify};
+use super::record::{Advance, Record, RecordRef, wait_settled};
+use super::{HAD_CALLBACK, HAD_CHILD, Node, RELEASED, SEVERAL_PARENTS, notify};
 use crate::Cause;
 use crate::unwind::Panic;
 
@@ -49,15 +49,14 @@ impl SourceRef {
 ///
 /// # Safety
 ///
-/// I1: the caller keeps the node, which is not dead, and holds its lock, which
-/// is released.
+/// I1: the caller owns a handle of the node, and holds its lock, which is released.
 pub(super) unsafe fn cancel_locked(
     node: NonNull<Node>,
     record: RecordRef,
     panic: &mut Panic,
 ) -> bool {
-    // SAFETY: I2, I3: the lock is held up to `release`; I1: from then on the
-    // pin keeps the node. I7: it was marked and pinned here.
+    // SAFETY: I1: the caller's handle keeps the node. I2, I3: the lock is held up to
+    // `release`, or to the call that releases it. I7: it was marked here.
     unsafe {
         let this = node.as_ref();
         if let Some(first) = this.record() {
@@ -66,55 +65,61 @@ pub(super) unsafe fn cancel_locked(
             wait_settled(&first);
             return false;
         }
-        // Without children there is nothing more to mark.
-        let leaf = !this.has_flag(HAD_CHILD);
-        if leaf {
-            record.settle_unpublished();
-        }
-        let quiet = leaf && this.list.get().is_null();
-        this.set_record(record.clone().into_raw());
-        if let Some(ext) = this.ext() {
-            ext.disarm();
-        }
-        this.keep();
-        Lock::release(&raw const (*node.as_ptr()).lock);
-
-        if quiet {
-            finish(node, node, panic);
-            return true;
-        }
-        let mut queue = Queue::new();
-        if leaf {
-            queue.push(node);
-        } else {
-            let met = mark_below(node, &record, &mut queue);
+        if this.has_flag(HAD_CHILD) {
+            let mut queue = Queue::new();
+            let mut advance = Advance::take(&record);
+            mark(this, advance.hand_out());
+            let met = mark_below(node, advance, &mut queue);
             panic.catch(|| Record::settle(&record, met));
+            notify::wake_and_call(queue, node, &record, panic);
+        } else {
+            // There is nothing more to mark.
+            record.settle_unpublished();
+            let called = this.has_flag(HAD_CALLBACK).then(|| record.clone());
+            mark(this, record.into_raw());
+            notify::wake_locked(node, panic);
+            if let Some(record) = called {
+                notify::call(node, record, panic);
+            }
         }
-        notify::wake_and_call(queue, node, &record, panic);
+        // With a handle the links are stable (I4).
+        if this.links().any(|(up, _)| !up.get().is_null()) {
+            unlink_from_parents(node, panic);
+        }
         true
     }
 }
 
-/// Ends the walk's business with a node: takes it off the lists of parents that
-/// are still live, and gives back the pin.
+/// Marks a live node; its deadline does not matter any more.
 ///
 /// # Safety
 ///
-/// I7: this walk, which began at `root`, marked and pinned the node; it is on no
-/// chain any more.
-pub(super) unsafe fn finish(node: NonNull<Node>, root: NonNull<Node>, panic: &mut Panic) {
+/// The caller holds the node's lock, and hands over one count of `record`.
+#[inline(always)]
+unsafe fn mark(node: &Node, record: *mut Record) {
+    // SAFETY: I3 by the caller.
+    unsafe {
+        node.set_record(record);
+        if let Some(ext) = node.ext() {
+            ext.disarm();
+        }
+    }
+}
+
+/// Ends the walk's business with a node below the one it began at: takes it off the
+/// lists of parents that are still live, and gives back the pin.
+///
+/// # Safety
+///
+/// I7: this walk marked and pinned the node; it is on no chain any more.
+pub(super) unsafe fn finish(node: NonNull<Node>, panic: &mut Panic) {
     // SAFETY: I1: the pin keeps the node. I2: under its lock. I4: with a handle
     // of ours the links are stable.
     unsafe {
         let this = node.as_ref();
         this.lock.acquire();
         // What was found on the list of its only parent was taken off there.
-        let came_down = node != root && !this.has_flag(SEVERAL_PARENTS);
-        if came_down || this.has_flag(RELEASED) {
-            return give_back(node, panic);
-        }
-        let has_parents = this.links().any(|(up, _)| !up.get().is_null());
-        if !has_parents || this.is_orphaned() {
+        if !this.has_flag(SEVERAL_PARENTS) || this.has_flag(RELEASED) || this.is_orphaned() {
             return give_back(node, panic);
         }
         let handle = this.handle_under_lock(node);

@@ -197,6 +197,57 @@ pub(super) unsafe fn unlink(head: &Guarded<*const Entry>, entry: *const Entry) {
     }
 }
 
+/// Takes entries off the front of a list, whose head waits for the `end` of it.
+#[must_use]
+pub(super) struct Front<'a> {
+    head: &'a Guarded<*const Entry>,
+    next: *const Entry,
+}
+
+impl<'a> Front<'a> {
+    /// # Safety
+    ///
+    /// The caller holds the lock of the node that `head` belongs to, up to `end`, and
+    /// does nothing else with the list meanwhile.
+    #[inline(always)]
+    pub(super) unsafe fn of(head: &'a Guarded<*const Entry>) -> Self {
+        // SAFETY: I2 by the caller.
+        Self { head, next: unsafe { head.get() } }
+    }
+
+    /// # Safety
+    ///
+    /// As for `of`.
+    #[inline(always)]
+    pub(super) unsafe fn take(&mut self) -> Option<*const Entry> {
+        let first = self.next;
+        // SAFETY: I2 and I9: the lock is held; entries on the list are alive.
+        unsafe {
+            let entry = first.as_ref()?;
+            self.next = entry.next.get();
+            entry.linked.set(false);
+        }
+        Some(first)
+    }
+
+    /// What was not taken is the list. True if it is empty.
+    ///
+    /// # Safety
+    ///
+    /// As for `of`.
+    #[inline(always)]
+    pub(super) unsafe fn end(self) -> bool {
+        // SAFETY: I2 and I9: as in `take`.
+        unsafe {
+            self.head.set(self.next);
+            if let Some(next) = self.next.as_ref() {
+                next.prev.set(ptr::null());
+            }
+        }
+        self.next.is_null()
+    }
+}
+
 /// Takes the first entry off the list that starts at `head`.
 ///
 /// # Safety

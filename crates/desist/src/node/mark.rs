@@ -20,7 +20,7 @@ use std::mem;
 use std::ptr::{self, NonNull};
 
 use super::alloc::Link;
-use super::list::{Entry, Kind, pop_front, push_front};
+use super::list::{Entry, Front, Kind, push_front};
 use super::lock::{Lock, yield_to_waiter};
 use super::record::{Advance, RecordRef};
 use super::{DEAD, HAD_CHILD, Node, SEVERAL_PARENTS};
@@ -73,26 +73,27 @@ impl Queue {
     }
 }
 
-/// Marks all below `root`, which is marked and pinned; queues it last. Gives
-/// the records of other walks that it met.
+/// Marks all below `root`, which is marked; queues it last, if there is somebody to
+/// wake or to call. Gives the records of other walks that it met.
 ///
 /// # Safety
 ///
-/// I7: the caller marked and pinned `root` with `record`.
+/// I7: the caller marked `root` with the record of `advance`, owns a handle of it,
+/// and holds its lock, which is released.
 pub(super) unsafe fn mark_below(
     root: NonNull<Node>,
-    record: &RecordRef,
+    advance: Advance<'_>,
     queue: &mut Queue,
 ) -> Vec<RecordRef> {
-    let mut walk = Walk { record, advance: Advance::take(record), queue, met: Vec::new() };
-    // SAFETY: I7: `root`, and what `chunk` gives, is marked and pinned.
+    let mut walk = Walk { advance, queue, met: Vec::new() };
+    // SAFETY: I7: `root`, and what `chunk` gives, is marked and kept.
     unsafe {
         root.as_ref().walk.set(ptr::null());
-        let mut path = Some(root);
-        while let Some(node) = path {
+        let mut node = root;
+        loop {
             let above = node.as_ref().walk.get();
-            let (step, left) = walk.chunk(node, above.is_null());
-            path = match step {
+            let (step, left) = walk.chunk(node, node == root);
+            let next = match step {
                 Step::Again => Some(node),
                 Step::Down(child) => {
                     child.as_ref().walk.set(if left { above } else { node.as_ptr() });
@@ -105,6 +106,9 @@ pub(super) unsafe fn mark_below(
                     NonNull::new(above.cast_mut())
                 }
             };
+            let Some(next) = next else { break };
+            next.as_ref().lock.acquire();
+            node = next;
         }
     }
     let Walk { advance, met, .. } = walk;
@@ -113,7 +117,6 @@ pub(super) unsafe fn mark_below(
 }
 
 struct Walk<'a> {
-    record: &'a RecordRef,
     advance: Advance<'a>,
     queue: &'a mut Queue,
     met: Vec<RecordRef>,
@@ -129,24 +132,24 @@ enum Step {
 }
 
 impl Walk<'_> {
-    /// Walks a part of `node`'s list under one hold of its lock. True if it has let
-    /// go of the node, which has nothing more to do with the cancel; of the root it
-    /// never does.
+    /// Walks a part of `node`'s list under one hold of its lock. True if the node has
+    /// nothing more to do with the cancel; the walk has let go of it then.
     ///
     /// # Safety
     ///
-    /// I7: this walk marked and pinned the node, which had children.
+    /// I7: this walk marked the node and keeps it. The caller holds its lock, which
+    /// is released.
     unsafe fn chunk(&mut self, node: NonNull<Node>, is_root: bool) -> (Step, bool) {
-        // SAFETY: I1: the pin keeps the node. I2: under its lock. I9: entries
+        // SAFETY: I1: the walk keeps the node. I2: under its lock. I9: entries
         // on the list are alive.
         unsafe {
             let this = node.as_ref();
-            this.lock.acquire();
             this.close_stripes();
             let mut down = None;
             let mut children = 0;
+            let mut front = Front::of(&this.list);
             for _ in 0..CHUNK {
-                let Some(entry) = pop_front(&this.list) else { break };
+                let Some(entry) = front.take() else { break };
                 match (*entry).kind {
                     Kind::Child | Kind::FurtherChild => {
                         children += 1;
@@ -158,21 +161,22 @@ impl Walk<'_> {
                     Kind::Waiter | Kind::Callback => push_front(&this.aside, entry),
                 }
             }
+            let all = front.end();
             this.children_left(children);
             let step = match down {
                 Some(child) => Step::Down(child),
-                None if this.list.get().is_null() => Step::Done,
+                None if all => Step::Done,
                 None => Step::Again,
             };
-            let leave = !is_root && is_idle(this);
-            if leave {
+            let idle = is_idle(this);
+            if idle && !is_root {
                 // Not the last unit: there are handles.
                 this.let_go();
             }
             if Lock::release(&raw const (*node.as_ptr()).lock) {
                 yield_to_waiter();
             }
-            (step, leave)
+            (step, idle)
         }
     }
 
@@ -192,7 +196,7 @@ impl Walk<'_> {
             if this.has_flag(DEAD) {
                 // Its freer waits for the parent's lock.
             } else if let Some(other) = this.record() {
-                if other != self.record.as_raw() {
+                if !self.advance.is_of(other) {
                     self.meet(other);
                 }
             } else {

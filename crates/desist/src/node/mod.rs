@@ -95,8 +95,9 @@
 //!   holder of a handle then reads, in this order, `refs` = 1, `life` = 1,
 //!   `shells` = 0, the lock free, `refs` = 1, and finds no stripes, nobody else
 //!   can reach the node, now or later.
-//! * **I7 (walk).** `walk` belongs to the one walk that marked the node and
-//!   pinned it, and after death to the one who frees.
+//! * **I7 (walk).** `walk` belongs to the one walk that marked the node and keeps
+//!   it, by a pin or, of the node it began at, by a handle; and after death to the
+//!   one who frees.
 //! * **I8 (timer).** A node is freed only after its timer was taken off its
 //!   clock under the clock's lock. A timer in flight (`firing`) hands the duty
 //!   to free to the thread that fires.
@@ -122,12 +123,15 @@
 //!
 //! # A cancel
 //!
+//! 0. A signal that never had a child or a callback is marked, and its waiters are
+//!    taken out, in one hold of its lock. Else:
 //! 1. **Mark** (`mark`): depth first, without recursion: the nodes on the way
 //!    down are chained through `walk`. Each node is marked under its own lock,
 //!    children under their parent's as well. A list is walked in chunks, the
 //!    lock is let go between them. Leaves without anything to wake are marked
 //!    and done, and so are nodes with children once these are found; the others
-//!    are pinned and queued, descendants before ancestors.
+//!    are pinned and queued, descendants before ancestors. The node that the cancel
+//!    began at needs no pin: whoever cancels has a handle.
 //! 2. **Settle** (`record`): the walk publishes that its own part is marked,
 //!    then waits for the parts of other walks that it met, transitively.
 //! 3. **Wake** (`notify`): wakers are taken in batches under the lock and woken

@@ -9,11 +9,12 @@
 //! | marking       | `aside <`: both kinds   | `list >`: both kinds          |
 //! | waking        | `list >`: callbacks     | `aside <`, turned to `list >` |
 
+use std::mem::{self, MaybeUninit};
 use std::ptr::NonNull;
 use std::task::Waker;
 
 use super::cancel::finish;
-use super::list::{Entry, Kind, pop_front, push_front};
+use super::list::{Entry, Front, Kind, push_front};
 use super::lock::{Lock, yield_to_waiter};
 use super::mark::{CHUNK, Queue};
 use super::record::RecordRef;
@@ -38,13 +39,15 @@ pub(super) unsafe fn wake_and_call(
     panic: &mut Panic,
 ) {
     let mut with_callbacks = Queue::new();
-    // SAFETY: I7: each node is on one chain at a time.
+    // SAFETY: I7: each node is on one chain at a time. I2: `wake_locked` takes
+    // what was locked.
     unsafe {
         while let Some(node) = queue.pop() {
-            if wake(node, panic) {
+            node.as_ref().lock.acquire();
+            if wake_locked(node, panic) {
                 with_callbacks.push(node);
-            } else {
-                finish(node, root, panic);
+            } else if node != root {
+                finish(node, panic);
             }
         }
         if with_callbacks.is_empty() {
@@ -53,23 +56,36 @@ pub(super) unsafe fn wake_and_call(
         let cancelled = Cancelled::new(record.clone());
         while let Some(node) = with_callbacks.pop() {
             callback::call_all(node, &cancelled, panic);
-            finish(node, root, panic);
+            if node != root {
+                finish(node, panic);
+            }
         }
         panic.catch(move || drop(cancelled));
     }
+}
+
+/// Runs the callbacks of a node without children.
+///
+/// # Safety
+///
+/// I7: the caller marked the node, keeps it, and has woken who waited on it.
+pub(super) unsafe fn call(node: NonNull<Node>, record: RecordRef, panic: &mut Panic) {
+    let cancelled = Cancelled::new(record);
+    // SAFETY: I7 by the caller.
+    unsafe { callback::call_all(node, &cancelled, panic) };
+    panic.catch(move || drop(cancelled));
 }
 
 /// Wakes all who wait on the node. True if there are callbacks to run.
 ///
 /// # Safety
 ///
-/// I7: this walk marked and pinned the node.
-unsafe fn wake(node: NonNull<Node>, panic: &mut Panic) -> bool {
-    // SAFETY: I1: the pin keeps the node. I2: under its lock; what was ever on
+/// I7: the caller marked the node, keeps it, and holds its lock, which is released.
+pub(super) unsafe fn wake_locked(node: NonNull<Node>, panic: &mut Panic) -> bool {
+    // SAFETY: I1: the caller keeps the node. I2: under its lock; what was ever on
     // its lists does not change any more, because it is marked.
     unsafe {
         let this = node.as_ref();
-        this.lock.acquire();
         let had = this.flags.get();
         let callbacks = had & HAD_CALLBACK != 0;
         if had & (HAD_CHILD | HAD_WAITER) == 0 {
@@ -103,13 +119,14 @@ unsafe fn wake(node: NonNull<Node>, panic: &mut Panic) -> bool {
 
 /// Wakers that were taken out under one hold of a lock.
 struct Batch {
-    wakers: [Option<Waker>; BATCH],
+    /// The first `taken` are there.
+    wakers: [MaybeUninit<Waker>; BATCH],
     taken: usize,
 }
 
 impl Batch {
     fn new() -> Self {
-        Self { wakers: [const { None }; BATCH], taken: 0 }
+        Self { wakers: [const { MaybeUninit::uninit() }; BATCH], taken: 0 }
     }
 
     /// Takes wakers off `from` and moves callbacks to `to`, then releases the
@@ -128,22 +145,25 @@ impl Batch {
         let mut more = true;
         // SAFETY: I2: under the lock. I9: entries on the list are alive.
         unsafe {
+            let mut front = Front::of(from);
             for _ in 0..CHUNK {
                 if self.taken == BATCH {
                     break;
                 }
-                let Some(entry) = pop_front(from) else {
+                let Some(entry) = front.take() else {
                     more = false;
                     break;
                 };
                 if (*entry).kind == Kind::Waiter {
-                    self.wakers[self.taken] = wait::take_waker(entry);
-                    self.taken += 1;
+                    if let Some(waker) = wait::take_waker(entry) {
+                        self.wakers[self.taken].write(waker);
+                        self.taken += 1;
+                    }
                 } else {
                     push_front(to, entry);
                 }
             }
-            more &= !from.get().is_null();
+            more &= !front.end();
             if Lock::release(&raw const (*node.as_ptr()).lock) {
                 yield_to_waiter();
             }
@@ -152,11 +172,16 @@ impl Batch {
     }
 
     fn wake(&mut self, panic: &mut Panic) {
-        for waker in &mut self.wakers[..self.taken] {
-            if let Some(waker) = waker.take() {
-                panic.catch(move || waker.wake());
-            }
+        let mut left = self.wakers[..mem::take(&mut self.taken)].iter();
+        // Once more for each that panics.
+        while left.len() > 0 {
+            panic.catch(|| {
+                for waker in left.by_ref() {
+                    // SAFETY: I9: `take` wrote it, and it is read once: it was ours
+                    // when its waiter was off the list.
+                    unsafe { waker.assume_init_read() }.wake();
+                }
+            });
         }
-        self.taken = 0;
     }
 }

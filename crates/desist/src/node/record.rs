@@ -210,6 +210,11 @@ impl<'a> Advance<'a> {
         Self { record, handed_out: 0 }
     }
 
+    /// True if `record` is the one whose counts these are.
+    pub(crate) fn is_of(&self, record: *mut Record) -> bool {
+        self.record.as_raw() == record
+    }
+
     /// One count, for a node's `state`.
     #[inline(always)]
     pub(crate) fn hand_out(&mut self) -> *mut Record {

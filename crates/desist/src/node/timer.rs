@@ -355,7 +355,8 @@ impl Expired {
         let record = RecordRef::new(cause, self.origin, now.max(due), Some(due));
         let timer = self.timer;
         // SAFETY: I8: `firing` keeps the timer and its node until it is
-        // cleared; then the node's lock does, if it is not dead.
+        // cleared; then the node's lock does, if it is not dead, and after that a
+        // handle.
         unsafe {
             let node = NonNull::new_unchecked(timer.as_ref().node.get().cast_mut());
             node.as_ref().lock.acquire();
@@ -376,7 +377,9 @@ impl Expired {
                     expired
                 });
                 if go {
+                    let handle = node.as_ref().handle_under_lock(node);
                     cancel_locked(node, record, &mut panic);
+                    panic.catch(|| drop(handle));
                 } else {
                     Lock::release(&raw const (*node.as_ptr()).lock);
                 }
