@@ -12,7 +12,7 @@ use super::lock::Lock;
 use super::probe::Probe;
 use super::sync::Guarded;
 use super::under::Under;
-use super::{HAD_CHILD, Node, Record, RecordRef, SEVERAL_PARENTS};
+use super::{HAD_CHILD, Node, Record, RecordRef, SEVERAL_PARENTS, ahead};
 use crate::unwind::Panic;
 
 impl<const UNIT: u64> Handle<UNIT> {
@@ -138,12 +138,13 @@ impl Link {
 /// I4: nobody else can reach `child` yet. I1: the caller keeps both.
 #[inline]
 unsafe fn attach_or_mark(parent: NonNull<Node>, child: NonNull<Node>) {
-    // SAFETY: I1: the caller keeps both, with a handle of the parent. I4:
-    // `parent` is written before anybody can see the child, and cleared while
-    // still nobody can.
+    // SAFETY: I1: the caller keeps both, with a handle of the parent. I4, I7:
+    // `parent` and `walk` are written before anybody can see the child, and
+    // `parent` is cleared while still nobody can.
     unsafe {
         let up = &child.as_ref().parent;
         up.set(parent.as_ptr());
+        child.as_ref().walk.set(ahead::note(child.as_ptr()));
         let under = Under::to_put(parent);
         if under.is_live() {
             under.put_child(&raw const (*child.as_ptr()).entry);

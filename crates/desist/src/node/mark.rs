@@ -23,7 +23,7 @@ use super::alloc::Link;
 use super::list::{Entry, Front, Kind, push_front};
 use super::lock::{Lock, yield_to_waiter};
 use super::record::{Advance, RecordRef};
-use super::{DEAD, HAD_CHILD, Node, SEVERAL_PARENTS};
+use super::{DEAD, HAD_CHILD, Node, SEVERAL_PARENTS, ahead};
 
 /// How many entries are handled under one hold of a lock.
 #[cfg(not(all(test, loom)))]
@@ -188,7 +188,7 @@ impl Walk<'_> {
     #[inline]
     unsafe fn child(&mut self, child: NonNull<Node>) -> Option<NonNull<Node>> {
         // SAFETY: I1: it was on the list of a parent whose lock is held, so it
-        // cannot be freed. I5: parent before child. I2, I3: under its lock.
+        // cannot be freed. I5: parent before child. I2, I3, I7: under its lock.
         unsafe {
             let this = child.as_ref();
             this.lock.acquire();
@@ -200,6 +200,7 @@ impl Walk<'_> {
                     self.meet(other);
                 }
             } else {
+                ahead::fetch(this.walk.get());
                 this.set_record(self.advance.hand_out());
                 if let Some(ext) = this.ext() {
                     ext.disarm();

@@ -97,7 +97,9 @@
 //!   can reach the node, now or later.
 //! * **I7 (walk).** `walk` belongs to the one walk that marked the node and keeps
 //!   it, by a pin or, of the node it began at, by a handle; and after death to the
-//!   one who frees.
+//!   one who frees. Before, it has the address that [`ahead`] noted, which nobody
+//!   follows, and is read under the lock of the node and of a parent whose list it
+//!   is on.
 //! * **I8 (timer).** A node is freed only after its timer was taken off its
 //!   clock under the clock's lock. A timer in flight (`firing`) hands the duty
 //!   to free to the thread that fires.
@@ -176,6 +178,7 @@
 //! stripe closed, and `state` set. `refs` is counted like an `Arc`; the sole
 //! holder's way out (I6) reads with Acquire what the others released.
 
+mod ahead;
 mod alloc;
 mod ancestors;
 mod callback;
