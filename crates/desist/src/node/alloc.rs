@@ -31,22 +31,46 @@ pub(crate) struct Ext {
 }
 
 impl Ext {
-    fn new(links: Vec<Link>, clock: Clock, probe: Option<Probe>) -> Self {
-        #[cfg(all(test, loom))]
-        super::grave::born(super::grave::Kind::Ext);
-        Self {
-            links,
-            clock,
-            timer: Timer::new(),
-            probe,
-            stripes: AtomicPtr::new(ptr::null_mut()),
+    /// Writes the `Ext` of `node`, each word where it stays: what was made on the stack
+    /// would be read from there in other widths than it was just written in, at which
+    /// processors are slow.
+    ///
+    /// # Safety
+    ///
+    /// The memory is the caller's.
+    #[inline(always)]
+    unsafe fn init(
+        this: *mut Self,
+        node: *const Node,
+        links: Vec<Link>,
+        clock: Clock,
+        probe: Option<Probe>,
+    ) {
+        // SAFETY: I1 by the caller: nobody else can reach it.
+        unsafe {
+            (&raw mut (*this).links).write(links);
+            (&raw mut (*this).clock).write(clock);
+            Timer::init(&raw mut (*this).timer, node);
+            (&raw mut (*this).probe).write(probe);
+            (&raw mut (*this).stripes).write(AtomicPtr::new(ptr::null_mut()));
             #[cfg(all(test, loom))]
-            made: super::plain::Plain::new(),
+            {
+                super::grave::born(super::grave::Kind::Ext);
+                (&raw mut (*this).made).write(super::plain::Plain::new());
+            }
         }
     }
-}
 
-impl Ext {
+    /// True if it has nothing that must be dropped, as a timeout on the system's clock.
+    #[inline]
+    fn is_bare(&self) -> bool {
+        // In a model whatever goes is looked at.
+        cfg!(not(all(test, loom)))
+            && self.links.capacity() == 0
+            && self.probe.is_none()
+            && self.clock.is_system()
+    }
+
     /// Drops what an `Ext` has; its memory stays, and with it its stripes.
     ///
     /// # Safety
@@ -134,8 +158,7 @@ impl Node {
         unsafe {
             (&raw mut (*whole).node).write(Self::blank(state, unit, EXT_INSIDE));
             let ext = &raw mut (*whole).ext;
-            ext.write(Ext::new(links, clock, probe));
-            (*ext).timer.belongs_to(whole.cast());
+            Ext::init(ext, whole.cast(), links, clock, probe);
             // Ordering: Relaxed: not shared yet.
             (*whole).node.ext.store(ext, Relaxed);
             NonNull::new_unchecked(whole.cast())
@@ -168,8 +191,8 @@ impl Node {
             if let Some(ext) = this.as_ref().ext() {
                 return ext;
             }
-            let ext = Box::into_raw(Box::new(Ext::new(Vec::new(), Clock::system(), None)));
-            (*ext).timer.belongs_to(this.as_ptr());
+            let ext = Box::leak(Box::<Ext>::new_uninit()).as_mut_ptr();
+            Ext::init(ext, this.as_ptr(), Vec::new(), Clock::system(), None);
             #[cfg(all(test, loom))]
             (*ext).made.add();
             // Ordering: Release pairs with the Acquire in `ext`.
@@ -198,7 +221,8 @@ pub(super) unsafe fn free(node: NonNull<Node>, panic: &mut Panic) {
         let this = node.as_ref();
         // Ordering: Relaxed: the caller has the node to himself.
         let (state, ext) = (this.state.load(Relaxed), this.ext.load(Relaxed));
-        let plain = ext.is_null() && state.is_null();
+        let bare = |ext: &Ext| this.has_flag(EXT_INSIDE) && ext.is_bare();
+        let plain = state.is_null() && ext.as_ref().is_none_or(bare);
         if !plain || !this.list.get().is_null() || !this.aside.get().is_null() {
             empty(node, panic);
         }

@@ -78,7 +78,9 @@ impl RecordRef {
         #[cfg(all(test, loom))]
         super::grave::born(super::grave::Kind::Record);
         let (reason, detail) = cause.into_parts();
-        let record = Box::new(Record {
+        // Made where it stays; see `Ext::init`.
+        let place = Box::leak(Box::<Record>::new_uninit());
+        let record = place.write(Record {
             refs: AtomicUsize::new(1),
             stage: AtomicU8::new(MARKING),
             reason,
@@ -89,7 +91,7 @@ impl RecordRef {
             met: Mutex::new(Vec::new()),
             bell: Condvar::new(),
         });
-        Self(NonNull::from(Box::leak(record)))
+        Self(NonNull::from(record))
     }
 
     /// Takes over the count that `raw` stands for.

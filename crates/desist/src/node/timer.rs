@@ -51,24 +51,23 @@ pub(super) struct Timer {
 }
 
 impl Timer {
-    pub(super) fn new() -> Self {
-        Self {
-            spoke: Spoke::new(),
-            node: Guarded::new(ptr::null()),
-            origin: Guarded::new(None),
-            expired: Guarded::new(false),
-            orphan: Guarded::new(false),
-            place: place(),
-            shown: AtomicU64::new(NEVER),
-        }
-    }
-
+    /// Writes the timer of `node`; see `Ext::init`.
+    ///
     /// # Safety
     ///
-    /// Nobody else can reach the timer yet.
-    pub(super) unsafe fn belongs_to(&self, node: *const Node) {
-        // SAFETY: I2: by the caller.
-        unsafe { self.node.set(node) };
+    /// The memory is the caller's.
+    #[inline(always)]
+    pub(super) unsafe fn init(this: *mut Self, node: *const Node) {
+        // SAFETY: I2 by the caller: nobody else can reach it.
+        unsafe {
+            Spoke::init(&raw mut (*this).spoke);
+            (&raw mut (*this).node).write(Guarded::new(node));
+            (&raw mut (*this).origin).write(Guarded::new(None));
+            (&raw mut (*this).expired).write(Guarded::new(false));
+            (&raw mut (*this).orphan).write(Guarded::new(false));
+            (&raw mut (*this).place).write(place());
+            (&raw mut (*this).shown).write(AtomicU64::new(NEVER));
+        }
     }
 
     /// Before its memory goes: whatever others did with it is over.
