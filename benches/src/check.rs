@@ -13,19 +13,21 @@ const MEASURED_AGAIN: usize = 2;
 const PROMISES_COST: &[(&str, f64)] = &[("6b-1", 5.0), ("6c-1", 5.0), ("7b", 2.5), ("7e", 3.0)];
 
 /// Where `desist` is so much faster that half of that lost would pass: what a
-/// load, a list for each thread and a wheel for each thread are for.
+/// load, a list for each thread and a wheel for each thread are for. What threads cost
+/// each other in tokio-util is three times as much on one machine as on another, so
+/// these are far from both: what is now, and what was before there were such lists.
 const MUCH_FASTER: &[(&str, f64)] = &[
-    ("1a", 0.2),
-    ("1b", 0.2),
+    ("1a", 0.1),
+    ("1b", 0.1),
     ("1c", 0.05),
     ("1d", 0.05),
     ("1e", 0.05),
     ("2b", 0.6),
-    ("4b", 0.35),
-    ("5b", 0.35),
+    ("4b", 0.2),
+    ("5b", 0.15),
     ("7a-kept", 0.3),
     ("8a-1k", 0.6),
-    ("9c", 0.5),
+    ("9c", 0.3),
     ("E2", 0.1),
 ];
 
