@@ -267,3 +267,61 @@ fn loom_fire_and_arm_another() {
         },
     );
 }
+
+/// The last handle goes by the short way while the walk lets the only child go.
+#[test]
+fn loom_fire_of_a_parent_and_the_end_of_all() {
+    let outcomes = &["fired", "too late"];
+    Model::bounded("a parent's deadline, its last source and its child", 2, outcomes).check(|| {
+        let (clock, _hand, source) = overdue();
+        let child = source.token().child();
+        let firer = thread::spawn(move || clock.fire_due());
+        drop(source);
+        let fired = child.is_cancelled();
+        drop(child);
+        firer.join().unwrap();
+        saw(if fired { "fired" } else { "too late" });
+    });
+}
+
+#[test]
+fn loom_fire_above_a_callback_and_the_end_of_all() {
+    let outcomes = &["called", "too late"];
+    Model::bounded("a deadline above a callback, and two that go", 1, outcomes).check(|| {
+        let (clock, _hand, source) = overdue();
+        let child = source.token().child();
+        let (registration, called, drops) = writing_callback(&child.token());
+        registration.detach();
+        let firer = thread::spawn(move || clock.fire_due());
+        let other = thread::spawn(move || drop(source));
+        drop(child);
+        other.join().unwrap();
+        firer.join().unwrap();
+        assert_dropped_once(&drops);
+        saw(if called.get() == 1 { "called" } else { "too late" });
+    });
+}
+
+/// A node that only its child keeps is cancelled by its deadline and from above.
+#[test]
+fn loom_fire_of_an_orphan_and_a_cancel_above() {
+    let outcomes = &["deadline", "above"];
+    Model::bounded("an orphan's deadline and a cancel above", 2, outcomes).check(|| {
+        let (clock, hand) = clock();
+        let top = Source::with_clock(clock.clone());
+        let middle = top.token().child_with_timeout(SOON);
+        let leaf = middle.token().child();
+        drop(middle);
+        hand.advance(SOON);
+        let firer = thread::spawn(move || clock.fire_due());
+        let canceller = thread::spawn(move || {
+            top.cancel();
+        });
+        let token = leaf.token();
+        drop(leaf);
+        firer.join().unwrap();
+        canceller.join().unwrap();
+        let by_deadline = token.reason() == Some(Reason::Deadline);
+        saw(if by_deadline { "deadline" } else { "above" });
+    });
+}

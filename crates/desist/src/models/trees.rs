@@ -353,3 +353,46 @@ fn loom_children_go_while_their_parent_is_marked() {
         saw(if gone == 3 { "marked and gone during the walk" } else { "live" });
     });
 }
+
+/// Nobody pins the node that a cancel begins at: a handle is enough.
+#[test]
+fn loom_cancel_of_a_parent_and_the_end_of_its_token_and_child() {
+    let outcomes = &["cancelled", "live"];
+    Model::bounded("cancel, the end of a token and of a child", 3, outcomes).check(|| {
+        let source = Source::new();
+        let token = source.token();
+        let child = token.child();
+        let canceller = thread::spawn(move || {
+            source.cancel();
+        });
+        let other = thread::spawn(move || drop(token));
+        let cancelled = child.is_cancelled();
+        drop(child);
+        canceller.join().unwrap();
+        other.join().unwrap();
+        saw(if cancelled { "cancelled" } else { "live" });
+    });
+}
+
+#[test]
+fn loom_cancel_of_a_linked_source_and_of_one_parent() {
+    let outcomes = &["its own", "the parent's"];
+    Model::bounded("cancel of a linked source and of a parent", 2, outcomes).check(|| {
+        let (one, two) = (Source::new(), Source::new());
+        let both = Source::linked([one.token(), two.token()]);
+        let child = both.token().child();
+        let token = child.token();
+        drop(child);
+        let by_own = thread::spawn(move || {
+            both.cancel();
+        });
+        let by_parent = thread::spawn(move || {
+            one.cancel_with(Reason::Shutdown);
+        });
+        drop(two);
+        by_own.join().unwrap();
+        by_parent.join().unwrap();
+        let own = token.reason() == Some(Reason::Requested);
+        saw(if own { "its own" } else { "the parent's" });
+    });
+}

@@ -2,12 +2,13 @@
 //!
 //! A walk of many children waits for memory most of its time: each child is
 //! somewhere else, and where the next one is stands in the one before it. So every
-//! child has noted which one its thread made [`AHEAD`] before it: on a long list,
-//! newest first, the walk comes to that one so many steps later. It asks the
-//! processor to fetch it, and goes on.
+//! child of one parent has noted which one its thread made 32 before it. A thread that
+//! makes many children of one signal comes to a list, newest first, on which that one
+//! stands so many steps further: the walk asks the processor to fetch it, and goes on.
 //!
 //! What is noted is an address that nobody follows: what was there may be gone, and
-//! something else may be there now, or nothing. Then one line was fetched in vain.
+//! something else may be there now, or nothing; or it is a child of another signal, if
+//! the thread made those by turns. Then two lines were fetched in vain.
 
 use super::Node;
 

@@ -61,14 +61,14 @@ impl Ext {
         }
     }
 
-    /// True if it has nothing that must be dropped, as a timeout on the system's clock.
+    /// True if the `Ext` of a live node with a single parent at most has nothing that
+    /// must be dropped, as a timeout's on the system's clock.
     #[inline]
     fn is_bare(&self) -> bool {
+        debug_assert!(self.links.capacity() == 0, "the others go the long way");
+        debug_assert!(self.probe.is_none(), "the state of what is counted is never null");
         // In a model whatever goes is looked at.
-        cfg!(not(all(test, loom)))
-            && self.links.capacity() == 0
-            && self.probe.is_none()
-            && self.clock.is_system()
+        cfg!(not(all(test, loom))) && self.clock.is_system()
     }
 
     /// Drops what an `Ext` has; its memory stays, and with it its stripes.
@@ -288,19 +288,20 @@ pub(super) struct Remains {
     pub(super) node: NonNull<Node>,
     /// Its `Ext` is in the same allocation.
     extended: bool,
-    /// Its `Ext`, if it has stripes.
+    /// Its `Ext`, if it has stripes or had nothing to drop.
     ext: *mut Ext,
     pub(super) stripes: *mut Stripes,
 }
 
-/// Frees the memory of an emptied node. Runs no foreign code.
+/// Frees the memory of a node. Runs no foreign code.
 ///
 /// # Safety
 ///
-/// I1: nobody needs the memory any more, and the node is empty.
+/// I1: nobody needs the memory any more, and the node was emptied, or has nothing that
+/// must be dropped.
 #[inline]
 pub(super) unsafe fn dealloc(node: NonNull<Node>) {
-    // SAFETY: I1 by the caller. Only an `Ext` with stripes is still there.
+    // SAFETY: I1 by the caller. An `Ext` that is still there has its memory.
     unsafe {
         let extended = node.as_ref().has_flag(EXT_INSIDE);
         // Ordering: Relaxed: the memory is the caller's.
@@ -322,7 +323,7 @@ impl Remains {
     pub(super) unsafe fn dealloc(self) {
         // SAFETY: I1: the memory is the caller's. Nothing in a node or in
         // stripes has a drop of its own, and the content of the `Ext` was dropped
-        // in its place.
+        // in its place, or is bare.
         unsafe {
             if !self.stripes.is_null() {
                 self.dealloc_stripes();

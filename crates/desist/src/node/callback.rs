@@ -257,9 +257,9 @@ pub(super) unsafe fn register(callback: NonNull<Callback>) -> bool {
 ///
 /// # Safety
 ///
-/// I7: this walk marked and pinned the node; its `list` holds callbacks only.
+/// I7: this walk marked the node and keeps it; its `list` holds callbacks only.
 pub(super) unsafe fn call_all(node: NonNull<Node>, cancelled: &Cancelled, panic: &mut Panic) {
-    // SAFETY: I1: the pin keeps the node. I2: guarded words under its lock.
+    // SAFETY: I1: the walk keeps the node. I2: guarded words under its lock.
     unsafe {
         loop {
             node.as_ref().lock.acquire();

@@ -96,13 +96,14 @@ impl Node {
     ///
     /// # Safety
     ///
-    /// The caller holds this node's lock and pins the node.
+    /// The caller holds this node's lock, and pins the node or owns a handle.
     pub(super) unsafe fn children_left(&self, count: u32) {
         // Ordering: Relaxed: only the lock's holder writes; the lock orders it.
         let life = self.life.load(Relaxed);
-        debug_assert!(life > count, "the walk's own pin is left");
-        // Ordering: Relaxed: the walk's pin and the reader's handle remain, so
-        // the reader sees that it is not alone.
+        debug_assert!(life > count, "the walk's pin is left, or the unit of its handle");
+        // Ordering: Relaxed: a reader that has a handle sees that it is not alone: by
+        // the walk's pin, or by the handle of whoever cancels, which was counted before
+        // the reader's could go; for one that fires a deadline see `free_if_sole`.
         self.life.store(life - count, Relaxed);
         // SAFETY: I2: the caller holds the lock.
         unsafe { self.count_shells(count) };
@@ -207,8 +208,9 @@ pub(super) unsafe fn free_if_sole(node: NonNull<Node>) -> bool {
             return false;
         }
         if let Some(ext) = this.ext() {
-            // A thread that fired the timer may have the lock without a unit
-            // yet: when it has given it back, its unit shows, or it is done.
+            // A thread that fired the timer may have the lock, and a handle that does
+            // not show yet. Whoever has the clock's lock after it finds the node's lock
+            // taken, or free with all that it did under it, its handle included.
             // With stripes there are entries that `life` does not tell of.
             let plain = ext.links.is_empty() && this.stripes().is_none();
             let quiet = plain && ext.retire_if_quiet() && this.lock.is_free();

@@ -31,7 +31,7 @@ pub(super) const CHUNK: usize = 64;
 #[cfg(all(test, loom))]
 pub(super) const CHUNK: usize = 2;
 
-/// Nodes that are marked and pinned and have more to come, in order.
+/// Nodes that are marked and kept and have more to come, in order.
 pub(super) struct Queue {
     first: *const Node,
     last: *const Node,
@@ -44,7 +44,7 @@ impl Queue {
 
     /// # Safety
     ///
-    /// I7: this walk marked and pinned the node, and it is on no chain.
+    /// I7: this walk marked the node and keeps it, and it is on no chain.
     pub(super) unsafe fn push(&mut self, node: NonNull<Node>) {
         // SAFETY: I7: `walk` of this node and of `last` is ours.
         unsafe {
@@ -64,7 +64,7 @@ impl Queue {
 
     pub(super) fn pop(&mut self) -> Option<NonNull<Node>> {
         let node = NonNull::new(self.first.cast_mut())?;
-        // SAFETY: I7: queued nodes are pinned, their `walk` is ours.
+        // SAFETY: I7: queued nodes are kept, their `walk` is ours.
         self.first = unsafe { node.as_ref().walk.get() };
         if self.first.is_null() {
             self.last = ptr::null();
@@ -243,12 +243,12 @@ impl Walk<'_> {
 }
 
 /// True if there is nobody to wake or to call, and nothing to do with the links: of
-/// a single parent's list it was taken off, and that parent is let go of by
-/// whoever gives up the last handle.
+/// a single parent's list it was taken off, or will be by whoever cancels it, and that
+/// parent is let go of by whoever gives up the last handle.
 ///
 /// # Safety
 ///
-/// The caller holds the lock of the node, which was found on a list and marked.
+/// The caller holds the lock of the node, which was marked.
 unsafe fn is_idle(node: &Node) -> bool {
     // SAFETY: I2: under the lock.
     unsafe {

@@ -40,7 +40,7 @@
 //! `refs` counts handles (tokens and sources). `life` counts the parties that
 //! have a use for the node: one for all handles together, one for every child
 //! on its list, one for every held registration, and one for every pin of a
-//! walk or a fired timer. `shells` (kept in the spare room of `entry`) counts
+//! walk. `shells` (kept in the spare room of `entry`) counts
 //! the children that were taken off the list because they are cancelled, and
 //! are not yet freed: they need the memory, to lock it when they go, and
 //! nothing else. So a child may always lock its parent without counting a
@@ -97,9 +97,9 @@
 //!   can reach the node, now or later.
 //! * **I7 (walk).** `walk` belongs to the one walk that marked the node and keeps
 //!   it, by a pin or, of the node it began at, by a handle; and after death to the
-//!   one who frees. Before, it has the address that [`ahead`] noted, which nobody
-//!   follows, and is read under the lock of the node and of a parent whose list it
-//!   is on.
+//!   one who frees. Before, it has the address that [`ahead`] noted, or null; nobody
+//!   follows it, and it is read under the lock of the node and of a parent whose list
+//!   it is on.
 //! * **I8 (timer).** A node is freed only after its timer was taken off its
 //!   clock under the clock's lock. A timer in flight (`firing`) hands the duty
 //!   to free to the thread that fires.
@@ -125,8 +125,10 @@
 //!
 //! # A cancel
 //!
-//! 0. A signal that never had a child or a callback is marked, and its waiters are
-//!    taken out, in one hold of its lock. Else:
+//! A signal that never had a child, nor lists by thread, is marked and its first
+//! batch of wakers taken out in one hold of its lock; then it goes on as the others
+//! do. Of a tree:
+//!
 //! 1. **Mark** (`mark`): depth first, without recursion: the nodes on the way
 //!    down are chained through `walk`. Each node is marked under its own lock,
 //!    children under their parent's as well. A list is walked in chunks, the

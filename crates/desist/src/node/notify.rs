@@ -134,7 +134,7 @@ impl Batch {
     ///
     /// # Safety
     ///
-    /// I7: this walk marked and pinned the node, whose lists these are. The
+    /// I7: this walk marked the node, whose lists these are, and keeps it. The
     /// caller holds its lock, and has woken what was taken before.
     unsafe fn take(
         &mut self,
