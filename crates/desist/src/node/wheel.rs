@@ -386,19 +386,21 @@ mod tests {
 
     use super::{Spoke, TICK_BITS, Wheel};
 
-    fn spoke() -> Spoke {
-        let mut spoke = MaybeUninit::uninit();
-        // SAFETY: I2: nobody else has it. It is written before it is taken.
-        unsafe {
-            Spoke::init(spoke.as_mut_ptr());
-            spoke.assume_init()
-        }
+    macro_rules! spoke {
+        () => {{
+            let mut spoke = MaybeUninit::uninit();
+            // SAFETY: I2: nobody else has it. It is written before it is taken.
+            unsafe {
+                Spoke::init(spoke.as_mut_ptr());
+                spoke.assume_init()
+            }
+        }};
     }
 
     /// What comes while something waits to be fired is fired after it.
     #[test]
     fn the_first_tick_is_fired_first() {
-        let timers: Vec<Spoke> = (0..6).map(|_| spoke()).collect();
+        let timers: Vec<Spoke> = (0..6).map(|_| spoke!()).collect();
         let mut wheel = Wheel::new();
         let tick = |number: u64| number << TICK_BITS;
         let mut fired = Vec::new();
@@ -428,7 +430,7 @@ mod tests {
     /// the next hold.
     #[test]
     fn no_more_is_moved_than_the_budget_allows() {
-        let timers: Vec<Spoke> = (0..5).map(|_| spoke()).collect();
+        let timers: Vec<Spoke> = (0..5).map(|_| spoke!()).collect();
         let mut wheel = Wheel::new();
         let mut moved = Vec::new();
         // SAFETY: I2: nobody else has the wheel. I8: the timers stay in their
