@@ -161,7 +161,9 @@ impl Worker {
 
     /// A thread that blocks until the stop, and may be the last to hold it.
     pub(super) fn wait_on_a_thread(&mut self) -> bool {
-        self.held.threads.retain(|thread| !thread.is_finished());
+        for thread in self.held.threads.extract_if(.., |thread| thread.is_finished()) {
+            ensure!(thread.join().is_ok(), "a thread that waited panicked");
+        }
         if self.held.threads.len() >= BLOCKED {
             return false;
         }
