@@ -79,7 +79,9 @@ pub(super) unsafe fn cancel_locked(
             mark(this, record.into_raw());
             notify::wake_locked(node, panic);
             if let Some(record) = called {
-                notify::call(node, record, panic);
+                let mut queue = Queue::new();
+                queue.push(node);
+                notify::call(queue, node, record, panic);
             }
         }
         // With a handle the links are stable (I4).

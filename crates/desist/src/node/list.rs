@@ -255,16 +255,11 @@ impl<'a> Front<'a> {
 /// The caller holds the lock of the node that `head` belongs to.
 #[inline(always)]
 pub(crate) unsafe fn pop_front(head: &Guarded<*const Entry>) -> Option<*const Entry> {
-    // SAFETY: I2 and I9: the lock is held; entries on the list are alive.
+    // SAFETY: I2 by the caller.
     unsafe {
-        let first = head.get();
-        let entry = first.as_ref()?;
-        let next = entry.next.get();
-        if let Some(next) = next.as_ref() {
-            next.prev.set(ptr::null());
-        }
-        head.set(next);
-        entry.linked.set(false);
-        Some(first)
+        let mut front = Front::of(head);
+        let first = front.take();
+        front.end();
+        first
     }
 }

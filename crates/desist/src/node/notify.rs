@@ -50,29 +50,33 @@ pub(super) unsafe fn wake_and_call(
                 finish(node, panic);
             }
         }
-        if with_callbacks.is_empty() {
-            return;
+        if !with_callbacks.is_empty() {
+            call(with_callbacks, root, record.clone(), panic);
         }
-        let cancelled = Cancelled::new(record.clone());
-        while let Some(node) = with_callbacks.pop() {
+    }
+}
+
+/// Runs the callbacks of a queue, and finishes its nodes.
+///
+/// # Safety
+///
+/// I7: the queue is of this walk, which began at `root`; who waited was woken.
+pub(super) unsafe fn call(
+    mut queue: Queue,
+    root: NonNull<Node>,
+    record: RecordRef,
+    panic: &mut Panic,
+) {
+    let cancelled = Cancelled::new(record);
+    // SAFETY: I7: each node is on one chain at a time.
+    unsafe {
+        while let Some(node) = queue.pop() {
             callback::call_all(node, &cancelled, panic);
             if node != root {
                 finish(node, panic);
             }
         }
-        panic.catch(move || drop(cancelled));
     }
-}
-
-/// Runs the callbacks of a node without children.
-///
-/// # Safety
-///
-/// I7: the caller marked the node, keeps it, and has woken who waited on it.
-pub(super) unsafe fn call(node: NonNull<Node>, record: RecordRef, panic: &mut Panic) {
-    let cancelled = Cancelled::new(record);
-    // SAFETY: I7 by the caller.
-    unsafe { callback::call_all(node, &cancelled, panic) };
     panic.catch(move || drop(cancelled));
 }
 
