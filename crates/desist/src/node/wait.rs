@@ -112,8 +112,12 @@ impl Future for WhenCancelled<'_> {
                 return Poll::Pending;
             }
         }
-        // SAFETY: I1: as above.
-        unsafe { this.waiter.leave(handle) };
+        // SAFETY: I9: only we write it. I1: as above.
+        unsafe {
+            if !this.waiter.has_no_waker() {
+                this.waiter.leave(handle);
+            }
+        }
         handle.recorded().map_or(Poll::Pending, Poll::Ready)
     }
 }
@@ -194,17 +198,13 @@ impl Waiter {
         self.waker.with_mut(|own| unsafe { mem::replace(&mut *own, ManuallyDrop::new(waker)) })
     }
 
-    /// Takes the entry off the list if it is still there.
+    /// Takes the entry off the list if it is still there; where there is no waker
+    /// it is not.
     ///
     /// # Safety
     ///
     /// I1: `handle` keeps the node that was given to `wait`.
-    #[inline]
     unsafe fn leave(&self, handle: &TokenRef) {
-        // SAFETY: I9: only we write it.
-        if unsafe { self.has_no_waker() } {
-            return;
-        }
         let mut waker = None;
         // SAFETY: I1: the handle. I2: under the lock. The waker is ours while the
         // entry is linked.
@@ -240,11 +240,16 @@ pub(super) unsafe fn take_waker(entry: *const Entry) -> Option<Waker> {
 }
 
 impl Drop for WhenCancelled<'_> {
+    #[inline]
     fn drop(&mut self) {
         let this = &*self;
-        if let Some(handle) = this.token().handle() {
-            // SAFETY: I1: it is the handle that was given to `wait`.
-            unsafe { this.waiter.leave(handle) };
+        // SAFETY: I9: only we write it. I1: it is the handle that was given to `wait`.
+        unsafe {
+            if !this.waiter.has_no_waker() {
+                if let Some(handle) = this.token().handle() {
+                    this.waiter.leave(handle);
+                }
+            }
         }
         #[cfg(all(test, loom))]
         // SAFETY: I9: off the list, so nobody else reaches it.
