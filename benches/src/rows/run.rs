@@ -14,10 +14,13 @@ use crate::sample::timed;
 
 pub(super) const ROWS: &[Row] = &[
     Row::new("11a", "run a future that is ready, ns each", "≤ 3", |entries| {
-        wrapped(entries, ready);
+        wrapped(entries, How::Moved, ready);
+    }),
+    Row::new("11a-await", "the same, awaited in a task that goes on, ns each", "", |entries| {
+        wrapped(entries, How::Awaited, ready);
     }),
     Row::new("11b", "run a future that is pending once, ns each", "≤ 20", |entries| {
-        wrapped(entries, pending_once);
+        wrapped(entries, How::Moved, pending_once);
     }),
 ];
 
@@ -40,50 +43,66 @@ fn forever<P: Peer>() -> &'static P::Token {
     token
 }
 
-fn wrapped<F>(entries: &mut Entries<'_>, future: impl Fn() -> F + Copy + 'static)
+/// What becomes of a future that was made, before it is polled.
+#[derive(Clone, Copy)]
+enum How {
+    /// It is handed to a function that polls it.
+    Moved,
+    /// The future around it awaits it, and the next one after it.
+    Awaited,
+}
+
+fn wrapped<F>(entries: &mut Entries<'_>, how: How, future: impl Fn() -> F + Copy + 'static)
 where
     F: Future<Output = u64> + 'static,
 {
     entries.add("desist run", || {
         let token = forever::<Desist>();
-        drive(move || token.run(future()))
+        drive(how, move || token.run(future()))
     });
     entries.add("tokio-util run_until_cancelled", || {
         let token = forever::<TokioUtil>();
-        drive(move || token.run_until_cancelled(future()))
+        drive(how, move || token.run_until_cancelled(future()))
     });
     entries.add("tokio-util and select!", || {
         let token = forever::<TokioUtil>();
-        drive(move || async move {
+        drive(how, move || async move {
             tokio::select! { biased; () = token.cancelled() => None, value = future() => Some(value) }
         })
     });
     entries.add("nexus-async-rt and select!", || {
         let token = forever::<Nexus>();
-        drive(move || async move {
+        drive(how, move || async move {
             tokio::select! { biased; () = token.cancelled() => None, value = future() => Some(value) }
         })
     });
     entries.add("stop-token timeout_at", || {
         let token = forever::<StopToken>();
-        drive(move || async move { future().timeout_at(token.clone()).await.ok() })
+        drive(how, move || async move { future().timeout_at(token.clone()).await.ok() })
     });
     entries.add("futures Abortable", || {
-        drive(move || async move {
+        drive(how, move || async move {
             let (_handle, registration) = AbortHandle::new_pair();
             Abortable::new(future(), registration).await.ok()
         })
     });
-    entries.limit("await alone", drive(move || async move { Some(future().await) }));
+    entries.limit("await alone", drive(how, move || async move { Some(future().await) }));
 }
 
-fn drive<W: Future>(wrap: impl Fn() -> W + 'static) -> Batch {
-    Batch::new(move |times| {
-        timed(|| {
+fn drive<W: Future>(how: How, wrap: impl Fn() -> W + 'static) -> Batch {
+    Batch::new(move |times| match how {
+        How::Moved => timed(|| {
             for _ in 0..times {
                 black_box(poll_to_the_end(wrap()));
             }
-        })
+        }),
+        How::Awaited => timed(|| {
+            poll_to_the_end(async {
+                for _ in 0..times {
+                    black_box(wrap().await);
+                }
+            });
+        }),
     })
 }
 
