@@ -95,6 +95,32 @@ fn a_waker_that_polls_its_own_wait_again() {
 }
 
 #[test]
+fn a_waker_that_polls_the_waits_whose_turn_comes_after_it() {
+    no_deadlock(|| {
+        const WAITS: usize = 100;
+        let source = Source::new();
+        let held: Arc<Mutex<Vec<Wait>>> = Arc::default();
+        let mut woken = Vec::new();
+        for _ in 0..WAITS {
+            let (wakes, counter) = counting();
+            let waits = Arc::clone(&held);
+            let waker = on_wake(move || {
+                counter.wake_by_ref();
+                assert!(lock(&waits).iter_mut().all(|wait| poll_once(wait.as_mut()).is_ready()));
+            });
+            let mut wait = Box::pin(source.token().cancelled_owned());
+            assert!(poll_with(wait.as_mut(), &waker).is_pending());
+            lock(&held).push(wait);
+            woken.push(wakes);
+        }
+        assert!(source.cancel());
+        let woken = woken.iter().filter(|wakes| wakes.get() == 1).count();
+        assert!((1..=WAITS / 2).contains(&woken), "{woken} are woken, who know of it already");
+        lock(&held).clear();
+    });
+}
+
+#[test]
 fn a_waker_that_cancels_other_branches_of_the_tree() {
     no_deadlock(|| {
         let root = Source::new();
