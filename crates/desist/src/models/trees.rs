@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use loom::thread;
 
-use super::{Count, Dropped, Model, saw};
+use super::{Count, Dropped, Model, assert_dropped_once, saw, writing_callback};
 use crate::node::plain::{Marking, Plain};
 use crate::{Reason, Source, Token};
 
@@ -392,6 +392,28 @@ fn loom_cancel_of_a_linked_source_and_of_one_parent() {
         drop(two);
         by_own.join().unwrap();
         by_parent.join().unwrap();
+        let own = token.reason() == Some(Reason::Requested);
+        saw(if own { "its own" } else { "the parent's" });
+    });
+}
+
+/// What is called is chained by its node alone, which the parent's walk meets.
+#[test]
+fn loom_cancel_of_a_child_with_a_callback_and_of_its_parent() {
+    let outcomes = &["its own", "the parent's"];
+    Model::bounded("cancel of a child that calls, and of its parent", 3, outcomes).check(|| {
+        let parent = Source::new();
+        let child = parent.child();
+        let token = child.token();
+        let (registration, called, drops) = writing_callback(&token);
+        registration.detach();
+        let by_own = thread::spawn(move || {
+            child.cancel();
+        });
+        parent.cancel_with(Reason::Shutdown);
+        by_own.join().unwrap();
+        assert_eq!(called.get(), 1, "it runs exactly once");
+        assert_dropped_once(&drops);
         let own = token.reason() == Some(Reason::Requested);
         saw(if own { "its own" } else { "the parent's" });
     });
