@@ -14,7 +14,8 @@ usage: desist-benches [ROWS] [--peers NAMES] [--quick] [--check] [--to FILE]
   ROWS           rows or families, separated by commas: 1a,4b or 6b or 6*; without: all
   --peers NAMES  only peers whose name contains one of these, beside desist: tokio,nexus
   --quick        few rounds and no set of a million: a smoke test
-  --check        exit 1 if desist costs more than 1.5 times what tokio-util does in a row
+  --check        exit 1 if desist costs more than 1.5 times what tokio-util does in a row, or
+                 what it may there by the lists in check.rs, or is heavier than it was
   --to FILE      write it to FILE as well: a table as Markdown, growth as tab-separated values
 ";
 

@@ -31,7 +31,7 @@ impl Outcome {
         self.lines.first().filter(|line| is_desist(&line.name))
     }
 
-    /// The fastest entry of tokio-util.
+    /// The fastest entry of tokio-util, or of tokio where it does the same.
     pub(crate) fn tokio_util(&self) -> Option<&Line> {
         let fastest_of = |name: &str| {
             let of_peer = self.lines.iter().filter(|line| line.name.starts_with(name));
