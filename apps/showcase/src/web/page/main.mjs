@@ -18,6 +18,7 @@ const UNSEEN = 2000;
 
 let frame = 0;
 let unseen = 0;
+let goes = false;
 
 /** What the parts of the page know of each other. */
 const page = {
@@ -64,7 +65,7 @@ async function look(id) {
     const op = await one(id);
     cardOf(op.kind)?.found(op);
   } catch (error) {
-    console.warn(`nothing is known of ${id}:`, error);
+    warn(`nothing is known of ${id}:`, error);
   }
   schedule();
 }
@@ -77,10 +78,15 @@ async function live(isAnother) {
     // The oldest first: each is put above the one before.
     for (const op of (await found()).reverse()) cardOf(op.kind)?.found(op);
   } catch (error) {
-    console.warn("it is not known which operations run:", error);
+    warn("it is not known which operations run:", error);
   }
   watch.soon();
   schedule();
+}
+
+/** What a page that goes has asked is taken back by the browser: nothing is wrong. */
+function warn(what, error) {
+  if (!goes) console.warn(what, error);
 }
 
 function schedule() {
@@ -117,6 +123,11 @@ function rest() {
 document.addEventListener("visibilitychange", seen);
 // Seconds are counted where something was asked and still runs.
 setInterval(schedule, 1000);
+// It may stay after all: a download begins like this, too.
+addEventListener("beforeunload", () => {
+  goes = true;
+  setTimeout(() => { goes = false; }, UNSEEN);
+});
 // A page that comes back out of the cache of the browser has lost its connections.
 addEventListener("pageshow", (event) => event.persisted && location.reload());
 schedule();
