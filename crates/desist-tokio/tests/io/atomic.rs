@@ -7,7 +7,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use desist::testing::every_checkpoint_async;
 use desist::{Cancelled, Reason, Source, Token, find_cancelled};
@@ -122,23 +122,29 @@ on_both! {
         }
     }
 
-    /// The one and the other again and again, and both come first at times.
+    /// The one and the other again and again, and both come first at times: the stop after
+    /// up to twice the time that the last commit took which was not stopped.
     async fn whoever_is_told_of_a_stop_finds_the_old_file() {
         let (mut stopped, mut whole) = (0, 0);
-        for round in 0..400_u32 {
+        let mut takes = Duration::from_millis(1);
+        for round in 0..120_u32 {
             let (folder, path) = with_old();
             let source = Source::new();
             let mut file = AtomicFile::create(&path, &source.token()).await.unwrap();
             file.write_all(b"new").await.unwrap();
+            let begin = Instant::now();
             let stops = std::thread::spawn(move || {
-                (0..round % 40).for_each(|_| std::thread::yield_now());
+                while begin.elapsed() < takes * (round % 40) / 20 {
+                    std::thread::yield_now();
+                }
                 source.cancel();
             });
             let committed = file.commit().await;
+            let took = begin.elapsed();
             stops.join().unwrap();
             let found = fs::read(&path).unwrap();
             match committed {
-                Ok(()) => whole += 1,
+                Ok(()) => (whole, takes) = (whole + 1, took),
                 Err(_) => stopped += 1,
             }
             assert_eq!(found, if committed.is_ok() { b"new" } else { OLD });
@@ -146,7 +152,7 @@ on_both! {
             // Neither of them changes it later.
             assert_eq!(fs::read(&path).unwrap(), found);
         }
-        assert!(stopped > 0, "all on one side: {stopped} stopped, {whole} whole");
+        assert!(stopped > 0 && whole > 0, "all on one side: {stopped} stopped, {whole} whole");
     }
 
     /// As every other error of a stop.
@@ -393,7 +399,7 @@ fn a_kill_at_any_moment_leaves_a_whole_file() {
         }
         // From the middle of one file to the middle of the thirtieth.
         let pause = Duration::from_micros(u64::from(round * 977 % 40) * 500);
-        let begin = std::time::Instant::now();
+        let begin = Instant::now();
         while begin.elapsed() < pause {
             std::hint::spin_loop();
         }
