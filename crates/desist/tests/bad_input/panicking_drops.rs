@@ -200,7 +200,7 @@ fn the_timer_survives_whatever_panics_when_it_is_dropped() {
         let soon = std::time::Duration::from_millis(3);
         for _ in 0..10 {
             let captured = bomb("dropped by the timer");
-            let source = Source::with_timeout(soon);
+            let source = Source::new();
             source
                 .token()
                 .on_cancel(move |_| {
@@ -212,6 +212,8 @@ fn the_timer_survives_whatever_panics_when_it_is_dropped() {
                     }));
                 })
                 .detach();
+            // Not before: whoever registers too late is the one who calls.
+            source.cancel_after(soon);
             assert_eq!(source.token().blocking_wait().reason(), Reason::Deadline);
         }
         let after = Source::with_timeout(soon);
