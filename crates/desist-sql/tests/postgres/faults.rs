@@ -20,8 +20,12 @@ type PgError = tokio_postgres::Error;
 const SOON: Duration = Duration::from_millis(500);
 
 fn pool_at(address: &str) -> Pool {
+    pool_connected_within(SOON, address)
+}
+
+fn pool_connected_within(time: Duration, address: &str) -> Pool {
     let builder = Pool::builder(address.parse().unwrap()).size(1);
-    builder.settle_within(SOON).connect_within(SOON).build().unwrap()
+    builder.settle_within(SOON).connect_within(time).build().unwrap()
 }
 
 async fn sleeps(pool: Pool, token: Token, mark: &'static str) -> Result<(), Error<PgError>> {
@@ -207,7 +211,7 @@ async fn one_host_of_several_is_enough() {
         for balances in ["disable", "random"] {
             let address =
                 format!("host={hosts} port={ports} user=postgres load_balance_hosts={balances}");
-            let pool = pool_at(&address);
+            let pool = pool_connected_within(PATIENCE / 5, &address);
             let never = Token::never();
             in_time(pool.run(&never, |conn| async move { conn.batch_execute("SELECT 1").await }))
                 .await
@@ -220,7 +224,7 @@ async fn one_host_of_several_is_enough() {
         format!("host={folder},127.0.0.1 port={port} user=postgres load_balance_hosts=random");
     let mut first = 0;
     for _ in 0..40 {
-        let pool = pool_at(&address);
+        let pool = pool_connected_within(PATIENCE / 5, &address);
         let never = Token::never();
         let asks = "SELECT inet_server_addr() IS NULL";
         let row = pool.run(&never, |conn| async move { conn.query_one(asks, &[]).await });
