@@ -166,7 +166,7 @@ async fn what_is_asked_to_stop_after_the_death_is_cancelled_and_not_begun_again<
 async fn nothing_is_taken_from_a_process_that_lives<W: World>(world: &W) {
     let gate = Gate::default();
     let kind = || waits("slow", &gate).after_death(AfterDeath::Restart);
-    const LEASE: Duration = Duration::from_secs(3);
+    const LEASE: Duration = Duration::from_secs(8);
     let open = async || builder(world, [kind()]).await.lease(LEASE).open().await.unwrap();
     let (here, there) = (open().await, open().await);
     let (run_here, run_there) = (runs(&here), runs(&there));
