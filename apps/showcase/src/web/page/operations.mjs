@@ -77,6 +77,11 @@ export class Operation {
     return this.work?.state !== "running" || this.page.now() - this.#overSince > LATER;
   }
 
+  /** All that it came to is in the database. */
+  get isTold() {
+    return this.isOver;
+  }
+
   /** This server has told that its work was stopped with it, and no other has taken it up. */
   get #isLeft() {
     return !this.isOver && this.work?.end?.reason === "shutdown" && this.work.state === "stopped" && this.page.link.isEnding;

@@ -7,6 +7,8 @@ import { ofWork } from "./words.mjs";
 const SLOW = 2000;
 /** The log comes on another connection, and may be a little later than the answer. */
 const LATER = 1500;
+/** So long what has finished is not read out without its answer. */
+const PATIENCE = 10_000;
 /** Of an answer that is text so much is shown. */
 const MOST = 2000;
 
@@ -15,6 +17,7 @@ export class Request {
   #phase = "queued";
   #abort = new AbortController();
   #since;
+  #overSince = null;
   #pressed = false;
   /** `{status, text}` of an answer, or `{gone: true}` where there is none. */
   #answer = null;
@@ -52,6 +55,14 @@ export class Request {
     if (this.#phase === "withdrawn") return true;
     if (this.#phase !== "settled") return false;
     return this.#answer?.status >= 400 || !this.page.link.isLive || this.page.now() - this.#since > LATER;
+  }
+
+  /** What came of it is here as a whole: the log may tell that it has finished before its answer is here. */
+  get isTold() {
+    if (!this.isOver) return false;
+    if (this.work?.state !== "finished" || this.#phase === "settled") return true;
+    this.#overSince ??= this.page.now();
+    return this.page.now() - this.#overSince > PATIENCE;
   }
 
   /** What it looks like: `running`, `asked`, `stopped`, `failed`, `finished`, or `lost`. */

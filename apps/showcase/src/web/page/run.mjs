@@ -57,7 +57,7 @@ export class Run {
 
   /** Of what this page began or stopped; one that was over when it was found is no news. */
   #say(of, words) {
-    if (!of.isOver || this.#said === of.looks) return;
+    if (!of.isTold || this.#said === of.looks) return;
     this.#said = of.looks;
     this.page.say(`${this.name}: ${words.startsWith(STATES[of.looks]) ? "" : `${STATES[of.looks]}: `}${words}`);
   }
