@@ -15,10 +15,14 @@ import { Works } from "./works.mjs";
 const LATER = 300;
 /** Whoever looks away for so long may look at other tabs. */
 const UNSEEN = 2000;
+/** By then it is known whether the server is away; and what failed is asked again. */
+const AGAIN = 1000;
 
 let frame = 0;
 let unseen = 0;
 let goes = false;
+/** How often a server has been met. */
+let turn = 0;
 
 /** What the parts of the page know of each other. */
 const page = {
@@ -65,7 +69,7 @@ async function look(id) {
     const op = await one(id);
     cardOf(op.kind)?.found(op);
   } catch (error) {
-    warn(`nothing is known of ${id}:`, error);
+    unlessGone(() => console.warn(`nothing is known of ${id}:`, error));
   }
   schedule();
 }
@@ -74,19 +78,32 @@ async function look(id) {
 async function live(isAnother) {
   if (isAnother) page.works.anew();
   schedule();
+  turn += 1;
+  await learn();
+}
+
+/** Which operations run; asked until it is known, and complained of once. */
+async function learn(isAgain = false) {
   try {
     // The oldest first: each is put above the one before.
     for (const op of (await found()).reverse()) cardOf(op.kind)?.found(op);
   } catch (error) {
-    warn("it is not known which operations run:", error);
+    unlessGone(() => {
+      if (!isAgain) console.warn("it is not known which operations run:", error);
+      learn(true);
+    });
   }
   watch.soon();
   schedule();
 }
 
-/** What a page that goes has asked is taken back by the browser: nothing is wrong. */
-function warn(what, error) {
-  if (!goes) console.warn(what, error);
+/** After a while, if this is still the page, and the log still that of the server which was asked: what
+ * is asked of one that goes, or by a page that does, is not answered, and nothing is wrong. */
+function unlessGone(then) {
+  const asked = turn;
+  setTimeout(() => {
+    if (!goes && page.link.isLive && turn === asked) then();
+  }, AGAIN);
 }
 
 function schedule() {

@@ -4,7 +4,7 @@
 import { strict as assert } from 'node:assert';
 import { AWAY, Showcase, card, counted, live, looks, row, says, scenario, starts } from './lib.mjs';
 
-await scenario(async ({ tab }) => {
+await scenario(async ({ tab, context }) => {
     const first = await Showcase.start();
     const page = await tab(first);
     const task = await starts(page, 'longrunningtask');
@@ -57,7 +57,20 @@ await scenario(async ({ tab }) => {
     await starts(page, 'import');
     second.signal('SIGKILL');
     await second.ends();
-    await Showcase.start({ port: first.port, data: 'other' });
+    const third = await Showcase.start({ port: first.port, data: 'other' });
     await looks(card(page, 'import').run, 'failed');
     await says(card(page, 'import').words, 'this server does not know it');
+
+    // One that dies while it is asked what runs is away, and nothing is wrong with the page.
+    await page.close();
+    await context.route(/\/operations\?state=/, async (route) => {
+        third.signal('SIGKILL');
+        await third.ends();
+        await route.abort('connectionreset');
+    }, { times: 1 });
+    const late = await context.newPage();
+    await late.goto(third.site);
+    await late.locator('#link[data-state=away]').waitFor();
+    await Showcase.start({ port: first.port, data: 'other' });
+    await live(late);
 }, { expected: [...AWAY, /status of 404/] });
