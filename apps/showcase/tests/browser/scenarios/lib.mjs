@@ -17,6 +17,8 @@ export const PATIENCE = 30_000;
 const ARGUMENTS = [
     '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-sync',
     '--disable-background-networking', '--disable-component-update',
+    // Else a tab that was clicked has one frame a second while another one is in front.
+    '--disable-frame-rate-limit',
 ];
 /** What a browser says of a server that is away. */
 export const AWAY = [/net::ERR_(CONNECTION|SOCKET|INCOMPLETE|EMPTY|ABORTED|CONTENT_LENGTH)/, /status of 503/];

@@ -31,6 +31,11 @@ await scenario(async ({ tab, context }) => {
     await card(first, 'events').stop.click();
     await live(second);
     await says(second.locator('#instance'), /^showcase \S+-[0-9a-f]{8}$/);
+    // It lasts for twenty seconds, of which many are over.
+    const task = card(first, 'longrunningtask');
+    await task.stop.click();
+    await looks(task.run, 'stopped');
+    await starts(first, 'longrunningtask');
     const { start, stop, run, words } = card(second, 'report');
     await start.click();
     await says(words, 'waits for a free connection');
