@@ -45,6 +45,7 @@ await scenario(async ({ tab, context }) => {
     // After a new start it is another instance that has the folder, and the file is there.
     showcase.signal('SIGTERM');
     await showcase.ends();
+    await page.locator('#link[data-state=away]').waitFor();
     showcase = await Showcase.start({ port: showcase.port });
     await live(page);
     await exports.all.getByRole('link', { name: 'Download the file' }).waitFor();
