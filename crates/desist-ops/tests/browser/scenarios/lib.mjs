@@ -16,6 +16,8 @@ const PATIENCE = 30_000;
 const ARGUMENTS = [
     '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-sync',
     '--disable-background-networking', '--disable-component-update',
+    // Else a tab that was clicked has one frame a second while another one is in front.
+    '--disable-frame-rate-limit',
 ];
 
 let isOver = false;
